@@ -1,0 +1,97 @@
+"""The command line: `python -m app serve`."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from socket import socket
+
+import structlog
+import uvicorn
+from pydantic import ValidationError
+
+from app.main import create_app
+from app.metrics import set_up_logging
+from app.settings import Settings
+from app.wire import WireProtocol
+
+log = structlog.get_logger("parlor")
+
+FRAME_BYTES = 4  # in UTF-8 a character takes up to so many
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which tells where it listens in one line."""
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Start listening, and say where."""
+        await super().startup(sockets)
+        for server in getattr(self, "servers", []):
+            host, port = server.sockets[0].getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            log.info("start", url=f"http://{shown}:{port}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m app", description="Parlor, a chat driven by the server.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve_parser = commands.add_parser("serve", help="serve the chat until stopped")
+    serve_parser.add_argument("--reload", action="store_true", help="start again whenever a file changes")
+    options = parser.parse_args(arguments)
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        print(f"These settings cannot be used:\n{complaints(error)}", file=sys.stderr)
+        return 2
+    set_up_logging(settings.log_level, settings.log_format)
+    return reload(settings) if options.reload else serve(settings)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until stopped."""
+    server = Server(configuration(settings, create_app(settings)))
+    asyncio.run(server.serve())
+    log.info("stop")
+    return 0 if server.started else 1
+
+
+def reload(settings: Settings) -> int:
+    """Serve, and start again whenever a file of ours changes."""
+    uvicorn.run(
+        "app.main:app",
+        host=settings.host,
+        port=settings.port,
+        reload=True,
+        reload_dirs=["app", "templates", "static"],
+        reload_includes=["*.py", "*.html", "*.css"],
+    )
+    return 0
+
+
+def configuration(settings: Settings, app: object) -> uvicorn.Config:
+    """Return how uvicorn runs `app`."""
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        host=settings.host,
+        port=settings.port,
+        ws=WireProtocol,
+        ws_max_size=settings.frame_length * FRAME_BYTES,
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+
+
+def complaints(error: ValidationError) -> str:
+    """Return what is wrong with the settings, a line each, by the names that operators know."""
+    return "\n".join(
+        f"  PARLOR_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" if each["loc"] else f"  {each['msg']}"
+        for each in error.errors()
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""Every piece of HTML we send. The only module that uses Jinja.
+
+Nothing here depends on who looks at it, except by the time zone: a frame is rendered once and its bytes go to
+everybody. What differs from person to person ("mine") is one CSS rule in the page's own style.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from zlib import crc32
+from zoneinfo import ZoneInfo, available_timezones
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from app import links
+from app.messages import Cursor, Member, Room
+from app.names import name_key
+from app.settings import Settings
+from app.timeline import Entry, Gap, Page
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+HUES = 12  # colours of avatars; `static/css/avatar.css` has as many
+
+
+class Fragments:
+    """Renders; holds what every rendering needs."""
+
+    def __init__(self, settings: Settings, assets: str) -> None:
+        self._environment = Environment(
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.filters |= {
+            "clock": clock,
+            "day": day,
+            "hue": hue,
+            "initial": initial,
+            "parts": links.split,
+            "utc": utc,
+            "data_url": data_url,
+        }
+        self._environment.globals |= {"settings": settings, "assets": assets, "zone_options": zone_options()}
+
+    # Pages
+
+    def room(self, **values: Any) -> str:
+        """Return a room's whole page; `templates/room.html` says what it takes."""
+        return self._render("room.html", **values)
+
+    def error(self, status: int, title: str, sentence: str, nonce: str) -> str:
+        """Return a page that says what went wrong, with a way back."""
+        return self._render("error.html", status=status, title=title, sentence=sentence, nonce=nonce)
+
+    # What HTTP answers to htmx
+
+    def older(self, room: Room, page: Page, zone: str, nonce: str) -> str:
+        """Return older messages, and what loads the ones before them."""
+        return self._render("partials/older_page.html", room=room, page=page, zone=zone, nonce=nonce)
+
+    def filled(self, room: Room, gap: Gap, remaining: Gap | None, entries: Sequence[Entry], zone: str) -> str:
+        """Return what was missing at `gap`, and the gap that remains."""
+        return self._render("partials/filled_gap.html", gap=gap, remaining=remaining, entries=entries, zone=zone)
+
+    # Frames to everybody in a room
+
+    def appended(self, entries: Sequence[Entry], cursor: Cursor, zone: str, gap: Gap | None = None) -> str:
+        """Return a frame that adds `entries` at the end (after `gap`), with the cursor that belongs to them."""
+        return self._render("partials/frames/appended.html", entries=entries, cursor=cursor, zone=zone, gap=gap)
+
+    def members(self, members: Sequence[Member]) -> str:
+        """Return a frame that shows who is here."""
+        return self._render("partials/frames/members.html", members=members)
+
+    def room_added(self, room: Room) -> str:
+        """Return a frame that adds a room to the list."""
+        return self._render("partials/frames/room_added.html", room=room)
+
+    def heartbeat(self) -> str:
+        """Return a frame that says the server is there."""
+        return self._render("partials/frames/heartbeat.html")
+
+    # Frames to one browser
+
+    def resumed(self, rooms: Sequence[Room], room: Room, members: Sequence[Member]) -> str:
+        """Return the frame that ends a resume: the page is complete, this is what else is so."""
+        return self._render("partials/frames/resumed.html", rooms=rooms, room=room, members=members)
+
+    def replaced(self, room: Room, page: Page, cursor: Cursor, zone: str) -> str:
+        """Return a frame that replaces all messages by those of `page`."""
+        return self._render("partials/frames/replaced.html", room=room, page=page, cursor=cursor, zone=zone)
+
+    def receipt(self, released: Sequence[str], refused: Sequence[str], notice: str, next_key: str) -> str:
+        """Return a frame that lets go of the drafts with the keys `released`, marks those `refused`, and says why."""
+        return self._render(
+            "partials/frames/receipt.html", released=released, refused=refused, notice=notice, next_key=next_key
+        )
+
+    def notice(self, sentence: str) -> str:
+        """Return a frame that says something to this browser alone."""
+        return self._render("partials/frames/notice.html", notice=sentence)
+
+    def _render(self, template: str, **values: Any) -> str:
+        return self._environment.get_template(template).render(values)
+
+
+def clock(moment: datetime, zone: str) -> str:
+    """Return the time of day in `zone`: `14:05`."""
+    return f"{moment.astimezone(ZoneInfo(zone)):%H:%M}"
+
+
+def utc(moment: datetime) -> str:
+    """Return `moment` in ISO 8601, in UTC, for machines: `2026-11-23T14:05:00Z`."""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}Z"
+
+
+def day(value: date) -> str:
+    """Return a date as people read it: `Monday, 23 November 2026`."""
+    return f"{value:%A}, {value.day} {value:%B %Y}"
+
+
+def initial(name: str) -> str:
+    """Return the letter that an avatar shows."""
+    return name[:1].upper()
+
+
+def hue(name: str) -> int:
+    """Return the number of the colour that belongs to a name, however it is written."""
+    return crc32(name_key(name).encode()) % HUES
+
+
+def data_url(html: str) -> str:
+    """Return an address whose content is `html`: it loads at once and without a network."""
+    return "data:text/html;charset=utf-8," + quote(html.strip())
+
+
+@lru_cache(maxsize=1)
+def zone_options() -> Markup:
+    """Return the options of a list of time zones: 400 lines that are the same on every page."""
+    return Markup("").join(Markup("<option>{}</option>").format(zone) for zone in time_zones())
+
+
+@lru_cache(maxsize=1)
+def time_zones() -> tuple[str, ...]:
+    """Return the time zones that people can choose: UTC, and one for each place."""
+    places = ("Africa", "America", "Antarctica", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific")
+    return ("UTC", *sorted(zone for zone in available_timezones() if zone.split("/")[0] in places))

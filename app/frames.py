@@ -1,0 +1,109 @@
+"""What a browser may say over its socket: text in, a value out.
+
+`parse` never raises, whatever the text is. This module knows no socket and no room.
+"""
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from app.messages import Cursor, Draft
+
+# What a key may look like: it is ours, or a client's random word. "#" numbers repeats; quotes have no place in
+# the selector by which a receipt finds its draft.
+KEY = re.compile(r"""[^\s"'\\<>#]{1,128}""")
+MOST_DRAFTS = 200
+LARGEST_POSITION = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Send me what came after `cursor`; None asks for the newest page. `drafts` still wait for their receipt."""
+
+    cursor: Cursor | None
+    drafts: tuple[Draft, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Say these, in this order."""
+
+    drafts: tuple[Draft, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """Not a frame. `reason` is a short word for metrics, `sentence` is for the one who sent it."""
+
+    reason: str
+    sentence: str
+
+
+Frame = Resume | Say | Malformed
+
+
+def parse(text: str, largest: int) -> Frame:
+    """Return what `text` says: a flat JSON object with `cursor`, or `message` and `key`, or all three.
+
+    `largest` limits the text's length in characters. Fields that are not known are ignored.
+    """
+    if len(text) > largest:
+        return Malformed("frame-too-large", f"That is too much at once: {largest:,} characters are the limit.")
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return Malformed("not-json", "That could not be read: a frame is a JSON object.")
+    if not isinstance(fields, dict):
+        return Malformed("not-an-object", "That could not be read: a frame is a JSON object.")
+    return _read(fields)
+
+
+def _read(fields: dict[str, Any]) -> Frame:
+    drafts = _drafts(fields.get("message", []), fields.get("key", []))
+    if drafts is None:
+        return Malformed("bad-message", "That could not be read: message and key are texts, or lists of the same length.")
+    if "cursor" not in fields:
+        return Say(drafts) if drafts else Malformed("unknown", "That could not be read: neither a message nor a cursor.")
+    if fields["cursor"] == "":
+        return Resume(None, drafts)
+    cursor = parse_cursor(fields["cursor"])
+    return Resume(cursor, drafts) if cursor else Malformed("bad-cursor", "That could not be read: a cursor is epoch:position.")
+
+
+def parse_cursor(text: object) -> Cursor | None:
+    """Return the cursor that `epoch:position` names, or None."""
+    if not isinstance(text, str):
+        return None
+    epoch, _, digits = text.rpartition(":")
+    if not epoch or not (digits.isascii() and digits.isdigit() and len(digits) <= 19):
+        return None
+    return Cursor(epoch, int(digits)) if int(digits) <= LARGEST_POSITION else None
+
+
+def _drafts(messages: object, keys: object) -> tuple[Draft, ...] | None:
+    messages = messages if isinstance(messages, list) else [messages]
+    keys = keys if isinstance(keys, list) else [keys]
+    if not len(messages) == len(keys) <= MOST_DRAFTS:
+        return None
+    if not all(isinstance(body, str) for body in messages) or not all(map(_is_key, keys)):
+        return None
+    return number_repeats(tuple(map(Draft, messages, keys)))
+
+
+def _is_key(key: object) -> bool:
+    return isinstance(key, str) and KEY.fullmatch(key) is not None
+
+
+def number_repeats(drafts: tuple[Draft, ...]) -> tuple[Draft, ...]:
+    """Return `drafts` with equal ones numbered.
+
+    Drafts written before the first receipt share a key, and somebody may well say "ha" twice.
+    """
+    seen: Counter[Draft] = Counter()
+    numbered = []
+    for draft in drafts:
+        seen[draft] += 1
+        numbered.append(Draft(draft.body, draft.key, repeat=seen[draft]))
+    return tuple(numbered)

@@ -1,0 +1,88 @@
+"""The only wiring: `create_app` puts the parts together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from app.bus import LocalBus
+from app.fragments import Fragments
+from app.identity import Signer, read_keys
+from app.metrics import Metrics, set_up_logging
+from app.pages import Pages, add_error_pages
+from app.rooms import Rooms
+from app.security import Doorkeeper, Guard
+from app.settings import Settings
+from app.store import Clock, Store, utc_now
+from app.websocket import Sockets
+
+STATIC = Path(__file__).parent.parent / "static"
+
+
+def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
+    """Return the application that `settings` describe, on the time of `clock`. It opens the store when it starts, and closes it at the end."""
+    metrics = Metrics()
+    assets = f"/static/{digest(STATIC)}"
+    fragments = Fragments(settings, assets)
+    bus = LocalBus()
+    store = Store(settings.store_url, clock)
+    store.on_commit = bus.announce
+    store.on_batch = metrics.batch
+    rooms = Rooms(settings, store, bus, fragments, metrics, monotonic)
+    doorkeeper = Doorkeeper(Signer(keys(settings), settings.session_lifetime), store)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with store.opened(settings.lobby), rooms.running():
+            yield
+
+    app = FastAPI(lifespan=lifespan, openapi_url=None)
+    app.include_router(Pages(settings, store, rooms, fragments, doorkeeper, metrics).router())
+    app.include_router(Sockets(settings, rooms, fragments, doorkeeper, metrics).router())
+    app.mount(assets, Assets(directory=STATIC, check_dir=False))
+    add_error_pages(app, fragments)
+    if settings.allowed_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, allow_credentials=True)
+    app.add_middleware(Guard, allowed_origins=settings.allowed_origins)
+    return app
+
+
+def keys(settings: Settings) -> list[str]:
+    """Return the keys that sign cookies: the one that is set, or those in the key file."""
+    return [settings.secret_key.get_secret_value()] if settings.secret_key else read_keys(settings.key_file)
+
+
+def digest(folder: Path) -> str:
+    """Return a short word that changes whenever a file in `folder` does: part of every static address."""
+    content = sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
+    return content.hexdigest()[:12]
+
+
+class Assets(StaticFiles):
+    """Static files under an address that never changes its content: browsers keep them for good."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Answer as `StaticFiles` does, and say that the answer may be kept."""
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
+
+
+def __getattr__(name: str) -> Any:
+    # `uvicorn app.main:app` asks for `app`. It is made only then: reading the settings and the key file is
+    # nothing that an import should do.
+    if name != "app":
+        raise AttributeError(name)
+    settings = Settings()
+    set_up_logging(settings.log_level, settings.log_format)
+    return create_app(settings)

@@ -1,0 +1,109 @@
+"""What is said: members, rooms, messages, and what a body may be.
+
+Plain values. This module does no I/O, knows no clock and no HTML.
+"""
+
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+KEPT_CONTROLS = "\n\t"
+
+
+class Refused(Exception):
+    """What somebody asked for cannot be done, and they can do something about it.
+
+    `reason` is a short word for metrics and logs, `sentence` is what we say to the person.
+    """
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.sentence = sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody who has a name. `id` stays the same when they rename."""
+
+    id: str
+    name: str
+    time_zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A place to talk in; `slug` is its address."""
+
+    id: int
+    slug: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What somebody wants to say, not yet stored. `key` makes sending it twice harmless.
+
+    `repeat` counts equal drafts of one frame: said twice on purpose, they are two messages.
+    """
+
+    body: str
+    key: str
+    repeat: int = 1
+
+    @property
+    def submission(self) -> str:
+        """What tells this draft from every other of its author, together with its body."""
+        return self.key if self.repeat == 1 else f"{self.key}#{self.repeat}"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What was said. `author_name` is the name under which it was written, whatever its author is called now.
+
+    `position` counts from 1 within the room, without gaps. `created_at` is in UTC.
+    """
+
+    position: int
+    author_id: str
+    author_name: str
+    body: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a page is complete: up to `position` in the log called `epoch`. Reads `epoch:position`."""
+
+    epoch: str
+    position: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}:{self.position}"
+
+
+def clean(body: str, longest: int) -> str:
+    """Return `body` as it will be stored, or raise `Refused` ("blank" or "too-long").
+
+    Line ends become "\\n", blank lines around the text go, and what no text contains (control characters,
+    halves of surrogate pairs) is replaced by U+FFFD. `longest` counts characters (code points).
+    """
+    text = "".join(map(_printable, body.replace("\r\n", "\n").replace("\r", "\n")))
+    text = text.strip("\n").rstrip()
+    if is_blank(text):
+        raise Refused("blank", "There is nothing to send yet.")
+    if len(text) > longest:
+        raise Refused("too-long", f"This is too long: {len(text):,} characters, and {longest:,} is the limit.")
+    return text
+
+
+def is_blank(text: str) -> bool:
+    """Whether nobody could see anything of `text`: separators, controls and invisible characters only."""
+    return all(unicodedata.category(character)[0] in "ZC" for character in text)
+
+
+def _printable(character: str) -> str:
+    if unicodedata.category(character) in ("Cc", "Cs") and character not in KEPT_CONTROLS:
+        return REPLACEMENT
+    return character

@@ -1,0 +1,257 @@
+"""HTTP: the pages, the forms where no socket is, and what operators ask."""
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+from secrets import token_urlsafe
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, FastAPI, Form, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException
+
+from app.fragments import Fragments, time_zones
+from app.identity import Session
+from app.messages import Draft, Member, Refused, Room
+from app.metrics import Metrics
+from app.rooms import NEWEST, Rooms, new_key
+from app.security import COOKIE, Doorkeeper
+from app.settings import Settings
+from app.store import Store, StoreUnavailable
+from app.timeline import Gap
+
+log = structlog.get_logger("parlor.pages")
+
+STATUS = {"no-name": 403, "too-fast": 429, "name-taken": 409, "unavailable": 503}  # of a refusal; else 422
+SENTENCES = {
+    404: "There is nothing at this address. A room may have another name, or the link lost a piece on its way.",
+    405: "This address does not take such a request.",
+    422: "That could not be read.",
+    500: "Something went wrong on our side, and it has been noted. What you wrote before is safe.",
+    503: "The server cannot reach its memory just now. Please try again in a moment.",
+}
+
+Position = Annotated[int, Query(ge=1, le=NEWEST)]
+Text = Annotated[str, Form()]
+
+
+class Pages:
+    """Answers HTTP requests."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        rooms: Rooms,
+        fragments: Fragments,
+        doorkeeper: Doorkeeper,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._rooms = rooms
+        self._fragments = fragments
+        self._doorkeeper = doorkeeper
+        self._metrics = metrics
+
+    def router(self) -> APIRouter:
+        """Return the routes of the contract."""
+        router = APIRouter(default_response_class=HTMLResponse)
+        readable = ["GET", "HEAD"]
+        router.add_api_route("/", self.lobby, methods=readable)
+        router.add_api_route("/rooms/{slug}", self.room, methods=readable)
+        router.add_api_route("/rooms/{slug}/messages", self.older, methods=readable)
+        router.add_api_route("/rooms/{slug}/messages", self.say, methods=["POST"])
+        router.add_api_route("/rooms/{slug}/gap", self.gap, methods=readable)
+        router.add_api_route("/rooms", self.create, methods=["POST"])
+        router.add_api_route("/name", self.take_name, methods=["POST"])
+        router.add_api_route("/healthz", self.alive, methods=readable)
+        router.add_api_route("/readyz", self.ready, methods=readable)
+        router.add_api_route("/metrics", self.figures, methods=readable)
+        return router
+
+    # Reading
+
+    async def lobby(self, request: Request, before: Position = NEWEST) -> Response:
+        """The lobby's page."""
+        return await self._page(request, self._rooms.lobby, before)
+
+    async def room(self, request: Request, slug: str, before: Position = NEWEST) -> Response:
+        """A room's page: complete without a socket."""
+        return await self._page(request, self._find(slug), before)
+
+    async def older(self, request: Request, slug: str, before: Position) -> Response:
+        """Older messages, for htmx to put on top."""
+        room, zone = self._find(slug), await self._zone(request)
+        page = await self._rooms.page(room, zone, before)
+        return _html(self._fragments.older(room, page, zone, request.state.nonce))
+
+    async def gap(self, request: Request, slug: str, between: Annotated[str, Query(pattern=r"^\d{1,18}-\d{1,18}$")]) -> Response:
+        """What a page lacks between two positions, for htmx to put in its place."""
+        room, zone = self._find(slug), await self._zone(request)
+        gap = Gap(*map(int, between.split("-")))
+        if gap.size < 1:
+            raise HTTPException(422)
+        entries, remaining = await self._rooms.fill(room, zone, gap)
+        return _html(self._fragments.filled(gap, remaining, entries, zone))
+
+    # Writing, where no socket is
+
+    async def say(self, request: Request, slug: str, message: Text = "", key: Text = "") -> Response:
+        """Say something, then go back to the room."""
+        room, member = self._find(slug), await self._doorkeeper.member(request)
+        try:
+            await self._rooms.post(room, member, Draft(message, key or new_key()))
+        except Refused as refusal:
+            return await self._refuse(request, room, refusal, text=message)
+        return _see_other(room)
+
+    async def create(self, request: Request, name: Text = "", room: Text = "") -> Response:
+        """Make a room, then go there. `room` is where the form stands, to say there what was wrong with it."""
+        try:
+            made = await self._rooms.create(await self._doorkeeper.member(request), name)
+        except Refused as refusal:
+            here = self._rooms.find(room) or self._rooms.lobby
+            return await self._refuse(request, here, refusal, room_name=name)
+        return _see_other(made)
+
+    async def take_name(self, request: Request, name: Text = "", time_zone: Text = "", room: Text = "") -> Response:
+        """Become a member, or take another name; then go back to `room`, where the form stands."""
+        here = self._rooms.find(room) or self._rooms.lobby
+        member = await self._doorkeeper.member(request)
+        try:
+            zone = self._chosen_zone(time_zone, member)
+            renamed = await self._rooms.take_name(member, name, zone)
+        except Refused as refusal:
+            return await self._refuse(request, here, refusal, name=name, time_zone=time_zone)
+        log.info("renamed" if member else "named", member=renamed.id)
+        response = _see_other(here)
+        self._set_cookie(request, response, renamed)
+        return response
+
+    def _chosen_zone(self, time_zone: str, member: Member | None) -> str:
+        if not time_zone:
+            return member.time_zone if member else self._settings.time_zone
+        if time_zone not in time_zones():
+            raise Refused("time-zone", "That time zone is not known here. Please choose one from the list.")
+        return time_zone
+
+    # For operators
+
+    async def alive(self) -> Response:
+        """Whether the process runs."""
+        return PlainTextResponse("alive\n")
+
+    async def ready(self) -> Response:
+        """Whether it can serve: the store answers."""
+        try:
+            await self._store.check()
+        except StoreUnavailable:
+            return PlainTextResponse("the store does not answer\n", 503)
+        return PlainTextResponse("ready\n")
+
+    async def figures(self) -> Response:
+        """All figures, for Prometheus."""
+        self._metrics.rooms.set(len(self._rooms.all()))
+        self._metrics.active_rooms.set(len(self._rooms.hub.audiences()))
+        return Response(self._metrics.text(), media_type=self._metrics.content_type)
+
+    # What they share
+
+    def _find(self, slug: str) -> Room:
+        room = self._rooms.find(slug)
+        if room is None:
+            raise HTTPException(404)
+        return room
+
+    async def _zone(self, request: Request) -> str:
+        member = await self._doorkeeper.member(request)
+        return member.time_zone if member else self._settings.time_zone
+
+    async def _refuse(self, request: Request, room: Room, refusal: Refused, **entered: str) -> Response:
+        """Return the room's page with what was `entered` still in its form, and the reason beside it."""
+        self._metrics.refused(refusal.reason)
+        status = STATUS.get(refusal.reason, 422)
+        return await self._page(request, room, status=status, refusal=refusal, entered=entered)
+
+    async def _page(
+        self,
+        request: Request,
+        room: Room,
+        before: int = NEWEST,
+        status: int = 200,
+        refusal: Refused | None = None,
+        entered: dict[str, str] | None = None,
+    ) -> Response:
+        session = await self._doorkeeper.session(request)
+        member = session.member if session else None
+        page = await self._rooms.page(room, member.time_zone if member else self._settings.time_zone, before)
+        html = self._fragments.room(
+            room=room,
+            rooms=self._rooms.all(),
+            members=self._rooms.present(room),
+            member=member,
+            page=page,
+            is_newest=before == NEWEST,
+            cursor=self._rooms.cursor(page.position),
+            zone=member.time_zone if member else self._settings.time_zone,
+            key=new_key(),
+            typed_ahead_key=new_key(),
+            nonce=request.state.nonce,
+            refusal=refusal,
+            entered=entered or {},
+        )
+        response = _html(html, status)
+        if session:
+            self._keep(request, response, session)
+        return response
+
+    def _keep(self, request: Request, response: Response, session: Session) -> None:
+        """Renew the cookie of somebody who keeps coming, long before it ends."""
+        age = datetime.now(UTC) - session.signed_at
+        if age > self._settings.session_lifetime / 4:
+            self._set_cookie(request, response, session.member)
+
+    def _set_cookie(self, request: Request, response: Response, member: Member) -> None:
+        response.set_cookie(
+            COOKIE,
+            self._doorkeeper.signer.sign(member),
+            max_age=int(self._settings.session_lifetime.total_seconds()),
+            httponly=True,
+            samesite="lax",
+            secure=request.url.scheme == "https",
+        )
+
+
+def add_error_pages(app: FastAPI, fragments: Fragments) -> None:
+    """Have every error answered by a page that says what happened and leads back."""
+
+    async def show(request: Request, error: Exception) -> Response:
+        status = _status(error)
+        if status >= 500:
+            log.error("failed", path=request.url.path, error=repr(error))
+        nonce = getattr(request.state, "nonce", token_urlsafe(16))
+        phrase = HTTPStatus(status).phrase
+        return _html(fragments.error(status, phrase, SENTENCES.get(status, SENTENCES[422]), nonce), status)
+
+    for kind in (HTTPException, RequestValidationError, StoreUnavailable, Exception):
+        app.add_exception_handler(kind, show)
+
+
+def _status(error: Exception) -> int:
+    if isinstance(error, HTTPException):
+        return error.status_code
+    if isinstance(error, RequestValidationError):
+        return 422
+    return 503 if isinstance(error, StoreUnavailable) else 500
+
+
+def _html(text: str, status: int = 200) -> HTMLResponse:
+    # A page is somebody's own, and old the moment somebody writes.
+    return HTMLResponse(text, status, {"Cache-Control": "private, no-cache"})
+
+
+def _see_other(room: Room) -> Response:
+    return RedirectResponse(f"/rooms/{room.slug}", 303)
+

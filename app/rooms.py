@@ -1,0 +1,351 @@
+"""The crux, told from top to bottom: enter, resume, say, deliver, leave.
+
+A room is a log. Live delivery, catching up after an outage and reading history ask the same log the same
+question, and end in the same HTML. A browser's cursor says how far its page is complete. What keeps that true:
+
+- `resume` reads the log up to what has been shown to everybody else, and joins them without an `await` in
+  between: nothing falls into a gap, nothing comes twice.
+- `_deliver` alone moves an audience's position, one task per room, and by what the log says.
+- Nobody's speed matters to anybody else: `publish` offers, and never waits.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from math import ceil
+from secrets import token_urlsafe
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from app.bus import LocalBus
+from app.connection import Connection
+from app.fragments import Fragments
+from app.hub import Audience, Hub
+from app.limits import Buckets
+from app.messages import Cursor, Draft, Member, Message, Refused, Room, clean
+from app.metrics import Metrics
+from app.names import clean_name
+from app.presence import everybody
+from app.settings import Settings
+from app.store import LOBBY, Store, StoreUnavailable
+from app.timeline import Entry, Gap, Page, arrange
+
+log = structlog.get_logger("parlor.rooms")
+
+TICK_SECONDS = 0.25  # how long arrivals and departures are collected before they are shown
+RETRY_SECONDS = 1.0  # until a delivery that the store could not serve is tried again
+VISIT_SECONDS = 3600.0  # between two notes in the store that those present are here
+FRAME_MESSAGES = 100  # most messages in one frame
+
+NEWEST = 2**63 - 1  # before this position stands the newest page
+
+NAMELESS = Refused("no-name", "Please choose a name first, then you can write.")
+UNSTORED = Refused("unavailable", "The server cannot store anything just now. Your text is kept: please send it again.")
+
+
+class Rooms:
+    """What happens in rooms. One per process; `running` keeps it alive."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        bus: LocalBus,
+        fragments: Fragments,
+        metrics: Metrics,
+        now: Callable[[], float],
+    ) -> None:
+        self.hub = Hub(metrics.fan_out)
+        self._settings = settings
+        self._store = store
+        self._fragments = fragments
+        self._metrics = metrics
+        self._now = now  # a clock for pauses, in seconds; the store has the one for dates
+        self._directory: dict[str, Room] = {}
+        self._buckets = Buckets(settings.messages_per_second, settings.messages_burst)
+        self._deliveries: dict[int, asyncio.Task[None]] = {}
+        bus.listen(self.reached)
+
+    # What is there
+
+    def all(self) -> list[Room]:
+        """Return all rooms, the lobby first."""
+        return list(self._directory.values())
+
+    def find(self, slug: str) -> Room | None:
+        """Return the room at the address `slug`."""
+        return self._directory.get(slug)
+
+    @property
+    def lobby(self) -> Room:
+        """The room that is there from the start."""
+        return self._directory[LOBBY]
+
+    def present(self, room: Room) -> list[Member]:
+        """Return who is in the room now, by name."""
+        audience = self.hub.audience(room.id)
+        return audience.presence.members() if audience else []
+
+    def cursor(self, position: int) -> Cursor:
+        """Return the cursor of a page that is complete up to `position`."""
+        return Cursor(self._store.epoch, position)
+
+    # Reading the log
+
+    async def page(self, room: Room, zone: str, before: int = NEWEST) -> Page:
+        """Return the messages just before the position `before`, as one page."""
+        size = self._settings.page_size
+        messages = await self._store.before(room.id, before, size + 1)
+        # One more than we show: it decides how the first of the page is grouped.
+        after, shown = (messages[0], messages[1:]) if len(messages) > size else (None, messages)
+        return Page(
+            self._arrange(shown, after, zone),
+            position=shown[-1].position if shown else 0,
+            older=shown[0].position if after else None,
+        )
+
+    async def fill(self, room: Room, zone: str, gap: Gap) -> tuple[list[Entry], Gap | None]:
+        """Return the newest messages of `gap`, and the gap that remains before them."""
+        size = min(self._settings.page_size, gap.size)
+        messages = await self._store.before(room.id, gap.before, size + 1)
+        after = messages[0] if len(messages) > size else None
+        shown = messages[1:] if after else messages
+        first = shown[0].position if shown else gap.before
+        remaining = Gap(gap.after, first)
+        return self._arrange(shown, after, zone), remaining if remaining.size > 0 else None
+
+    def _arrange(self, messages: Sequence[Message], after: Message | None, zone: str) -> list[Entry]:
+        return arrange(messages, after, ZoneInfo(zone), self._settings.group_window)
+
+    # Enter
+
+    async def enter(self, room: Room, connection: Connection) -> Audience:
+        """Open the room to `connection`, which gets nothing live until it has resumed."""
+        audience = self.hub.audience(room.id) or await self._open(room)
+        self.hub.enter(audience, connection)
+        return audience
+
+    async def _open(self, room: Room) -> Audience:
+        last = await self._store.before(room.id, NEWEST, 1)
+        audience = self.hub.admit(Audience(room, last[0].position if last else 0, last[0] if last else None))
+        # What was committed between this read and the line above was announced to nobody.
+        self.reached(room.id, await self._store.head(room.id))
+        return audience
+
+    # Resume
+
+    async def resume(self, audience: Audience, connection: Connection, cursor: Cursor | None) -> None:
+        """Bring the page behind `connection` up to date from `cursor` (None: it shows nothing), and keep it so."""
+        self.hub.pause(audience, connection)
+        position = await self._starting_point(audience, cursor)
+        if position is None:
+            position = await self._send_newest(audience, connection)
+        while position < audience.position:
+            position = await self._send_missed(audience, connection, position)
+            await connection.drained()
+        # No await from here to the end: the page and the audience stand at the same position.
+        connection.offer(self._fragments.resumed(self.all(), audience.room, audience.presence.members()))
+        self.hub.join(audience, connection)
+
+    async def _starting_point(self, audience: Audience, cursor: Cursor | None) -> int | None:
+        """Return the position to resume from; None where the cursor says nothing about this log."""
+        if cursor is None or cursor.epoch != self._store.epoch:
+            return None
+        if cursor.position > audience.position:
+            # Its page was read from the log just now, and is ahead of what the others have been shown.
+            await self._catch_up(audience)
+        return cursor.position if cursor.position <= audience.position else None
+
+    async def _catch_up(self, audience: Audience) -> None:
+        self.reached(audience.room.id, await self._store.head(audience.room.id))
+        delivery = self._deliveries.get(audience.room.id)
+        if delivery:
+            await asyncio.shield(delivery)
+
+    async def _send_newest(self, audience: Audience, connection: Connection) -> int:
+        page = await self.page(audience.room, connection.time_zone, audience.position + 1)
+        connection.offer(self._fragments.replaced(audience.room, page, self.cursor(page.position), connection.time_zone))
+        return page.position
+
+    async def _send_missed(self, audience: Audience, connection: Connection, position: int) -> int:
+        """Send the next part of what came after `position`, and return up to where the page is complete."""
+        zone = connection.time_zone
+        if audience.position - position > self._settings.resume_limit:
+            page = await self.page(audience.room, zone, audience.position + 1)
+            gap = Gap(position, page.entries[0].message.position)
+            entries, end = page.entries, page.position
+        else:
+            # Reading starts at the last message that the page has: it decides how the next is grouped.
+            messages = await self._store.since(audience.room.id, position - 1, audience.position, FRAME_MESSAGES)
+            after, missed = (messages[0], messages[1:]) if position else (None, messages)
+            gap, entries, end = None, self._arrange(missed, after, zone), messages[-1].position
+        connection.offer(self._fragments.appended(entries, self.cursor(end), zone, gap))
+        return end
+
+    # Say
+
+    async def say(self, audience: Audience, connection: Connection, drafts: Sequence[Draft]) -> None:
+        """Store `drafts` in their order, and tell their sender what became of each, in one receipt."""
+        released: list[str] = []
+        refused: list[str] = []
+        notice = ""
+        for draft in drafts:
+            try:
+                await self.post(audience.room, connection.member, draft)
+                released.append(draft.key)
+            except Refused as refusal:
+                self._metrics.refused(refusal.reason)
+                # An empty draft is let go; beside others, it is the one that somebody has yet to fill.
+                (released if refusal.reason == "blank" else refused).append(draft.key)
+                if refusal.reason != "blank" or len(drafts) == 1:
+                    notice = refusal.sentence
+        connection.offer(self._fragments.receipt(released, refused, notice, new_key()))
+
+    async def post(self, room: Room, member: Member | None, draft: Draft) -> None:
+        """Store one message of `member`, once, however often it is submitted. Raises `Refused`."""
+        if member is None:
+            raise NAMELESS
+        body = clean(draft.body, self._settings.message_length)
+        wait = self._buckets.take(member.id, self._now())
+        if wait:
+            raise Refused("too-fast", f"That was too fast: please wait {_seconds(wait)} and send it again.")
+        try:
+            stored = await self._store.append(room.id, member, body, draft.submission)
+        except StoreUnavailable as error:
+            log.error("not stored", room=room.slug, error=str(error))
+            self._buckets.refund(member.id)
+            raise UNSTORED from error
+        if stored.is_new:
+            self._metrics.message()
+        else:
+            self._buckets.refund(member.id)
+
+    # Deliver
+
+    def reached(self, room_id: int, position: int) -> None:
+        """The log of a room reaches up to `position`: have it shown to those who look. Never waits."""
+        audience = self.hub.audience(room_id)
+        if audience is None or position <= audience.reached:
+            return
+        audience.reached = position
+        if room_id not in self._deliveries:
+            self._deliveries[room_id] = asyncio.create_task(self._deliver(audience), name=f"deliver {room_id}")
+
+    async def _deliver(self, audience: Audience) -> None:
+        try:
+            while audience.position < audience.reached:
+                try:
+                    await self._show_next(audience)
+                except StoreUnavailable as error:
+                    log.error("not delivered yet", room=audience.room.slug, error=str(error))
+                    await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            del self._deliveries[audience.room.id]
+
+    async def _show_next(self, audience: Audience) -> None:
+        messages = await self._store.since(audience.room.id, audience.position, NEWEST, FRAME_MESSAGES)
+        last, cursor = messages[-1], self.cursor(messages[-1].position)
+
+        def render(zone: str) -> str:
+            return self._fragments.appended(self._arrange(messages, audience.last, zone), cursor, zone)
+
+        self.hub.publish(audience, render)
+        audience.position, audience.last = last.position, last
+
+    # Leave
+
+    def leave(self, audience: Audience, connection: Connection) -> None:
+        """The browser is gone. Whoever it belonged to counts as present for a while: most come right back."""
+        self.hub.leave(audience, connection, self._now())
+
+    # Members and rooms
+
+    async def take_name(self, member: Member | None, name: str, time_zone: str) -> Member:
+        """Make somebody a member, or rename them, and return them as they are now. Raises `Refused`."""
+        name = clean_name(name, self._settings.name_length)
+        try:
+            renamed = await self._store.take_name(member, name, time_zone, self._settings.name_held_days)
+        except StoreUnavailable as error:
+            raise UNSTORED from error
+        for audience in self.hub.audiences():
+            audience.presence.rename(renamed)
+            for connection in audience.visitors:
+                if connection.member and connection.member.id == renamed.id:
+                    connection.member = renamed
+        return renamed
+
+    async def create(self, member: Member | None, name: str) -> Room:
+        """Make a room called `name` and show it to everybody. Raises `Refused`."""
+        if member is None:
+            raise NAMELESS
+        name = clean_name(name, self._settings.name_length)
+        wait = self._buckets.take(member.id, self._now())
+        if wait:
+            raise Refused("too-fast", f"That was too fast: please wait {_seconds(wait)}.")
+        try:
+            room = await self._store.create_room(name)
+        except StoreUnavailable as error:
+            raise UNSTORED from error
+        self._directory[room.slug] = room
+        frame = self._fragments.room_added(room)
+        for audience in self.hub.audiences():
+            self.hub.publish(audience, lambda zone: frame)
+        log.info("room made", room=room.slug)
+        return room
+
+    # Keeping in touch
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep presence and heartbeats going."""
+        self._directory = {room.slug: room for room in await self._store.rooms()}
+        tasks = [asyncio.create_task(self._tick_forever()), asyncio.create_task(self._note_visits_forever())]
+        try:
+            yield
+        finally:
+            for task in (*tasks, *self._deliveries.values()):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    async def _tick_forever(self) -> None:
+        beat_at = self._now()
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self.tick()
+            if self._now() >= beat_at:
+                beat_at = self._now() + self._settings.heartbeat
+                self.beat()
+
+    def tick(self) -> None:
+        """Show who has come and gone since the last time."""
+        for audience in self.hub.audiences():
+            audience.presence.sweep(self._now(), self._settings.presence_grace)
+            if audience.presence.changed:
+                audience.presence.changed = False
+                frame = self._fragments.members(audience.presence.members())
+                self.hub.publish(audience, lambda zone, frame=frame: frame)  # type: ignore[misc]
+
+    def beat(self) -> None:
+        """Show everybody that the server is there, and forget what is no longer needed."""
+        frame = self._fragments.heartbeat()
+        for audience in self.hub.audiences():
+            self.hub.publish(audience, lambda zone: frame)
+        self.hub.forget_empty()
+        self._buckets.sweep(self._now())
+
+    async def _note_visits_forever(self) -> None:
+        while True:
+            await asyncio.sleep(VISIT_SECONDS)
+            with suppress(StoreUnavailable):
+                await self._store.saw(list(everybody(audience.presence for audience in self.hub.audiences())))
+
+
+def new_key() -> str:
+    """Return a fresh idempotency key, for the next thing somebody says."""
+    return token_urlsafe(9)
+
+
+def _seconds(wait: float) -> str:
+    return "a second" if ceil(wait) == 1 else f"{ceil(wait)} seconds"

@@ -1,0 +1,144 @@
+"""Who may speak to us, and what a page may do: origin, headers and nonce, the current member.
+
+Everything here fails closed and says why.
+"""
+
+from collections import Counter
+from secrets import token_urlsafe
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.identity import Session, Signer
+from app.messages import Member
+from app.store import Store
+
+COOKIE = "parlor_member"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+# No script but htmx's, which carries the nonce; no eval; no markup but through htmx's Trusted Types policy.
+# `data:` to connect is how the page changes its own status without a network.
+POLICY = (
+    "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; "
+    "connect-src 'self' data:; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types htmx"
+)
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), interest-cohort=()",
+}
+
+
+class Guard:
+    """ASGI middleware: refuses what comes from elsewhere, and puts the policy on every answer."""
+
+    def __init__(self, app: ASGIApp, allowed_origins: tuple[str, ...]) -> None:
+        self.app = app
+        self.allowed_origins = allowed_origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        nonce = token_urlsafe(16)
+        scope.setdefault("state", {})["nonce"] = nonce
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                add_headers(MutableHeaders(scope=message), nonce)
+            await send(message)
+
+        if is_foreign(scope, self.allowed_origins):
+            # A handshake is refused with 403 as well: Starlette turns this answer into one.
+            refusal = PlainTextResponse("This request comes from another site, and was refused.\n", 403)
+            await refusal(scope, receive, send_with_headers)
+            return
+        await self.app(scope, receive, send_with_headers)
+
+
+def add_headers(headers: MutableHeaders, nonce: str) -> None:
+    """Put the policy and its companions on an answer; what is there already stays."""
+    headers.setdefault("Content-Security-Policy", POLICY.format(nonce=nonce))
+    for name, value in HEADERS.items():
+        headers.setdefault(name, value)
+
+
+def is_foreign(scope: Scope, allowed_origins: tuple[str, ...]) -> bool:
+    """Whether a handshake, or a request that could change something, comes from another site's page.
+
+    Browsers say where from in `Origin`, and `Sec-Fetch-Site`; what says neither is no browser, and has no
+    cookie that somebody else could abuse.
+    """
+    if scope["type"] == "http" and scope["method"] in SAFE_METHODS:
+        return False
+    headers = Headers(scope=scope)
+    origin = headers.get("origin")
+    if origin is None:
+        return headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+    return origin not in allowed_origins and not is_own(origin, headers.get("host", ""))
+
+
+def is_own(origin: str, host: str) -> bool:
+    """Whether the page at `origin` is ours: it has the host and the port under which we were called."""
+    try:
+        page, called = urlsplit(origin), urlsplit(f"//{host}")
+        default = DEFAULT_PORTS.get(page.scheme)
+        return bool(page.hostname) and (page.hostname, page.port or default) == (called.hostname, called.port or default)
+    except ValueError:
+        return False
+
+
+class Doorkeeper:
+    """Tells who somebody is, from their cookie and from the store."""
+
+    def __init__(self, signer: Signer, store: Store) -> None:
+        self.signer = signer
+        self._store = store
+
+    async def session(self, connection: HTTPConnection) -> Session | None:
+        """Return the session of a request or a handshake; None for somebody without a name.
+
+        A cookie from before a renaming is nobody's: the name in it may belong to another by now.
+        """
+        session = self.signer.read(connection.cookies.get(COOKIE, ""))
+        if session is None:
+            return None
+        known = await self._store.member(session.member.id)
+        return session if known == session.member else None
+
+    async def member(self, connection: HTTPConnection) -> Member | None:
+        """Return the member of a request or a handshake."""
+        session = await self.session(connection)
+        return session.member if session else None
+
+
+class Turnstile:
+    """Counts the open sockets of each address."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def enter(self, address: str) -> bool:
+        """Count a socket of `address`; False where it has as many as it may."""
+        if self._open[address] >= self._most:
+            return False
+        self._open[address] += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """Count it no longer."""
+        self._open[address] -= 1
+        if self._open[address] <= 0:
+            del self._open[address]

@@ -1,0 +1,139 @@
+"""Every knob: its name, its unit, its reason.
+
+Each is an environment variable, `PARLOR_` and the name in capitals; `docs/configuration.md` lists them all.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+SQLITE_FILE = "parlor.db"
+KEY_FILE = "secret.key"
+
+# A list is written as one line, `a,b`: pydantic-settings would want JSON.
+Words = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """What an operator may choose. Wrong values are refused at the start, by name."""
+
+    model_config = SettingsConfigDict(env_prefix="PARLOR_", frozen=True, extra="ignore", populate_by_name=True)
+
+    # Where it runs
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(
+        8000,
+        ge=0,
+        le=65535,
+        validation_alias=AliasChoices("PARLOR_PORT", "PORT"),
+        description="Port to listen on; `PORT` sets it too. 0 takes any free one.",
+    )
+    data_dir: Path = Field(Path("data"), description="Folder of the database and the key.")
+    database_url: str = Field("", description="SQLAlchemy URL; empty is SQLite in the data folder.")
+    secret_key: SecretStr | None = Field(
+        None, min_length=16, description="Signs the cookies; empty takes the key file in the data folder, made on first start."
+    )
+    trusted_proxies: str = Field(
+        "127.0.0.1,::1", description="Addresses of proxies whose X-Forwarded headers are believed, with commas between."
+    )
+    allowed_origins: Words = Field(
+        (), description="Other origins that may use this server from a browser, with commas between. `*` is refused."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+    log_format: Literal["text", "json"] = Field("text", description="How a line of the log looks.")
+
+    # What people see
+    title: str = Field("Parlor", min_length=1, max_length=40, description="Name of this chat.")
+    lobby: str = Field("Lobby", min_length=1, max_length=40, description="Name of the first room, given when it is made.")
+    time_zone: str = Field("UTC", description="Time zone of those who did not choose one, as in `Europe/Berlin`.")
+    group_minutes: float = Field(5, ge=0, description="Longest pause, in minutes, between messages that are shown as one group.")
+    page_size: int = Field(50, ge=1, le=500, description="Messages on a page, and in each older part that loads.")
+    resume_limit: int = Field(
+        500, ge=0, description="Missed messages that are sent after an outage; of more, the newest page and a gap that loads on demand."
+    )
+    members_shown: int = Field(100, ge=1, description="Names in the list of who is here; the rest is counted.")
+
+    # What people may do
+    message_length: int = Field(4000, ge=1, le=20_000, description="Longest message, in characters.")
+    name_length: int = Field(40, ge=1, le=100, description="Longest name of a member or a room, in characters.")
+    name_held_days: float = Field(
+        30, gt=0, description="Days for which a name belongs to a member who does not come back."
+    )
+    session_days: float = Field(365, gt=0, description="Days for which a browser keeps its name without a visit.")
+    messages_per_second: float = Field(1, gt=0, description="Messages a member may send per second, in the long run.")
+    messages_burst: int = Field(20, ge=1, description="Messages a member may send at once, after a pause.")
+    connections_per_address: int = Field(200, ge=1, description="Open sockets from one address.")
+    frame_length: int = Field(100_000, ge=10_000, description="Longest frame from a browser, in characters.")
+
+    # Keeping in touch
+    reconnect_delay: float = Field(
+        0.5, gt=0, le=0.75, description="Seconds until a browser first tries to reconnect, give or take 30 %."
+    )
+    reconnect_max_delay: float = Field(
+        2.3, gt=0, le=2.3, description="Longest wait between two tries, in seconds, give or take 30 %: 3 seconds at most."
+    )
+    heartbeat: float = Field(5, gt=0, description="Seconds between two signs of life to every browser.")
+    stale_after: float = Field(12, gt=0, description="Seconds of silence until a page shows that it is connecting (yellow).")
+    lost_after: float = Field(27, gt=0, description="Seconds of silence until a page shows that it is disconnected (red).")
+    presence_grace: float = Field(10, ge=0, description="Seconds for which somebody who disconnects still counts as here.")
+    outbox_length: int = Field(
+        1_000_000, ge=10_000, description="Characters that may wait for one browser before it is cut off."
+    )
+    stall_seconds: float = Field(8, gt=0, description="Seconds for which a browser may take nothing before it is cut off.")
+    shutdown_seconds: int = Field(10, ge=0, description="Seconds that a stop may take.")
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _no_wildcard(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # Our answers depend on a cookie: whoever may read them must be named.
+        if "*" in value:
+            raise ValueError("name the origins; * would let any site act for your members")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_exists(cls, value: str) -> str:
+        ZoneInfo(value)
+        return value
+
+    @field_validator("secret_key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.heartbeat < self.stale_after < self.lost_after:
+            raise ValueError("heartbeat, stale_after and lost_after must grow in this order")
+        if self.reconnect_delay > self.reconnect_max_delay:
+            raise ValueError("reconnect_delay must not be longer than reconnect_max_delay")
+        return self
+
+    @property
+    def store_url(self) -> str:
+        """The SQLAlchemy URL in force."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / SQLITE_FILE}"
+
+    @property
+    def key_file(self) -> Path:
+        """Where the key is kept, when it is not set."""
+        return self.data_dir / KEY_FILE
+
+    @property
+    def group_window(self) -> timedelta:
+        """Longest pause within a group."""
+        return timedelta(minutes=self.group_minutes)
+
+    @property
+    def session_lifetime(self) -> timedelta:
+        """How long a cookie is accepted."""
+        return timedelta(days=self.session_days)
