@@ -65,7 +65,7 @@ class Fragments:
         """Return older messages, and what loads the ones before them."""
         return self._render("partials/older_page.html", room=room, page=page, zone=zone, nonce=nonce)
 
-    def filled(self, room: Room, gap: Gap, remaining: Gap | None, entries: Sequence[Entry], zone: str) -> str:
+    def filled(self, gap: Gap, remaining: Gap | None, entries: Sequence[Entry], zone: str) -> str:
         """Return what was missing at `gap`, and the gap that remains."""
         return self._render("partials/filled_gap.html", gap=gap, remaining=remaining, entries=entries, zone=zone)
 
@@ -100,7 +100,11 @@ class Fragments:
     def receipt(self, released: Sequence[str], refused: Sequence[str], notice: str, next_key: str) -> str:
         """Return a frame that lets go of the drafts with the keys `released`, marks those `refused`, and says why."""
         return self._render(
-            "partials/frames/receipt.html", released=released, refused=refused, notice=notice, next_key=next_key
+            "partials/frames/receipt.html",
+            released=released,
+            refused=refused,
+            notice=notice,
+            next_key=next_key,
         )
 
     def notice(self, sentence: str) -> str:
@@ -150,5 +154,15 @@ def zone_options() -> Markup:
 @lru_cache(maxsize=1)
 def time_zones() -> tuple[str, ...]:
     """Return the time zones that people can choose: UTC, and one for each place."""
-    places = ("Africa", "America", "Antarctica", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific")
+    places = (
+        "Africa",
+        "America",
+        "Antarctica",
+        "Asia",
+        "Atlantic",
+        "Australia",
+        "Europe",
+        "Indian",
+        "Pacific",
+    )
     return ("UTC", *sorted(zone for zone in available_timezones() if zone.split("/")[0] in places))

@@ -63,13 +63,21 @@ def parse(text: str, largest: int) -> Frame:
 def _read(fields: dict[str, Any]) -> Frame:
     drafts = _drafts(fields.get("message", []), fields.get("key", []))
     if drafts is None:
-        return Malformed("bad-message", "That could not be read: message and key are texts, or lists of the same length.")
+        return Malformed(
+            "bad-message", "That could not be read: message and key are texts, or lists of the same length."
+        )
     if "cursor" not in fields:
-        return Say(drafts) if drafts else Malformed("unknown", "That could not be read: neither a message nor a cursor.")
+        return (
+            Say(drafts) if drafts else Malformed("unknown", "That could not be read: neither a message nor a cursor.")
+        )
     if fields["cursor"] == "":
         return Resume(None, drafts)
     cursor = parse_cursor(fields["cursor"])
-    return Resume(cursor, drafts) if cursor else Malformed("bad-cursor", "That could not be read: a cursor is epoch:position.")
+    return (
+        Resume(cursor, drafts)
+        if cursor
+        else Malformed("bad-cursor", "That could not be read: a cursor is epoch:position.")
+    )
 
 
 def parse_cursor(text: object) -> Cursor | None:

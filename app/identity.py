@@ -40,7 +40,7 @@ class Signer:
         """Return the session that `cookie` holds; None where it is forged, damaged or too old."""
         try:
             fields, signed_at = self._serializer.loads(
-                cookie, max_age=self._lifetime.total_seconds(), return_timestamp=True
+                cookie, max_age=int(self._lifetime.total_seconds()), return_timestamp=True
             )
             return Session(Member(**fields), signed_at)
         except (BadData, TypeError):

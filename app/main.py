@@ -28,7 +28,10 @@ STATIC = Path(__file__).parent.parent / "static"
 
 
 def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
-    """Return the application that `settings` describe, on the time of `clock`. It opens the store when it starts, and closes it at the end."""
+    """Return the application that `settings` describe, with messages dated by `clock`.
+
+    It opens the store when it starts, and closes it at the end.
+    """
     metrics = Metrics()
     assets = f"/static/{digest(STATIC)}"
     fragments = Fragments(settings, assets)

@@ -30,10 +30,16 @@ class Metrics:
         self._cut = Counter("parlor_connections_cut", "Sockets cut off, by reason.", ["reason"], registry=registry)
         self._deliveries = Counter("parlor_frames_offered", "Frames offered to sockets.", registry=registry)
         self._fan_out = Histogram(
-            "parlor_fan_out_seconds", "Time to offer one frame to a whole room.", buckets=FAST, registry=registry
+            "parlor_fan_out_seconds",
+            "Time to offer one frame to a whole room.",
+            buckets=FAST,
+            registry=registry,
         )
         self._store_time = Histogram(
-            "parlor_store_append_seconds", "Time to commit one batch of messages.", buckets=FAST, registry=registry
+            "parlor_store_append_seconds",
+            "Time to commit one batch of messages.",
+            buckets=FAST,
+            registry=registry,
         )
         self._batch = Histogram(
             "parlor_store_batch_messages", "Submissions committed together.", buckets=SIZES, registry=registry
@@ -82,7 +88,8 @@ def set_up_logging(level: str, style: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     root = logging.getLogger()
@@ -90,7 +97,11 @@ def set_up_logging(level: str, style: str) -> None:
     root.setLevel("WARNING")
     logging.getLogger("parlor").setLevel(level.upper())
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

@@ -87,7 +87,9 @@ class Pages:
         page = await self._rooms.page(room, zone, before)
         return _html(self._fragments.older(room, page, zone, request.state.nonce))
 
-    async def gap(self, request: Request, slug: str, between: Annotated[str, Query(pattern=r"^\d{1,18}-\d{1,18}$")]) -> Response:
+    async def gap(
+        self, request: Request, slug: str, between: Annotated[str, Query(pattern=r"^\d{1,18}-\d{1,18}$")]
+    ) -> Response:
         """What a page lacks between two positions, for htmx to put in its place."""
         room, zone = self._find(slug), await self._zone(request)
         gap = Gap(*map(int, between.split("-")))
@@ -254,4 +256,3 @@ def _html(text: str, status: int = 200) -> HTMLResponse:
 
 def _see_other(room: Room) -> Response:
     return RedirectResponse(f"/rooms/{room.slug}", 303)
-

@@ -165,7 +165,9 @@ class Rooms:
 
     async def _send_newest(self, audience: Audience, connection: Connection) -> int:
         page = await self.page(audience.room, connection.time_zone, audience.position + 1)
-        connection.offer(self._fragments.replaced(audience.room, page, self.cursor(page.position), connection.time_zone))
+        connection.offer(
+            self._fragments.replaced(audience.room, page, self.cursor(page.position), connection.time_zone)
+        )
         return page.position
 
     async def _send_missed(self, audience: Audience, connection: Connection, position: int) -> int:

@@ -91,7 +91,10 @@ def is_own(origin: str, host: str) -> bool:
     try:
         page, called = urlsplit(origin), urlsplit(f"//{host}")
         default = DEFAULT_PORTS.get(page.scheme)
-        return bool(page.hostname) and (page.hostname, page.port or default) == (called.hostname, called.port or default)
+        return bool(page.hostname) and (page.hostname, page.port or default) == (
+            called.hostname,
+            called.port or default,
+        )
     except ValueError:
         return False
 

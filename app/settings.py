@@ -35,25 +35,35 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("data"), description="Folder of the database and the key.")
     database_url: str = Field("", description="SQLAlchemy URL; empty is SQLite in the data folder.")
     secret_key: SecretStr | None = Field(
-        None, min_length=16, description="Signs the cookies; empty takes the key file in the data folder, made on first start."
+        None,
+        min_length=16,
+        description="Signs the cookies; empty takes the key file in the data folder, made on first start.",
     )
     trusted_proxies: str = Field(
-        "127.0.0.1,::1", description="Addresses of proxies whose X-Forwarded headers are believed, with commas between."
+        "127.0.0.1,::1",
+        description="Addresses of proxies whose X-Forwarded headers are believed, with commas between.",
     )
     allowed_origins: Words = Field(
-        (), description="Other origins that may use this server from a browser, with commas between. `*` is refused."
+        (),
+        description="Other origins that may use this server from a browser, with commas between. `*` is refused.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
     log_format: Literal["text", "json"] = Field("text", description="How a line of the log looks.")
 
     # What people see
     title: str = Field("Parlor", min_length=1, max_length=40, description="Name of this chat.")
-    lobby: str = Field("Lobby", min_length=1, max_length=40, description="Name of the first room, given when it is made.")
+    lobby: str = Field(
+        "Lobby", min_length=1, max_length=40, description="Name of the first room, given when it is made."
+    )
     time_zone: str = Field("UTC", description="Time zone of those who did not choose one, as in `Europe/Berlin`.")
-    group_minutes: float = Field(5, ge=0, description="Longest pause, in minutes, between messages that are shown as one group.")
+    group_minutes: float = Field(
+        5, ge=0, description="Longest pause, in minutes, between messages that are shown as one group."
+    )
     page_size: int = Field(50, ge=1, le=500, description="Messages on a page, and in each older part that loads.")
     resume_limit: int = Field(
-        500, ge=0, description="Missed messages that are sent after an outage; of more, the newest page and a gap that loads on demand."
+        500,
+        ge=0,
+        description="Missed messages sent after an outage; of more, the newest page, and a gap that loads on demand.",
     )
     members_shown: int = Field(100, ge=1, description="Names in the list of who is here; the rest is counted.")
 
@@ -74,16 +84,27 @@ class Settings(BaseSettings):
         0.5, gt=0, le=0.75, description="Seconds until a browser first tries to reconnect, give or take 30 %."
     )
     reconnect_max_delay: float = Field(
-        2.3, gt=0, le=2.3, description="Longest wait between two tries, in seconds, give or take 30 %: 3 seconds at most."
+        2.3,
+        gt=0,
+        le=2.3,
+        description="Longest wait between two tries, in seconds, give or take 30 %: 3 seconds at most.",
     )
     heartbeat: float = Field(5, gt=0, description="Seconds between two signs of life to every browser.")
-    stale_after: float = Field(12, gt=0, description="Seconds of silence until a page shows that it is connecting (yellow).")
-    lost_after: float = Field(27, gt=0, description="Seconds of silence until a page shows that it is disconnected (red).")
-    presence_grace: float = Field(10, ge=0, description="Seconds for which somebody who disconnects still counts as here.")
+    stale_after: float = Field(
+        12, gt=0, description="Seconds of silence until a page shows that it is connecting (yellow)."
+    )
+    lost_after: float = Field(
+        27, gt=0, description="Seconds of silence until a page shows that it is disconnected (red)."
+    )
+    presence_grace: float = Field(
+        10, ge=0, description="Seconds for which somebody who disconnects still counts as here."
+    )
     outbox_length: int = Field(
         1_000_000, ge=10_000, description="Characters that may wait for one browser before it is cut off."
     )
-    stall_seconds: float = Field(8, gt=0, description="Seconds for which a browser may take nothing before it is cut off.")
+    stall_seconds: float = Field(
+        8, gt=0, description="Seconds for which a browser may take nothing before it is cut off."
+    )
     shutdown_seconds: int = Field(10, ge=0, description="Seconds that a stop may take.")
 
     @field_validator("allowed_origins", mode="before")

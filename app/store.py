@@ -107,7 +107,7 @@ class Store:
         Raises `StoreUnavailable`.
         """
         submission = sha256("\0".join((author.id, key, body)).encode("utf-8", "surrogatepass")).digest()
-        stored = asyncio.get_running_loop().create_future()
+        stored: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
         self._appends.put_nowait(Append(room_id, author, body, submission, stored))
         return await stored
 
@@ -173,11 +173,12 @@ class Store:
         ("name-taken").
         """
         taken = Refused("name-taken", f"The name “{name}” is taken. Please choose another.")
-        changed = {"name": name, "name_key": name_key(name), "time_zone": time_zone, "seen_at": self._now()}
+        key, now = name_key(name), self._now()
+        changed = {"name": name, "name_key": key, "time_zone": time_zone, "seen_at": now}
         renamed = Member(member.id if member else token_hex(8), name, time_zone)
         try:
             async with self._writing() as connection:
-                await self._release_name(connection, changed["name_key"], changed["seen_at"] - held_days * DAY_MS)
+                await self._release_name(connection, key, now - int(held_days * DAY_MS))
                 if member:
                     await connection.execute(update(members).where(members.c.id == member.id).values(changed))
                 else:
@@ -186,8 +187,8 @@ class Store:
             raise taken from error
         return renamed
 
-    async def _release_name(self, connection: AsyncConnection, key: str, unseen_since: float) -> None:
-        abandoned = (members.c.name_key == key, members.c.seen_at < int(unseen_since))
+    async def _release_name(self, connection: AsyncConnection, key: str, unseen_since: int) -> None:
+        abandoned = (members.c.name_key == key, members.c.seen_at < unseen_since)
         await connection.execute(update(members).where(*abandoned).values(name_key=None))
 
     # The writer

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 import structlog
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -93,22 +94,26 @@ class Sockets:
     async def _converse(self, socket: WebSocket, audience: Audience, connection: Connection) -> None:
         """Read and write until the browser leaves, or has to be cut off."""
         reading = asyncio.create_task(self._read(socket, audience, connection))
-        writing = asyncio.create_task(connection.write(socket.send_text))
+        writing = asyncio.create_task(self._write(socket, connection))
+        ends: set[asyncio.Future[Any]] = {reading, connection.cut_off}
         try:
-            await asyncio.wait({reading, writing, connection.cut_off}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (reading, writing):
-                task.cancel()
-            results = await asyncio.gather(reading, writing, return_exceptions=True)
+            writing.cancel()
+            reading.cancel()
+            await asyncio.gather(reading, writing, return_exceptions=True)
         if connection.cut_off.done():
             reason = connection.cut_off.result()
             self._metrics.cut(reason)
             log.warning("cut off", reason=reason, room=audience.room.slug)
             await self._drop(socket, CloseCode.OVERLOADED)
-            return
-        for error in results:
-            if isinstance(error, Exception) and not isinstance(error, WebSocketDisconnect):
-                raise error
+        else:
+            reading.result()
+
+    async def _write(self, socket: WebSocket, connection: Connection) -> None:
+        # A browser that is gone is for `_read` to notice: what it said last still lies there to be read.
+        with suppress(WebSocketDisconnect):
+            await connection.write(socket.send_text)
 
     async def _read(self, socket: WebSocket, audience: Audience, connection: Connection) -> None:
         while True:

@@ -10,7 +10,11 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_table("log", sa.Column("epoch", sa.String(32), nullable=False), sa.PrimaryKeyConstraint("epoch", name="pk_log"))
+    op.create_table(
+        "log",
+        sa.Column("epoch", sa.String(32), nullable=False),
+        sa.PrimaryKeyConstraint("epoch", name="pk_log"),
+    )
     op.create_table(
         "members",
         sa.Column("id", sa.String(32), nullable=False),

@@ -1,0 +1,98 @@
+"""A real server as a subprocess, as an operator starts it: for tests that need processes, ports or restarts."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PATIENCE = 30  # seconds for a start or a stop on a busy machine
+
+
+class Server:
+    """`python -m app serve` in a data folder of its own. It keeps its port when it is started again."""
+
+    def __init__(self, data: Path, **settings: object) -> None:
+        self.log: list[str] = []
+        self.port = 0
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("PARLOR_")},
+            "PYTHONUNBUFFERED": "1",
+            "PARLOR_DATA_DIR": str(data),
+            **{f"PARLOR_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens, as the origin of its pages."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def host(self) -> str:
+        """Host and port, as in an address."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start, and return when it listens."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "app", "serve"],
+            cwd=ROOT,
+            env={**self._environment, "PARLOR_PORT": str(self.port)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        listening = threading.Event()
+        self._reader = threading.Thread(target=self._follow, args=(self._process, listening), daemon=True)
+        self._reader.start()
+        if not listening.wait(PATIENCE) or not self.port:
+            self.kill()
+            raise RuntimeError("the server did not start:\n" + "\n".join(self.log))
+
+    def _follow(self, process: subprocess.Popen[str], listening: threading.Event) -> None:
+        assert process.stderr
+        with process.stderr:
+            for line in process.stderr:
+                self.log.append(line.rstrip())
+                if found := re.search(r"event='start' url='http://[^']*:(\d+)'", line):
+                    self.port = int(found[1])
+                    listening.set()
+        listening.set()
+
+    def stop(self) -> int:
+        """Stop it gracefully, as systemd does, and return its exit status."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, how: signal.Signals) -> int:
+        assert self._process and self._reader
+        self._process.send_signal(how)
+        status = self._process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return status
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.poll() is None
+
+
+@contextmanager
+def serving(data: Path, **settings: object) -> Iterator[Server]:
+    """Run a server with these `settings` (names as in `settings.py`); it is gone at the end."""
+    server = Server(data, **settings)
+    server.start()
+    try:
+        yield server
+    finally:
+        if server.running:
+            server.kill()
