@@ -1,6 +1,7 @@
 """HTML made comparable: parsed as a browser would, attributes sorted, one element per line."""
 
 import re
+from html import escape
 
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, Tag
@@ -39,9 +40,9 @@ def _write(node: object, depth: int, lines: list[str]) -> None:
         parent = node.parent
         text = str(node)
         if parent is not None and (parent.name in VERBATIM or "message__body" in (parent.get("class") or [])):
-            lines.append(f"{indent}{text!r}")
+            lines.append(indent + escape(repr(text), quote=False))
         elif text.strip():
-            lines.append(indent + " ".join(text.split()))
+            lines.append(indent + escape(" ".join(text.split()), quote=False))
 
 
 def _attributes(tag: Tag) -> str:
@@ -51,4 +52,4 @@ def _attributes(tag: Tag) -> str:
 def _value(name: str, value: object) -> str:
     if name in VOLATILE_ATTRIBUTES:
         return VOLATILE_ATTRIBUTES[name]
-    return " ".join(value) if isinstance(value, list) else str(value)
+    return escape(" ".join(value) if isinstance(value, list) else str(value))
