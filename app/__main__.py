@@ -87,10 +87,14 @@ def configuration(settings: Settings, app: object) -> uvicorn.Config:
 
 def complaints(error: ValidationError) -> str:
     """Return what is wrong with the settings, a line each, by the names that operators know."""
-    return "\n".join(
-        f"  PARLOR_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" if each["loc"] else f"  {each['msg']}"
-        for each in error.errors()
-    )
+    return "\n".join(f"  {_variable(each['loc'])}{each['msg']}" for each in error.errors())
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    """Return the environment variable of a field, or nothing where a complaint is about several."""
+    name = str(location[0]).upper() if location else ""
+    prefix = "" if name in ("", "PORT") or name.startswith("PARLOR_") else "PARLOR_"
+    return f"{prefix}{name}: " if name else ""
 
 
 if __name__ == "__main__":

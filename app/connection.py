@@ -41,15 +41,19 @@ class Connection:
         self._drained.set()
 
     def offer(self, frame: str) -> None:
-        """Send `frame` as soon as the browser takes it. Never waits; past the outbox' limit, cuts off instead."""
+        """Send `frame` as soon as the browser takes it. Never waits; past the outbox' limit, cuts off instead.
+
+        Who waits for nothing is offered any frame, however large: they would come back for the same one.
+        """
         if self.cut_off.done():
+            return
+        if self._waiting and self._waiting + len(frame) > self._limit:
+            self.cut("outbox")
             return
         self._outbox.append(frame)
         self._waiting += len(frame)
         self._filled.set()
         self._drained.clear()
-        if self._waiting > self._limit:
-            self.cut("outbox")
 
     def cut(self, reason: str) -> None:
         """Give this browser up; what waits for it is dropped. `reason` is a word for the metrics."""

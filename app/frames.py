@@ -11,9 +11,9 @@ from typing import Any
 
 from app.messages import Cursor, Draft
 
-# What a key may look like: it is ours, or a client's random word. "#" numbers repeats; quotes have no place in
-# the selector by which a receipt finds its draft.
-KEY = re.compile(r"""[^\s"'\\<>#]{1,128}""")
+# What a key may look like: ours, a UUID, base64. "#" numbers repeats, and quotes would end the selector by
+# which a receipt finds its draft.
+KEY = re.compile(r"[\w.:~+/=-]{1,128}", re.ASCII)
 MOST_DRAFTS = 200
 LARGEST_POSITION = 2**63 - 1
 

@@ -69,7 +69,9 @@ class Hub:
             audience.by_zone.pop(connection.time_zone, None)
 
     def leave(self, audience: Audience, connection: Connection, now: float) -> None:
-        """The socket is closed."""
+        """The socket is closed. Leaving twice is leaving once."""
+        if connection not in audience.visitors:
+            return
         self.pause(audience, connection)
         audience.visitors.discard(connection)
         if connection.member:

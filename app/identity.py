@@ -4,11 +4,14 @@ The cookie says who somebody is; it is signed, not secret. Whether it still hold
 renamed since) is for the one who has the store to say.
 """
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from secrets import token_urlsafe
+from tempfile import mkstemp
 
 from itsdangerous import BadData, URLSafeTimedSerializer
 
@@ -57,16 +60,19 @@ def read_keys(path: Path) -> list[str]:
     One key a line: to change the key, add a line; to stop accepting the old one, remove its line.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        # Opened for its owner alone from the first moment on: nobody reads the key in between.
-        with open(path, "x", opener=_private) as file:
-            file.write(token_urlsafe(32) + "\n")
-    except FileExistsError:
-        pass
+    if not path.exists():
+        _make_key(path)
     return [line.strip() for line in path.read_text().splitlines() if line.strip()]
 
 
-def _private(path: str, flags: int) -> int:
-    import os
-
-    return os.open(path, flags, 0o600)
+def _make_key(path: Path) -> None:
+    # Written beside its place and then linked to it: the file is there with its key in it, or not at all, and
+    # whoever starts at the same moment takes the one that came first. mkstemp makes it its owner's alone (600).
+    handle, draft = mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(token_urlsafe(32) + "\n")
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        os.unlink(draft)

@@ -3,12 +3,16 @@
 Plain values. This module does no I/O, knows no clock and no HTML.
 """
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.characters import is_blank
+
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 KEPT_CONTROLS = "\n\t"
+BLANK_START = re.compile(r"\A(?:[^\S\n]*\n)+")  # lines with nothing but spaces
 
 
 class Refused(Exception):
@@ -90,17 +94,12 @@ def clean(body: str, longest: int) -> str:
     halves of surrogate pairs) is replaced by U+FFFD. `longest` counts characters (code points).
     """
     text = "".join(map(_printable, body.replace("\r\n", "\n").replace("\r", "\n")))
-    text = text.strip("\n").rstrip()
+    text = BLANK_START.sub("", text).rstrip()
     if is_blank(text):
         raise Refused("blank", "There is nothing to send yet.")
     if len(text) > longest:
         raise Refused("too-long", f"This is too long: {len(text):,} characters, and {longest:,} is the limit.")
     return text
-
-
-def is_blank(text: str) -> bool:
-    """Whether nobody could see anything of `text`: separators, controls and invisible characters only."""
-    return all(unicodedata.category(character)[0] in "ZC" for character in text)
 
 
 def _printable(character: str) -> str:

@@ -7,12 +7,12 @@ import unicodedata
 
 from slugify import slugify
 
-from app.messages import Refused, is_blank
+from app.characters import INVISIBLE, is_blank, without_invisible
+from app.messages import Refused
 
-# Bidirectional embeddings, overrides and isolates: they would turn around the text that follows the name.
-# https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters
-BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-ZERO_WIDTH_JOINER = "\u200d"  # holds family emoji together, and is needed to write some languages
+# They hold emoji together, and some languages need the joiner. The bidirectional controls are not among them:
+# they would turn around the text that follows the name. https://www.unicode.org/reports/tr9/
+ALLOWED_INVISIBLE = "\u200d\ufe0f"
 MOST_MARKS = 4  # combining marks on one letter; the neediest script in use, Vietnamese or Hebrew, takes three
 
 
@@ -34,10 +34,10 @@ def clean_name(name: str, longest: int) -> str:
 def name_key(name: str) -> str:
     """Return what two names have in common when people would take one for the other: width and case aside.
 
-    NFKC and case folding, as UAX #31 advises for identifiers; invisible characters do not count.
+    NFKC and case folding, as UAX #31 advises for identifiers; what is invisible does not count.
     """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return " ".join("".join(c for c in folded if unicodedata.category(c) != "Cf").split())
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(unicodedata.normalize("NFKC", without_invisible(folded)).casefold().split())
 
 
 def slug_of(name: str, taken: frozenset[str] = frozenset()) -> str:
@@ -59,8 +59,8 @@ def _is_plain(text: str) -> bool:
     for character in text:
         category = unicodedata.category(character)
         marks = marks + 1 if category in ("Mn", "Me") else 0
-        if character in BIDI_CONTROLS or category in ("Cc", "Cn", "Co", "Zl", "Zp") or marks > MOST_MARKS:
+        if category in ("Cc", "Co", "Zl", "Zp") or marks > MOST_MARKS:
             return False
-        if category == "Cf" and character != ZERO_WIDTH_JOINER:
+        if character not in ALLOWED_INVISIBLE and (category == "Cf" or INVISIBLE.match(character)):
             return False
     return True

@@ -49,10 +49,10 @@ class Presence:
     def depart(self, member_id: str, now: float) -> None:
         """A connection of theirs ends at `now` (seconds)."""
         attendance = self._here.get(member_id)
-        if attendance is None:
+        if attendance is None or attendance.connections == 0:
             return
         attendance.connections -= 1
-        if attendance.connections <= 0:
+        if attendance.connections == 0:
             attendance.left_at = now
 
     def rename(self, member: Member) -> None:

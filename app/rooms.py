@@ -122,16 +122,20 @@ class Rooms:
 
     async def enter(self, room: Room, connection: Connection) -> Audience:
         """Open the room to `connection`, which gets nothing live until it has resumed."""
-        audience = self.hub.audience(room.id) or await self._open(room)
-        self.hub.enter(audience, connection)
+        audience = self.hub.audience(room.id)
+        if audience is None:
+            # No await between taking the audience in and entering it: an empty one is soon forgotten.
+            audience = self.hub.admit(await self._audience(room))
+            self.hub.enter(audience, connection)
+            # What was committed since we read the log was announced to nobody.
+            self.reached(room.id, await self._store.head(room.id))
+        else:
+            self.hub.enter(audience, connection)
         return audience
 
-    async def _open(self, room: Room) -> Audience:
+    async def _audience(self, room: Room) -> Audience:
         last = await self._store.before(room.id, NEWEST, 1)
-        audience = self.hub.admit(Audience(room, last[0].position if last else 0, last[0] if last else None))
-        # What was committed between this read and the line above was announced to nobody.
-        self.reached(room.id, await self._store.head(room.id))
-        return audience
+        return Audience(room, last[0].position, last[0]) if last else Audience(room, 0, None)
 
     # Resume
 

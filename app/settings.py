@@ -6,7 +6,7 @@ Each is an environment variable, `PARLOR_` and the name in capitals; `docs/confi
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from zoneinfo import ZoneInfo
+from zoneinfo import available_timezones
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -123,7 +123,8 @@ class Settings(BaseSettings):
     @field_validator("time_zone")
     @classmethod
     def _zone_exists(cls, value: str) -> str:
-        ZoneInfo(value)
+        if value not in available_timezones():
+            raise ValueError("not a known time zone")
         return value
 
     @field_validator("secret_key", mode="before")

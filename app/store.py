@@ -158,7 +158,8 @@ class Store:
         if row is None or row.name_key is None:
             return None
         if row.seen_at < self._now() - VISIT_NOTED_EVERY_MS:
-            await self.saw([member_id])
+            with suppress(StoreUnavailable):
+                await self.saw([member_id])
         return Member(row.id, row.name, row.time_zone)
 
     async def saw(self, member_ids: Sequence[str]) -> None:
@@ -207,17 +208,28 @@ class Store:
         try:
             stored = await self._commit(batch)
         except Exception as error:  # whatever it is: those who wait must hear of it, and the writer must live on
+            await self._fail(batch, error)
+            return
+        self.on_batch(len(batch), asyncio.get_running_loop().time() - started)
+        for room_id, position in _heads(stored).items():
+            self.on_commit(room_id, position)
+        for append in batch:
+            result = stored[append.room_id, append.submission]
+            # The same submission may stand in a batch twice: it is new to the first alone.
+            stored[append.room_id, append.submission] = Stored(result.message, is_new=False)
+            # Who left meanwhile no longer waits; what they said is stored all the same.
+            if not append.stored.done():
+                append.stored.set_result(result)
+
+    async def _fail(self, batch: list[Append], error: Exception) -> None:
+        if len(batch) > 1 and not isinstance(error, StoreUnavailable):
+            # One of them cannot be stored: the others shall not suffer for it.
+            for append in batch:
+                await self._store([append])
+        else:
             for append in batch:
                 if not append.stored.done():
                     append.stored.set_exception(error)
-            return
-        self.on_batch(len(batch), asyncio.get_running_loop().time() - started)
-        for append in batch:
-            # Who left meanwhile no longer waits; what they said is stored all the same.
-            if not append.stored.done():
-                append.stored.set_result(stored[append.room_id, append.submission])
-        for room_id, position in _heads(stored).items():
-            self.on_commit(room_id, position)
 
     async def _commit(self, batch: list[Append]) -> dict[tuple[int, bytes], Stored]:
         stored = {}

@@ -101,7 +101,7 @@ class Sockets:
         finally:
             writing.cancel()
             reading.cancel()
-            await asyncio.gather(reading, writing, return_exceptions=True)
+            await asyncio.wait({reading, writing})
         if connection.cut_off.done():
             reason = connection.cut_off.result()
             self._metrics.cut(reason)
@@ -112,8 +112,13 @@ class Sockets:
 
     async def _write(self, socket: WebSocket, connection: Connection) -> None:
         # A browser that is gone is for `_read` to notice: what it said last still lies there to be read.
-        with suppress(WebSocketDisconnect):
+        try:
             await connection.write(socket.send_text)
+        except WebSocketDisconnect:
+            pass
+        except Exception:
+            log.exception("not written")
+            connection.cut("failed")
 
     async def _read(self, socket: WebSocket, audience: Audience, connection: Connection) -> None:
         while True:

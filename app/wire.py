@@ -33,5 +33,5 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
 def door(scope: MutableMapping[str, Any]) -> Callable[[], None]:
     """Return what drops the connection of `scope`; it does nothing where the server has no door."""
-    abort = scope.get("extensions", {}).get(DOOR, {}).get("abort")
+    abort = (scope.get("extensions") or {}).get(DOOR, {}).get("abort")
     return abort if callable(abort) else lambda: None

@@ -1,18 +1,25 @@
 """What tests share: an application with a clock that stands still, and snapshots."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from hypothesis import settings as hypothesis_settings
 
 from app.main import create_app
 from app.settings import Settings
+from app.store import Store, StoreUnavailable
 from tests.html import normalise
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
+
+# The same examples on every machine and in every run, however slow it is: a test that fails, fails for everybody.
+hypothesis_settings.register_profile("parlor", derandomize=True, deadline=None)
+hypothesis_settings.load_profile("parlor")
 
 
 class Clock:
@@ -56,8 +63,32 @@ def app(settings: Settings, clock: Clock) -> FastAPI:
 @pytest.fixture
 def client(app: FastAPI) -> Iterator[TestClient]:
     """Somebody's browser, without script."""
-    with TestClient(app, base_url="http://parlor.test") as client:
+    with TestClient(app) as client:
         yield client
+
+
+@pytest.fixture
+def other(app: FastAPI, client: TestClient) -> TestClient:
+    """Somebody else's browser, on the same server and so in the same event loop."""
+    other = TestClient(app)
+    other.portal = client.portal
+    return other
+
+
+@pytest.fixture
+def broken_store(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on, the database neither reads nor writes."""
+
+    @asynccontextmanager
+    async def unavailable(_: Store) -> AsyncIterator[None]:
+        raise StoreUnavailable("broken by a test")
+        yield
+
+    def break_it() -> None:
+        monkeypatch.setattr(Store, "_reading", unavailable)
+        monkeypatch.setattr(Store, "_writing", unavailable)
+
+    return break_it
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Parlor in a real Chromium, as people use it."""

@@ -1,0 +1,113 @@
+"""What tests in a browser share: a Chromium, a server, and people with names.
+
+Everything that holds Playwright ends with this package: while it runs, its event loop counts as running in this
+thread, and asynchronous tests elsewhere could not start theirs.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Playwright, expect, sync_playwright
+
+from tests.browser.cast import Cast, Person
+from tests.server import Server, serving
+
+HERE = Path(__file__).parent
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# Tests write faster than people, and do not wait long for somebody to be gone.
+GENEROUS = {"messages_burst": 10_000, "messages_per_second": 10_000, "presence_grace": 2}
+PATIENCE = 10_000  # milliseconds for what should be there at once, on a busy machine
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker("browser")
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    """The browser. Skips where there is none; in CI that is a failure."""
+    with sync_playwright() as playwright:
+        path = find_chromium(playwright)
+        if path is None:
+            sentence = "no Chromium was found, so nothing was tried in a browser: `make test` installs one"
+            if os.environ.get("CI") == "true":
+                pytest.fail(sentence)
+            pytest.skip(sentence)
+        expect.set_options(timeout=PATIENCE)
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def find_chromium(playwright: Playwright) -> str | None:
+    """Return the path of the machine's Chromium, or of Playwright's own."""
+    for name in ("/usr/bin/chromium", "chromium", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    own = playwright.chromium.executable_path
+    return own if Path(own).exists() else None
+
+
+@pytest.fixture(scope="package")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server of tests that leave it as it is: each talks in a room of its own."""
+    with serving(tmp_path_factory.mktemp("shared"), **GENEROUS) as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def cookies() -> dict[tuple[str, str], str]:
+    """The cookies of those who have a name, by address and name: in the next test they are still who they were."""
+    return {}
+
+
+@pytest.fixture
+def gather(chromium: Browser, cookies: dict[tuple[str, str], str]) -> Iterator[Callable[[str], Cast]]:
+    """Gather people around the server at an address; in the end, nobody's console has an error."""
+    casts: list[Cast] = []
+
+    def gather(url: str) -> Cast:
+        casts.append(Cast(chromium, url, cookies))
+        return casts[-1]
+
+    yield gather
+    for cast in casts:
+        cast.leave()
+    assert not [error for cast in casts for error in cast.errors()]
+
+
+@pytest.fixture
+def cast(gather: Callable[[str], Cast], server: Server) -> Cast:
+    """The people around the shared server."""
+    return gather(server.url)
+
+
+@pytest.fixture
+def room(cast: Cast) -> str:
+    """The slug of an empty room that no other test knows."""
+    return cast.makes_room()
+
+
+@pytest.fixture
+def ann(cast: Cast, room: str) -> Person:
+    """Ann, a member, in the room."""
+    return cast.member("Ann").opens(room)
+
+
+@pytest.fixture
+def bob(cast: Cast, room: str) -> Person:
+    """Bob, a member, in the room."""
+    return cast.member("Bob").opens(room)

@@ -1,0 +1,326 @@
+"""HTTP: what somebody's browser gets, with and without script."""
+
+from collections.abc import Callable
+
+import pytest
+from bs4 import BeautifulSoup
+from bs4.element import Tag
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from httpx2 import Response
+
+from app.main import create_app
+from app.security import COOKIE
+from app.settings import Settings
+from tests.cast import HOSTILE
+from tests.conftest import Clock
+
+
+WIDE_ANN = "\N{FULLWIDTH LATIN CAPITAL LETTER A}\N{FULLWIDTH LATIN CAPITAL LETTER N}" + "n"
+
+
+def soup(response: Response) -> BeautifulSoup:
+    return BeautifulSoup(response.text, "html.parser")
+
+
+def one(response: Response, selector: str) -> Tag:
+    (found,) = soup(response).select(selector)
+    return found
+
+
+def join(client: TestClient, name: str = "Ann", **fields: str) -> Response:
+    return client.post("/name", data={"name": name, **fields})
+
+
+def say(client: TestClient, text: str, slug: str = "lobby", **fields: str) -> Response:
+    return client.post(f"/rooms/{slug}/messages", data={"message": text, **fields})
+
+
+def bodies(response: Response) -> list[str]:
+    return [body.text for body in soup(response).select(".message__body")]
+
+
+# Reading
+
+
+def test_the_lobby_is_there_from_the_start(client: TestClient) -> None:
+    assert one(client.get("/"), "h1").text == "Lobby"
+    assert client.get("/rooms/lobby").status_code == 200
+
+
+def test_who_has_no_name_is_asked_for_one_and_reads_along(client: TestClient, other: TestClient) -> None:
+    join(other)
+    say(other, "hello")
+    page = client.get("/")
+    assert one(page, "#join input[name=name]")
+    assert not soup(page).select("#composer")
+    assert bodies(page) == ["hello"]
+
+
+def test_an_unknown_room_is_a_page_with_a_way_back(client: TestClient) -> None:
+    answer = client.get("/rooms/nowhere")
+    assert answer.status_code == 404
+    assert one(answer, "a[href='/']")
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("GET", "/rooms/lobby?before=0", 422),
+        ("GET", "/rooms/lobby?before=x", 422),
+        ("GET", "/rooms/lobby/messages", 422),
+        ("GET", f"/rooms/lobby/messages?before={10**30}", 422),
+        ("GET", "/rooms/lobby/gap?between=5-5", 422),
+        ("GET", "/rooms/lobby/gap?between=9-5", 422),
+        ("GET", "/rooms/lobby/gap?between=<script>", 422),
+        ("POST", "/", 405),
+        ("POST", "/rooms/nowhere/messages", 404),
+    ],
+)
+def test_a_bad_request_gets_a_page_that_says_so(client: TestClient, method: str, address: str, status: int) -> None:
+    answer = client.request(method, address)
+    assert answer.status_code == status
+    assert one(answer, ".error__status").text == str(status)
+
+
+def test_a_page_shows_the_newest_messages_and_leads_to_older_ones(app: FastAPI, settings: Settings) -> None:
+    small = settings.model_copy(update={"page_size": 5, "messages_burst": 100})
+    with TestClient(create_app(small, Clock())) as client:
+        join(client)
+        for number in range(1, 13):
+            say(client, f"message {number}", key=f"k{number}")
+        page = client.get("/")
+        assert bodies(page) == [f"message {number}" for number in range(8, 13)]
+        # The first of the page continues the one before it, which stands on another page.
+        assert "message--continuation" in one(page, "#message-8")["class"]
+        older = one(page, "#older")
+        assert older["hx-get"] == "/rooms/lobby/messages?before=8"
+        without_script = client.get(str(one(page, "#older a")["href"]))
+        assert bodies(without_script) == [f"message {number}" for number in range(3, 8)]
+        assert one(without_script, ".newer a")["href"] == "/rooms/lobby"
+        loaded = client.get("/rooms/lobby/messages?before=8")
+        assert bodies(loaded) == [f"message {number}" for number in range(3, 8)]
+        first = client.get("/rooms/lobby/messages?before=3")
+        assert bodies(first) == ["message 1", "message 2"]
+        assert "begins" in one(first, "#older").text
+
+
+def test_a_gap_is_filled_from_its_newest_end(settings: Settings) -> None:
+    small = settings.model_copy(update={"page_size": 3, "messages_burst": 100})
+    with TestClient(create_app(small, Clock())) as client:
+        join(client)
+        for number in range(1, 11):
+            say(client, f"message {number}", key=f"k{number}")
+        part = client.get("/rooms/lobby/gap?between=2-9")
+        assert bodies(part) == ["message 6", "message 7", "message 8"]
+        assert one(part, "#gap-2 button")["value"] == "2-6"
+        rest = client.get("/rooms/lobby/gap?between=2-6")
+        assert bodies(rest) == ["message 3", "message 4", "message 5"]
+        assert not soup(rest).select(".gap")
+
+
+def test_pages_answer_to_head(client: TestClient) -> None:
+    assert client.head("/").status_code == 200
+
+
+# Becoming a member
+
+
+def test_a_name_makes_a_member_and_leads_back_to_the_room(client: TestClient) -> None:
+    answer = client.post("/name", data={"name": "  Ann  "}, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/rooms/lobby")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=lax" in cookie and "Secure" not in cookie
+    assert one(client.get("/"), ".account__name").text == "Ann"
+
+
+def test_the_cookie_stays_on_https(app: FastAPI) -> None:
+    with TestClient(app, base_url="https://testserver") as client:
+        assert "Secure" in client.post("/name", data={"name": "Ann"}, follow_redirects=False).headers["set-cookie"]
+
+
+def test_a_taken_name_is_refused_and_stays_in_the_form(client: TestClient, other: TestClient) -> None:
+    join(client, "Ann")
+    answer = join(other, WIDE_ANN)
+    assert answer.status_code == 409
+    assert one(answer, "#join input[name=name]")["value"] == WIDE_ANN
+    assert "taken" in one(answer, "#name-refused").text
+
+
+@pytest.mark.parametrize("name", ["", "   ", "x" * 41, "\u202eeve", "a\u200bb"])
+def test_a_name_that_cannot_be_is_refused(client: TestClient, name: str) -> None:
+    answer = join(client, name)
+    assert answer.status_code == 422
+    assert one(answer, "#name-refused").text.strip()
+
+
+def test_renaming_frees_the_old_name(client: TestClient, other: TestClient) -> None:
+    join(client, "Ann")
+    join(client, "Anna")
+    assert one(client.get("/"), ".account__name").text == "Anna"
+    assert join(other, "Ann").status_code == 200
+
+
+def test_a_cookie_from_before_a_renaming_is_nobodys(client: TestClient, other: TestClient) -> None:
+    join(client, "Ann")
+    other.cookies.set(COOKIE, client.cookies[COOKIE])
+    join(client, "Anna")
+    assert one(other.get("/"), "#join")
+
+
+@pytest.mark.parametrize("cookie", ["", "nonsense", "e30.aaaa.bbbb"])
+def test_a_forged_cookie_is_nobodys(client: TestClient, cookie: str) -> None:
+    client.cookies.set(COOKIE, cookie)
+    assert one(client.get("/"), "#join")
+
+
+def test_times_are_shown_in_the_chosen_zone(client: TestClient, other: TestClient) -> None:
+    join(client, time_zone="Asia/Tokyo")
+    say(client, "hello")
+    assert one(client.get("/"), ".message__time").text == "23:05"
+    assert one(other.get("/"), ".message__time").text == "14:05"
+    assert one(client.get("/"), "select[name=time_zone] option[selected]").text == "Asia/Tokyo"
+    join(client, "Ann")  # renaming without choosing a zone keeps it
+    assert one(client.get("/"), ".message__time").text == "23:05"
+
+
+def test_an_unknown_zone_is_refused(client: TestClient) -> None:
+    assert join(client, time_zone="Mars/Olympus").status_code == 422
+
+
+def test_the_cookie_of_somebody_who_keeps_coming_is_renewed(settings: Settings) -> None:
+    fleeting = settings.model_copy(update={"session_days": 1e-9})
+    with TestClient(create_app(fleeting, Clock())) as client:
+        signed = client.post("/name", data={"name": "Ann"}, follow_redirects=False).headers["set-cookie"]
+        assert "Max-Age=0" in signed
+        answer = client.get("/", headers={"Cookie": signed.split(";")[0]})
+        assert COOKIE in answer.headers["set-cookie"]
+
+
+# Writing without a socket
+
+
+def test_a_message_is_said_by_form(client: TestClient) -> None:
+    join(client)
+    answer = client.post("/rooms/lobby/messages", data={"message": "hello", "key": "k"}, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/rooms/lobby")
+    assert bodies(client.get("/")) == ["hello"]
+
+
+def test_the_same_form_sent_twice_is_one_message(client: TestClient) -> None:
+    join(client)
+    for _ in range(3):
+        say(client, "hello", key="k")
+    say(client, "hello", key="another")
+    assert bodies(client.get("/")) == ["hello", "hello"]
+
+
+def test_nobody_without_a_name_can_write(client: TestClient) -> None:
+    assert say(client, "hello").status_code == 403
+    assert bodies(client.get("/")) == []
+
+
+@pytest.mark.parametrize(("text", "status"), [("  ", 422), ("x" * 4001, 422)])
+def test_a_refused_message_stays_in_the_composer(client: TestClient, text: str, status: int) -> None:
+    join(client)
+    answer = say(client, text)
+    assert answer.status_code == status
+    assert one(answer, "#composer textarea").text == "\n" + text
+    assert one(answer, "#notice").text
+
+
+def test_writing_too_fast_is_refused_with_the_text_kept(settings: Settings) -> None:
+    slow = settings.model_copy(update={"messages_burst": 2, "messages_per_second": 0.001})
+    with TestClient(create_app(slow, Clock())) as client:
+        join(client)
+        assert [say(client, f"m{number}").status_code for number in range(3)] == [200, 200, 429]
+        assert bodies(client.get("/")) == ["m0", "m1"]
+
+
+def test_a_room_keeps_its_messages_to_itself(client: TestClient) -> None:
+    join(client)
+    say(client, "in the lobby")
+    room = client.post("/rooms", data={"name": "Watercooler"})
+    assert room.url.path == "/rooms/watercooler"
+    say(client, "at the watercooler", "watercooler")
+    assert bodies(client.get("/rooms/watercooler")) == ["at the watercooler"]
+    assert bodies(client.get("/")) == ["in the lobby"]
+
+
+# Rooms
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("Watercooler", "watercooler"),
+        ("Café Olé!", "cafe-ole"),
+        ("Привет", "privet"),
+        ("🎉", "room"),
+        ("Lobby", "lobby-2"),
+    ],
+)
+def test_a_room_has_a_readable_address_of_its_own(client: TestClient, name: str, slug: str) -> None:
+    join(client)
+    assert client.post("/rooms", data={"name": name}, follow_redirects=False).headers["location"] == f"/rooms/{slug}"
+    assert name in [link.text for link in soup(client.get("/")).select("#rooms a")]
+
+
+def test_a_room_without_a_name_is_refused(client: TestClient) -> None:
+    join(client)
+    answer = client.post("/rooms", data={"name": " "})
+    assert answer.status_code == 422
+    assert one(answer, "#room-refused")
+
+
+def test_nobody_without_a_name_makes_rooms(client: TestClient) -> None:
+    assert client.post("/rooms", data={"name": "Mine"}).status_code == 403
+    assert len(soup(client.get("/")).select("#rooms a")) == 1
+
+
+def test_rooms_and_messages_survive_a_restart(settings: Settings) -> None:
+    with TestClient(create_app(settings, Clock())) as client:
+        join(client)
+        client.post("/rooms", data={"name": "Watercooler"})
+        say(client, "still here?", "watercooler")
+        cookies = client.cookies
+    with TestClient(create_app(settings, Clock()), cookies=cookies) as client:
+        assert bodies(client.get("/rooms/watercooler")) == ["still here?"]
+        assert one(client.get("/"), ".account__name").text == "Ann"
+
+
+# For operators
+
+
+def test_health_readiness_and_figures(client: TestClient) -> None:
+    join(client)
+    say(client, "hello")
+    say(client, " ")
+    assert client.get("/healthz").text == "alive\n"
+    assert client.get("/readyz").text == "ready\n"
+    figures = client.get("/metrics").text
+    for line in (
+        "parlor_messages_total 1.0",
+        'parlor_refused_total{reason="blank"} 1.0',
+        "parlor_rooms 1.0",
+        "parlor_connections 0.0",
+        "parlor_store_append_seconds_count 1.0",
+    ):
+        assert line in figures
+
+
+def test_a_store_that_does_not_answer_is_said(client: TestClient, broken_store: Callable[[], None]) -> None:
+    join(client)
+    broken_store()
+    assert client.get("/readyz").status_code == 503
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/").status_code == 503
+    assert "on our side" not in client.get("/").text
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_stays_text(client: TestClient, text: str) -> None:
+    join(client)
+    say(client, text)
+    assert bodies(client.get("/")) == [text]

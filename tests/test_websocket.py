@@ -1,0 +1,433 @@
+"""The socket, by FastAPI's test client: frames in, frames out, close codes."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from bs4 import BeautifulSoup
+from fastapi.testclient import TestClient
+from starlette.testclient import WebSocketDenialResponse, WebSocketTestSession
+from starlette.websockets import WebSocketDisconnect
+
+from app.main import create_app
+from app.settings import Settings
+from tests.conftest import Clock
+
+ORIGIN = {"Origin": "http://testserver"}
+
+
+class Browser:
+    """The socket of a page; remembers all frames that came."""
+
+    def __init__(self, socket: WebSocketTestSession) -> None:
+        self._socket = socket
+
+    def send(self, **fields: object) -> None:
+        self._socket.send_text(json.dumps(fields))
+
+    def send_raw(self, text: str) -> None:
+        self._socket.send_text(text)
+
+    def send_bytes(self, content: bytes) -> None:
+        self._socket.send_bytes(content)
+
+    def frame(self) -> BeautifulSoup:
+        """Return the next frame that is not about who is here, nor a heartbeat."""
+        while True:
+            soup = BeautifulSoup(self._socket.receive_text(), "html.parser")
+            tops = [part.get("id") for part in soup.find_all(True, recursive=False)]
+            if tops not in (["members"], ["connection"]):
+                return soup
+
+    def frame_with(self, selector: str) -> BeautifulSoup:
+        """Return the next frame that has what `selector` selects."""
+        while True:
+            soup = BeautifulSoup(self._socket.receive_text(), "html.parser")
+            if soup.select(selector):
+                return soup
+
+    def close_code(self) -> int:
+        with pytest.raises(WebSocketDisconnect) as closed:
+            while True:
+                self._socket.receive_text()
+        return closed.value.code
+
+    def resume(self, cursor: str = "") -> BeautifulSoup:
+        """Resume from `cursor`, and return all that comes until the page is complete, in one soup."""
+        self.send(cursor=cursor, headers={"HX-Request": "true"})
+        html = ""
+        while 'data-state="connected"' not in html:
+            html += self._socket.receive_text()
+        return BeautifulSoup(html, "html.parser")
+
+    def say(self, text: str, key: str = "k") -> BeautifulSoup:
+        """Say something and return the receipt."""
+        self.send(message=text, key=key, headers={})
+        return self.frame_with("[hx-swap-oob='innerHTML:#notice']")
+
+
+@contextmanager
+def browser(client: TestClient, slug: str = "lobby", headers: dict[str, str] = ORIGIN) -> Iterator[Browser]:
+    with client.websocket_connect(f"/ws/{slug}", headers=headers) as socket:
+        yield Browser(socket)
+
+
+def join(client: TestClient, name: str) -> None:
+    assert client.post("/name", data={"name": name}).status_code == 200
+
+
+def bodies(frame: BeautifulSoup) -> list[str]:
+    return [body.text for body in frame.select(".message__body")]
+
+
+def notice(frame: BeautifulSoup) -> str:
+    (found,) = frame.select("[hx-swap-oob='innerHTML:#notice']")
+    return found.text
+
+
+def cursor(frame: BeautifulSoup) -> str:
+    return str(frame.select("#cursor")[-1]["value"])
+
+
+# Resume
+
+
+def test_an_empty_cursor_asks_for_the_newest_page(client: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann:
+        ann.resume()
+        ann.say("hello")
+    with browser(client) as ann:
+        frame = ann.resume()
+        assert bodies(frame) == ["hello"]
+        assert frame.select_one("ol[hx-swap-oob='innerHTML:#messages']")
+        assert frame.select("#older") and frame.select("#rooms") and frame.select("#members")
+
+
+def test_a_cursor_brings_what_came_after_it_once_and_in_order(client: TestClient, other: TestClient) -> None:
+    join(client, "Ann")
+    join(other, "Bob")
+    with browser(client) as ann:
+        here = cursor(ann.resume())
+        for text in ("one", "two", "three"):
+            ann.say(text, key=text)
+    with browser(other) as bob:
+        frame = bob.resume(here)
+        assert bodies(frame) == ["one", "two", "three"]
+        assert cursor(frame).endswith(":3")
+        assert not frame.select("#older")  # what the page shows stays
+    with browser(other) as bob:
+        assert bodies(bob.resume(cursor(frame))) == []
+
+
+def test_the_first_missed_message_is_grouped_with_the_last_one_shown(client: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann:
+        ann.resume()
+        here = cursor((ann.say("one", "1"), ann.frame_with("#cursor"))[1])
+        ann.say("two", "2")
+    with browser(client) as ann:
+        (message,) = ann.resume(here).select(".message")
+        assert "message--continuation" in message["class"]
+
+
+def test_a_cursor_of_another_log_brings_the_newest_page_instead(client: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann:
+        ann.resume()
+        ann.say("hello")
+    for foreign in ("another:1", "another:999", "epoch:with:colons:1"):
+        with browser(client) as ann:
+            frame = ann.resume(foreign)
+            assert bodies(frame) == ["hello"]
+            assert frame.select("ol[hx-swap-oob='innerHTML:#messages']")
+
+
+def test_a_cursor_ahead_of_the_log_brings_the_newest_page_instead(client: TestClient) -> None:
+    with browser(client) as somebody:
+        epoch = cursor(somebody.resume()).partition(":")[0]
+    with browser(client) as somebody:
+        assert somebody.resume(f"{epoch}:7").select("ol[hx-swap-oob='innerHTML:#messages']")
+
+
+def test_more_than_the_limit_leaves_a_labelled_gap(settings: Settings) -> None:
+    small = settings.model_copy(update={"resume_limit": 4, "page_size": 3, "messages_burst": 100})
+    with TestClient(create_app(small, Clock())) as client:
+        join(client, "Ann")
+        with browser(client) as ann:
+            here = cursor(ann.resume())
+            for number in range(1, 11):
+                ann.say(f"message {number}", key=str(number))
+        with browser(client) as ann:
+            frame = ann.resume(here)
+            assert bodies(frame) == ["message 8", "message 9", "message 10"]
+            (button,) = frame.select(".gap button")
+            assert (button["value"], button.text) == ("0-8", "Load 7 messages that you missed")
+            assert frame.select("ol[hx-swap-oob='beforeend:#messages']")
+
+
+def test_a_long_backlog_comes_in_several_frames(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.rooms.FRAME_MESSAGES", 3)
+    many = settings.model_copy(update={"messages_burst": 100})
+    with TestClient(create_app(many, Clock())) as client:
+        join(client, "Ann")
+        with browser(client) as ann:
+            here = cursor(ann.resume())
+            for number in range(1, 9):
+                ann.say(f"message {number}", key=str(number))
+        with browser(client) as ann:
+            frame = ann.resume(here)
+            assert bodies(frame) == [f"message {number}" for number in range(1, 9)]
+            assert len(frame.select("#cursor")) > 2
+
+
+def test_nothing_live_comes_before_the_resume(client: TestClient, other: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann, browser(other) as reader:
+        ann.resume()
+        ann.say("hello")
+        ann.frame_with("#message-1")
+        assert bodies(reader.resume()) == ["hello"]
+        ann.say("again", key="2")
+        assert bodies(reader.frame()) == ["again"]
+
+
+# Say
+
+
+def test_a_message_comes_to_everybody_with_the_cursor_that_includes_it(client: TestClient, other: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann, browser(other) as reader:
+        before = cursor(ann.resume())
+        reader.resume()
+        ann.say("hello")
+        mine, theirs = ann.frame_with("#message-1"), reader.frame()
+        assert str(mine) == str(theirs)
+        assert cursor(mine) == before.replace(":0", ":1")
+
+
+def test_the_receipt_goes_to_the_sender_alone(client: TestClient, other: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann, browser(other) as reader:
+        ann.resume()
+        reader.resume()
+        receipt = ann.say("hello", key="the-key")
+        assert "the-key" in str(receipt.select("[hx-swap-oob^=delete]"))
+        assert receipt.select("input[name=key]")[0]["value"] != "the-key"
+        assert bodies(reader.frame()) == ["hello"]
+
+
+def test_messages_may_come_before_the_resume(client: TestClient) -> None:
+    """What was queued offline is flushed before the page says where it is."""
+    join(client, "Ann")
+    with browser(client) as ann:
+        assert notice(ann.say("typed offline")) == ""
+        assert bodies(ann.resume()) == ["typed offline"]
+
+
+def test_drafts_without_a_receipt_come_along_with_the_cursor(client: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann:
+        ann.send(message="first", key="a")
+        ann.send(cursor="", message=["first", "second"], key=["a", "b"])
+        ann.frame_with("#message-2")
+    assert bodies(BeautifulSoup(client.get("/").text, "html.parser")) == ["first", "second"]
+
+
+def test_the_same_submission_is_one_message_however_often_it_comes(client: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann, browser(client) as second_tab:
+        ann.resume()
+        for _ in range(5):
+            ann.say("hello")
+            second_tab.say("hello")
+        client.post("/rooms/lobby/messages", data={"message": "hello", "key": "k"})
+        ann.say("the end", key="other")
+    assert bodies(BeautifulSoup(client.get("/").text, "html.parser")) == ["hello", "the end"]
+
+
+def test_the_same_words_twice_in_one_frame_are_two_messages(client: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann:
+        ann.send(message=["ha", "ha"], key=["k", "k"])
+        assert bodies(ann.resume()) == ["ha", "ha"]
+
+
+def test_an_empty_draft_beside_others_is_let_go_without_a_word(client: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann:
+        ann.send(message=["hello", "  "], key=["a", "b"])
+        receipt = ann.frame()
+        assert notice(receipt) == ""
+        assert len(receipt.select("[hx-swap-oob^=delete]")) == 2
+
+
+@pytest.mark.parametrize(
+    ("raw", "sentence"),
+    [
+        ("hello", "JSON"),
+        ("{", "JSON"),
+        ("[1, 2]", "JSON object"),
+        ("null", "JSON object"),
+        ("{}", "neither a message nor a cursor"),
+        ('{"user": "Eve", "text": "hi"}', "neither a message nor a cursor"),
+        ('{"message": "hello"}', "same length"),
+        ('{"message": 7, "key": "k"}', "same length"),
+        ('{"message": ["a", "b"], "key": "k"}', "same length"),
+        ('{"cursor": "nonsense"}', "epoch:position"),
+        ('{"cursor": 7}', "epoch:position"),
+        ('{"message": "  ", "key": "k"}', "nothing to send"),
+        (json.dumps({"message": "x" * 4001, "key": "k"}), "4,001 characters"),
+        ("[" * 50_000, "JSON"),
+        ('"' + "x" * 200_000 + '"', "too much at once"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_cannot_be_is_said_to_its_sender_alone(
+    client: TestClient, other: TestClient, raw: str, sentence: str
+) -> None:
+    join(client, "Ann")
+    with browser(client) as ann, browser(other) as reader:
+        ann.resume()
+        reader.resume()
+        ann.send_raw(raw)
+        assert sentence in notice(ann.frame())
+        ann.say("still here", key="next")
+        assert bodies(reader.frame()) == ["still here"]
+
+
+def test_bytes_are_not_a_frame(client: TestClient) -> None:
+    with browser(client) as somebody:
+        somebody.send_bytes(b'{"message": "hello", "key": "k"}')
+        assert "not bytes" in notice(somebody.frame())
+
+
+def test_nobody_without_a_name_can_write(client: TestClient) -> None:
+    with browser(client) as nobody:
+        nobody.resume()
+        receipt = nobody.say("hello")
+        assert "choose a name" in notice(receipt)
+        assert not receipt.select("[hx-swap-oob^=delete]")
+    assert "hello" not in client.get("/").text
+
+
+def test_a_name_in_a_frame_is_ignored(client: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann:
+        ann.resume()
+        ann.send(message="hello", key="k", name="Eve", user="Eve", author="Eve")
+        (author,) = ann.frame_with(".message__author").select(".message__author")
+        assert author.text == "Ann"
+
+
+def test_who_writes_too_fast_keeps_the_text_and_others_notice_nothing(settings: Settings) -> None:
+    slow = settings.model_copy(update={"messages_burst": 1, "messages_per_second": 0.001})
+    app = create_app(slow, Clock())
+    with TestClient(app) as client:
+        other = TestClient(app)
+        other.portal = client.portal
+        join(client, "Ann")
+        join(other, "Bob")
+        with browser(client) as ann, browser(other) as bob:
+            bob.resume()
+            assert notice(ann.say("one", "1")) == ""
+            receipt = ann.say("two", "2")
+            assert "too fast" in notice(receipt)
+            assert receipt.select("output")[0].text == "Not sent"
+            assert bodies(bob.frame()) == ["one"]
+            assert notice(bob.say("me too", "1")) == ""
+
+
+def test_a_store_that_fails_is_said_and_the_text_kept(client: TestClient, broken_store: Callable[[], None]) -> None:
+    join(client, "Ann")
+    with browser(client) as ann:
+        ann.resume()
+        broken_store()
+        receipt = ann.say("hello")
+        assert "cannot store" in notice(receipt)
+        assert not receipt.select("[hx-swap-oob^=delete]")
+
+
+def test_renaming_holds_for_sockets_that_are_open(client: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann:
+        ann.resume()
+        ann.say("as Ann", "1")
+        ann.frame_with("#message-1")
+        join(client, "Anna")
+        ann.say("as Anna", "2")
+        (author,) = ann.frame_with("#message-2").select(".message__author")
+        assert author.text == "Anna"
+
+
+# Who is here, and where
+
+
+def test_who_comes_and_goes_is_shown(client: TestClient, other: TestClient) -> None:
+    join(client, "Ann")
+    join(other, "Bob")
+    with browser(client) as ann:
+        assert [name.text for name in ann.resume().select("#members bdi")] == ["Ann"]
+        with browser(other) as bob:
+            bob.resume()
+            there = ann.frame_with("#members [data-member] ~ [data-member]")
+            assert [name.text for name in there.select("bdi")] == ["Ann", "Bob"]
+        gone = ann.frame_with("#members")
+        while len(gone.select("bdi")) > 1:
+            gone = ann.frame_with("#members")
+        assert [name.text for name in gone.select("bdi")] == ["Ann"]
+
+
+def test_a_new_room_appears_in_every_list(client: TestClient, other: TestClient) -> None:
+    join(other, "Bob")
+    with browser(client) as reader:
+        reader.resume()
+        other.post("/rooms", data={"name": "Watercooler"})
+        (link,) = reader.frame().select("[hx-swap-oob='beforeend:#rooms'] a")
+        assert (link["href"], link.text) == ("/rooms/watercooler", "Watercooler")
+
+
+def test_rooms_do_not_hear_each_other(client: TestClient, other: TestClient) -> None:
+    join(client, "Ann")
+    client.post("/rooms", data={"name": "Watercooler"})
+    with browser(client) as in_lobby, browser(other, "watercooler") as elsewhere:
+        in_lobby.resume()
+        elsewhere.resume()
+        in_lobby.say("in the lobby")
+        with browser(client, "watercooler") as there:
+            there.say("at the watercooler")
+        assert bodies(elsewhere.frame()) == ["at the watercooler"]
+
+
+def test_the_short_address_is_the_lobbys(client: TestClient) -> None:
+    with client.websocket_connect("/ws", headers=ORIGIN) as socket:
+        assert Browser(socket).resume().select("#rooms [aria-current]")[0].text == "Lobby"
+
+
+# Turned away
+
+
+def test_an_unknown_room_says_so_and_closes_for_good(client: TestClient) -> None:
+    with browser(client, "nowhere") as somebody:
+        assert "no such room" in notice(somebody.frame())
+        assert somebody.close_code() == 1008
+
+
+def test_one_address_opens_only_so_many_sockets(settings: Settings) -> None:
+    few = settings.model_copy(update={"connections_per_address": 2})
+    with TestClient(create_app(few, Clock())) as client:
+        with browser(client) as first, browser(client):
+            with browser(client) as third:
+                assert "Too many" in notice(third.frame())
+                assert third.close_code() == 1013
+            assert first.resume()
+        with browser(client) as again:
+            assert again.resume()
+
+
+@pytest.mark.parametrize("origin", ["http://evil.test", "null", "http://testserver.evil.test", "http://testserver:81"])
+def test_a_handshake_from_elsewhere_is_refused(client: TestClient, origin: str) -> None:
+    with pytest.raises(WebSocketDenialResponse) as refused, browser(client, headers={"Origin": origin}):
+        pass
+    assert refused.value.status_code == 403
