@@ -16,6 +16,7 @@ class Proxy:
     def __init__(self, target: int) -> None:
         self.delay = 0.0  # seconds that every chunk waits, each way, at least
         self.attempts: list[float] = []  # when somebody tried to connect, in seconds of the monotonic clock
+        self.cut_at = 0.0  # when the link was cut last, on the same clock
         self._target = target
         self._flowing = threading.Event()
         self._flowing.set()
@@ -35,6 +36,7 @@ class Proxy:
         """Break every connection, and each new one at once, until `heal`."""
         with self._changed:
             self._broken = True
+            self.cut_at = time.monotonic()
             for end in self._sockets:
                 _shut(end)
 

@@ -1,0 +1,222 @@
+"""The connection: what its status says, and what becomes of messages when it breaks and comes back."""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Route, expect
+
+from tests.browser.cast import Cast, Person
+from tests.browser.conftest import GENEROUS
+from tests.proxy import Proxy, proxying
+from tests.server import Server, serving
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """A server that this test may kill."""
+    with serving(tmp_path, **GENEROUS) as server:
+        yield server
+
+
+@pytest.fixture
+def own_cast(gather: Callable[[str], Cast], own_server: Server) -> Cast:
+    """The people around it."""
+    return gather(own_server.url)
+
+
+@pytest.fixture
+def link(server: Server) -> Iterator[Proxy]:
+    """A link to the shared server that can break."""
+    with proxying(server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def far_ann(gather: Callable[[str], Cast], link: Proxy, cast: Cast, room: str) -> Person:
+    """Ann in the room, at the other end of that link."""
+    return gather(link.url).member("Far Ann").opens(room)
+
+
+def test_extensions_that_load_late_are_not_missed(cast: Cast, room: str) -> None:
+    """htmx starts when all of it is there, and not when its first file is: else the page would never connect."""
+    ann = cast.member("Ann")
+    held: list[Route] = []
+    ann.page.route("**/hx-ws.min.js", held.append)
+    ann.page.goto(f"{ann.url}/rooms/{room}", wait_until="commit")
+    ann.page.wait_for_function("window.htmx")
+    ann.page.evaluate("new Promise(done => setTimeout(() => setTimeout(done)))")
+    held[0].continue_()
+    ann.is_connected()
+
+
+def test_the_status_is_in_words_and_in_colour(ann: Person, own_cast: Cast, own_server: Server) -> None:
+    bob = own_cast.member("Bob").opens()
+    expect(bob.status).to_have_text("Connected")
+    connected = bob.status.evaluate("element => getComputedStyle(element).color")
+    own_server.kill()
+    bob.finds_it("disconnected", within=1)
+    expect(bob.status).to_have_text("Disconnected")
+    assert bob.status.evaluate("element => getComputedStyle(element).color") != connected
+    ann.finds_it("connected")
+
+
+@pytest.mark.parametrize("end", [Server.kill, Server.stop], ids=["killed", "stopped"])
+def test_a_restart_loses_nothing_and_doubles_nothing(
+    own_cast: Cast, own_server: Server, end: Callable[[Server], object]
+) -> None:
+    ann, bob = own_cast.member("Ann").opens(), own_cast.member("Bob").opens()
+    ann.says("before")
+    bob.reads("before")
+    end(own_server)
+    for person in (ann, bob):
+        person.finds_it("disconnected", within=1).sees("before")
+    own_server.start()
+    bob.posts("lobby", "first of all", "second")
+    for person in (ann, bob):
+        person.is_connected().sees("before", "first of all", "second")
+    bob.says("after")
+    ann.sees("before", "first of all", "second", "after")
+    shown = ann.messages()
+    assert [each.position for each in shown] == [1, 2, 3, 4]
+    assert shown == bob.messages() == ann.reloads().messages()
+
+
+def test_what_is_typed_offline_is_sent_once(own_cast: Cast, own_server: Server) -> None:
+    ann, bob = own_cast.member("Ann").opens(), own_cast.member("Bob").opens()
+    own_server.kill()
+    ann.finds_it("disconnected", within=1)
+    ann.composer.focus()
+    ann.types("typed offline").presses("Enter")
+    expect(ann.drafts).to_have_count(2)
+    # Said twice on purpose, it is two messages.
+    ann.types("ha").presses("Enter")
+    expect(ann.drafts).to_have_count(3)
+    ann.types("ha").presses("Enter")
+    expect(ann.drafts).to_have_count(4)
+    ann.types("not sent y")
+    own_server.start()
+    for person in (bob, ann):
+        person.is_connected().sees("typed offline", "ha", "ha")
+    # What was being written is still being written.
+    expect(ann.drafts).to_have_count(1)
+    expect(ann.composer).to_have_value("not sent y")
+    expect(ann.composer).to_be_focused()
+    ann.types("et\n").has_receipt()
+    for person in (bob, ann, bob.reloads()):
+        person.sees("typed offline", "ha", "ha", "not sent yet")
+
+
+def test_what_was_missed_comes_in_once_and_in_order(far_ann: Person, bob: Person, link: Proxy) -> None:
+    bob.says("before")
+    far_ann.reads("before")
+    link.cut()
+    far_ann.finds_it("disconnected", within=1)
+    bob.says("missed one", "missed two", "missed three")
+    far_ann.sees("before")
+    link.heal()
+    far_ann.is_connected().sees("before", "missed one", "missed two", "missed three")
+    assert far_ann.messages() == bob.messages()
+
+
+def test_a_link_that_breaks_again_and_again(far_ann: Person, bob: Person, link: Proxy) -> None:
+    for turn in "one", "two", "three":
+        link.cut()
+        far_ann.finds_it("disconnected", within=1)
+        far_ann.composer.press("a")
+        far_ann.writes(f"Ann {turn}").composer.press("Enter")
+        bob.says(f"Bob {turn}")
+        link.heal()
+        far_ann.is_connected().has_receipt()
+    bob.sees(*(f"{who} {turn}" for turn in ("one", "two", "three") for who in ("Bob", "Ann")))
+    far_ann.sees(*(f"{who} {turn}" for turn in ("one", "two", "three") for who in ("Bob", "Ann")))
+
+
+def test_more_than_is_sent_after_an_outage_becomes_a_gap_that_loads(
+    gather: Callable[[str], Cast], tmp_path: Path
+) -> None:
+    with serving(tmp_path, **GENEROUS, resume_limit=10, page_size=10) as server, proxying(server.port) as link:
+        bob = gather(server.url).member("Bob").opens()
+        ann = gather(link.url).member("Ann").opens()
+        bob.says("before")
+        ann.reads("before")
+        link.cut()
+        ann.finds_it("disconnected", within=1)
+        missed = [f"missed {number}" for number in range(1, 26)]
+        bob.posts("lobby", *missed)
+        link.heal()
+        ann.is_connected().sees("before", *missed[-10:])
+        gap = ann.page.locator(".gap button")
+        expect(gap).to_have_text("Load 15 messages that you missed")
+        gap.click()
+        ann.sees("before", *missed[-20:])
+        expect(gap).to_have_text("Load 5 messages that you missed")
+        gap.click()
+        ann.sees("before", *missed)
+        expect(gap).to_have_count(0)
+        assert ann.messages() == bob.messages()
+
+
+def test_the_first_try_to_reconnect_comes_within_a_second_and_none_is_three_apart(far_ann: Person, link: Proxy) -> None:
+    known = len(link.attempts)
+    link.cut()
+    cut_at = link.cut_at
+    tries = link.wait_for_attempts(known + 6)[known:]
+    assert tries[0] - cut_at < 1
+    assert max(later - earlier for earlier, later in pairwise(tries)) < 3
+    link.heal()
+    far_ann.is_connected()
+
+
+def test_a_hidden_tab_stays_up_to_date_and_comes_back(far_ann: Person, bob: Person, link: Proxy) -> None:
+    far_ann.page.evaluate(
+        """() => {
+            Object.defineProperty(document, "hidden", {value: true})
+            Object.defineProperty(document, "visibilityState", {value: "hidden"})
+            document.dispatchEvent(new Event("visibilitychange"))
+        }"""
+    )
+    bob.says("while hidden")
+    far_ann.sees("while hidden")
+    link.cut()
+    far_ann.finds_it("disconnected", within=1)
+    bob.says("while hidden and offline")
+    link.heal()
+    far_ann.is_connected().sees("while hidden", "while hidden and offline")
+
+
+def test_the_back_button_brings_back_a_live_page(ann: Person, bob: Person, room: str) -> None:
+    ann.page.goto(f"{ann.url}/rooms/lobby")
+    bob.says("while Ann was away")
+    ann.page.go_back()
+    ann.is_connected().sees("while Ann was away")
+    bob.says("and now")
+    ann.sees("while Ann was away", "and now")
+
+
+def test_a_link_that_falls_silent_is_noticed_by_itself(gather: Callable[[str], Cast], tmp_path: Path) -> None:
+    """Half-open: nobody tells the browser that the link is gone. Yellow, then red, then green when it is back."""
+    timing = {"heartbeat": 0.5, "stale_after": 1.5, "lost_after": 3}
+    with serving(tmp_path, **GENEROUS, **timing) as server, proxying(server.port) as link:
+        bob = gather(server.url).member("Bob").opens()
+        ann = gather(link.url).member("Ann").opens()
+        # As long as something comes, however little, it is connected.
+        ann.page.evaluate(
+            """() => {
+                window.states = []
+                new MutationObserver(() => window.states.push(document.querySelector("#connection").dataset.state))
+                    .observe(document.querySelector("#chat"), {subtree: true, childList: true, attributes: true})
+            }"""
+        )
+        link.stall()
+        ann.finds_it("connecting", within=3)
+        expect(ann.status).to_have_text("Connecting…")
+        ann.finds_it("disconnected", within=4)
+        bob.says("said into the silence").finds_it("connected")
+        link.heal()
+        ann.is_connected().sees("said into the silence")
+        states: list[str] = ann.page.evaluate("window.states")
+        changes = [state for state, after in pairwise([*states, ""]) if state != after]
+        assert changes[-3:] == ["connecting", "disconnected", "connected"]
+        assert set(changes[:-3]) <= {"connected"}
