@@ -28,7 +28,7 @@ almost_frames = st.fixed_dictionaries(
         "headers": any_json,
     },
 )
-keys = st.text(st.characters(codec="utf-8", categories=("L", "N", "Pd")), min_size=1, max_size=20)
+keys = st.text("azAZ09._:~+/=-", min_size=1, max_size=20)
 epochs = st.text(st.characters(codec="utf-8"), min_size=1, max_size=10)
 cursors = st.builds(Cursor, epochs, st.integers(0, LARGEST_POSITION))
 drafts = st.lists(st.builds(Draft, st.text(max_size=20), keys), max_size=5)
@@ -183,7 +183,7 @@ def test_what_is_no_frame_is_told_apart(text: str, reason: str) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["", "two words", "line\nbreak", 'a"b', "a'b", "a\\b", "a<b", "a#2", "k" * 129, "\ud800", "a\0b", "a\x1bb"],
+    ["", "two words", "line\nbreak", 'a"b', "a'b", "a\\b", "a<b", "a#2", "é", "k" * 129, "\ud800", "a\0b", "a\x1bb"],
     ids=ascii,
 )
 def test_a_key_that_could_not_stand_in_a_selector_is_malformed(key: str) -> None:
