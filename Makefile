@@ -22,7 +22,7 @@ help: ## Show this list
 run: install ## Install what is missing and start Parlor (PORT and PARLOR_* configure it)
 	@exec $(BIN)/python -m app serve
 
-dev: install ## Like run, and restart whenever a source file changes
+dev: install-dev ## Like run, and restart whenever a source file changes
 	@exec $(BIN)/python -m app serve --reload
 
 install: $(RUNTIME) ## Install what running needs, and start nothing

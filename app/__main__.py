@@ -4,7 +4,9 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from socket import socket
+from typing import Any
 
 import structlog
 import uvicorn
@@ -31,6 +33,11 @@ class Server(uvicorn.Server):
             shown = f"[{host}]" if ":" in host else host
             log.info("start", url=f"http://{shown}:{port}")
 
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Stop: tell the browsers to come back, finish what was accepted, and say so."""
+        await super().shutdown(sockets)
+        log.info("stop")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; returns the exit status."""
@@ -50,39 +57,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def serve(settings: Settings) -> int:
     """Serve until stopped."""
-    server = Server(configuration(settings, create_app(settings)))
-    asyncio.run(server.serve())
-    log.info("stop")
+    try:
+        app = create_app(settings)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    server = Server(uvicorn.Config(app, **options(settings)))
+    with suppress(KeyboardInterrupt):  # Ctrl+C, which uvicorn raises again once it has stopped
+        asyncio.run(server.serve())
     return 0 if server.started else 1
 
 
 def reload(settings: Settings) -> int:
     """Serve, and start again whenever a file of ours changes."""
+    log.info("start", url=f"http://{settings.host}:{settings.port}", reload=True)
     uvicorn.run(
         "app.main:app",
-        host=settings.host,
-        port=settings.port,
         reload=True,
         reload_dirs=["app", "templates", "static"],
         reload_includes=["*.py", "*.html", "*.css"],
+        **options(settings),
     )
     return 0
 
 
-def configuration(settings: Settings, app: object) -> uvicorn.Config:
-    """Return how uvicorn runs `app`."""
-    return uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        host=settings.host,
-        port=settings.port,
-        ws=WireProtocol,
-        ws_max_size=settings.frame_length * FRAME_BYTES,
-        forwarded_allow_ips=settings.trusted_proxies,
-        timeout_graceful_shutdown=settings.shutdown_seconds,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-    )
+def options(settings: Settings) -> dict[str, Any]:
+    """Return how uvicorn is to run."""
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "ws": WireProtocol,
+        "ws_max_size": settings.frame_length * FRAME_BYTES,
+        "forwarded_allow_ips": settings.trusted_proxies,
+        "timeout_graceful_shutdown": settings.shutdown_seconds,
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+    }
 
 
 def complaints(error: ValidationError) -> str:

@@ -57,12 +57,16 @@ class Signer:
 def read_keys(path: Path) -> list[str]:
     """Return the keys in the file at `path`, oldest first; make the file with a new key where there is none.
 
-    One key a line: to change the key, add a line; to stop accepting the old one, remove its line.
+    One key a line: to change the key, add a line; to stop accepting the old one, remove its line. Raises
+    `ValueError` where the file has none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         _make_key(path)
-    return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    keys = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    if not keys:
+        raise ValueError(f"there is no key in {path}: remove the file, and a new one is made")
+    return keys
 
 
 def _make_key(path: Path) -> None:

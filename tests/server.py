@@ -65,20 +65,19 @@ class Server:
                     listening.set()
         listening.set()
 
-    def stop(self) -> int:
-        """Stop it gracefully, as systemd does, and return its exit status."""
-        return self._end(signal.SIGTERM)
+    def stop(self) -> None:
+        """Stop it gracefully, as systemd does."""
+        self._end(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it as a power cut does."""
         self._end(signal.SIGKILL)
 
-    def _end(self, how: signal.Signals) -> int:
+    def _end(self, how: signal.Signals) -> None:
         assert self._process and self._reader
         self._process.send_signal(how)
-        status = self._process.wait(PATIENCE)
+        self._process.wait(PATIENCE)
         self._reader.join(PATIENCE)
-        return status
 
     @property
     def running(self) -> bool:
