@@ -61,6 +61,7 @@ class Connection:
             self.cut_off.set_result(reason)
         self._outbox.clear()
         self._waiting = 0
+        self._filled.set()
         self._drained.set()
 
     async def write(self, send: Callable[[str], Awaitable[None]]) -> None:

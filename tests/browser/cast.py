@@ -11,7 +11,7 @@ COOKIE = "parlor_member"
 
 # What the browser, and htmx after it, say when a connection fails: true, and not our doing.
 CONNECTION_FAILED = re.compile(
-    r"WebSocket connection to '.*' failed: .*|htmx:ws:error: \[object Event\]|Failed to load resource: net::ERR_\w+"
+    r"WebSocket connection to '.*' failed: .*|(htmx: )?htmx:ws:error: \[object Event\].*|Failed to load resource: net::ERR_\w+"
 )
 
 
@@ -117,6 +117,12 @@ class Person:
         expect(self.composer).to_have_value("")
         return self
 
+    def mends(self, draft: Locator, text: str) -> Self:
+        """Write another text into a draft that was refused, and send it."""
+        draft.locator("textarea").fill(text)
+        draft.locator("textarea").press("Enter")
+        return self
+
     def posts(self, room: str, *texts: str) -> Self:
         """Say something through HTTP, quickly, and without a page."""
         for text in texts:
@@ -213,10 +219,10 @@ class Cast:
 
     _rooms = count(1)
 
-    def __init__(self, browser: Browser, url: str, cookies: dict[tuple[str, str], str]) -> None:
+    def __init__(self, browser: Browser, url: str, cookies: dict[str, str]) -> None:
         self.browser = browser
         self.url = url
-        self._cookies = cookies
+        self._cookies = cookies  # by name: who has one on this server is a member already
         self._people: list[Person] = []
 
     def somebody(self, name: str | None = None, **options: Any) -> Person:
@@ -229,20 +235,20 @@ class Cast:
     def member(self, name: str, **options: Any) -> Person:
         """Return somebody who has this name already."""
         person = self.somebody(name, **options)
-        if cookie := self._cookies.get((self.url, name)):
+        if cookie := self._cookies.get(name):
             person.context.add_cookies([{"name": COOKIE, "value": cookie, "url": self.url}])
         else:
             answer = person.context.request.post(f"{self.url}/name", form={"name": name})
-            assert answer.ok, answer.text()
+            assert answer.ok, answer
             (cookie,) = (each["value"] for each in person.context.cookies() if each["name"] == COOKIE)
-            self._cookies[self.url, name] = cookie
+            self._cookies[name] = cookie
         return person
 
     def makes_room(self, name: str | None = None) -> str:
         """Make a room, and return its slug."""
         person = self.member("Host")
         answer = person.context.request.post(f"{self.url}/rooms", form={"name": name or f"Room {next(self._rooms)}"})
-        assert answer.ok, answer.text()
+        assert answer.ok, answer
         self._people.remove(person)
         person.context.close()
         return answer.url.rsplit("/", 1)[1]

@@ -6,8 +6,10 @@ thread, and asynchronous tests elsewhere could not start theirs.
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from playwright.sync_api import Browser, Playwright, expect, sync_playwright
@@ -69,30 +71,37 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="package")
-def cookies() -> dict[tuple[str, str], str]:
-    """The cookies of those who have a name, by address and name: in the next test they are still who they were."""
-    return {}
+def cookies() -> defaultdict[str, dict[str, str]]:
+    """The cookies of those who have a name, by server and name: in the next test they are still who they were."""
+    return defaultdict(dict)
+
+
+class Gather(Protocol):
+    """Gathers people around a server, at its own address or at another that leads to it."""
+
+    def __call__(self, server: Server, url: str | None = None) -> Cast: ...
 
 
 @pytest.fixture
-def gather(chromium: Browser, cookies: dict[tuple[str, str], str]) -> Iterator[Callable[[str], Cast]]:
-    """Gather people around the server at an address; in the end, nobody's console has an error."""
+def gather(chromium: Browser, cookies: defaultdict[str, dict[str, str]]) -> Iterator[Gather]:
+    """Gather people around a server; in the end, nobody's console has an error."""
     casts: list[Cast] = []
 
-    def gather(url: str) -> Cast:
-        casts.append(Cast(chromium, url, cookies))
+    def gather(server: Server, url: str | None = None) -> Cast:
+        casts.append(Cast(chromium, url or server.url, cookies[server.url]))
         return casts[-1]
 
     yield gather
+    errors = [error for cast in casts for error in cast.errors()]
     for cast in casts:
         cast.leave()
-    assert not [error for cast in casts for error in cast.errors()]
+    assert not errors, "in the console: " + "; ".join(errors)
 
 
 @pytest.fixture
-def cast(gather: Callable[[str], Cast], server: Server) -> Cast:
+def cast(gather: Gather, server: Server) -> Cast:
     """The people around the shared server."""
-    return gather(server.url)
+    return gather(server)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from tests.browser.cast import Cast, Person
-from tests.browser.conftest import GENEROUS
+from tests.browser.conftest import GENEROUS, Gather
 from tests.proxy import Proxy, proxying
 from tests.server import Server, serving
 
@@ -21,9 +21,9 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def own_cast(gather: Callable[[str], Cast], own_server: Server) -> Cast:
+def own_cast(gather: Gather, own_server: Server) -> Cast:
     """The people around it."""
-    return gather(own_server.url)
+    return gather(own_server)
 
 
 @pytest.fixture
@@ -34,19 +34,23 @@ def link(server: Server) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def far_ann(gather: Callable[[str], Cast], link: Proxy, cast: Cast, room: str) -> Person:
+def far_ann(gather: Gather, server: Server, link: Proxy, room: str) -> Person:
     """Ann in the room, at the other end of that link."""
-    return gather(link.url).member("Far Ann").opens(room)
+    return gather(server, link.url).member("Far Ann").opens(room)
 
 
 def test_extensions_that_load_late_are_not_missed(cast: Cast, room: str) -> None:
     """htmx starts when all of it is there, and not when its first file is: else the page would never connect."""
     ann = cast.member("Ann")
     held: list[Route] = []
-    ann.page.route("**/hx-ws.min.js", held.append)
+    ann.page.route("**/hx-ws.min.js", lambda route: held.append(route))
     ann.page.goto(f"{ann.url}/rooms/{room}", wait_until="commit")
-    ann.page.wait_for_function("window.htmx")
-    ann.page.evaluate("new Promise(done => setTimeout(() => setTimeout(done)))")
+    ann.page.evaluate(
+        """new Promise(done => {
+            const look = () => window.htmx ? setTimeout(() => setTimeout(done)) : setTimeout(look, 10)
+            look()
+        })"""
+    )
     held[0].continue_()
     ann.is_connected()
 
@@ -133,12 +137,10 @@ def test_a_link_that_breaks_again_and_again(far_ann: Person, bob: Person, link: 
     far_ann.sees(*(f"{who} {turn}" for turn in ("one", "two", "three") for who in ("Bob", "Ann")))
 
 
-def test_more_than_is_sent_after_an_outage_becomes_a_gap_that_loads(
-    gather: Callable[[str], Cast], tmp_path: Path
-) -> None:
+def test_more_than_is_sent_after_an_outage_becomes_a_gap_that_loads(gather: Gather, tmp_path: Path) -> None:
     with serving(tmp_path, **GENEROUS, resume_limit=10, page_size=10) as server, proxying(server.port) as link:
-        bob = gather(server.url).member("Bob").opens()
-        ann = gather(link.url).member("Ann").opens()
+        bob = gather(server).member("Bob").opens()
+        ann = gather(server, link.url).member("Ann").opens()
         bob.says("before")
         ann.reads("before")
         link.cut()
@@ -195,12 +197,12 @@ def test_the_back_button_brings_back_a_live_page(ann: Person, bob: Person, room:
     ann.sees("while Ann was away", "and now")
 
 
-def test_a_link_that_falls_silent_is_noticed_by_itself(gather: Callable[[str], Cast], tmp_path: Path) -> None:
+def test_a_link_that_falls_silent_is_noticed_by_itself(gather: Gather, tmp_path: Path) -> None:
     """Half-open: nobody tells the browser that the link is gone. Yellow, then red, then green when it is back."""
     timing = {"heartbeat": 0.5, "stale_after": 1.5, "lost_after": 3}
     with serving(tmp_path, **GENEROUS, **timing) as server, proxying(server.port) as link:
-        bob = gather(server.url).member("Bob").opens()
-        ann = gather(link.url).member("Ann").opens()
+        bob = gather(server).member("Bob").opens()
+        ann = gather(server, link.url).member("Ann").opens()
         # As long as something comes, however little, it is connected.
         ann.page.evaluate(
             """() => {

@@ -60,9 +60,8 @@ def test_a_time_is_there_for_machines_too(ann: Person) -> None:
 
 def test_a_web_address_becomes_a_link(ann: Person, bob: Person) -> None:
     ann.says("see https://example.org/a?b=1&c=2, or www.example.net")
-    link, other = (
-        bob.bodies.locator("a").all() if bob.reads("see https://example.org/a?b=1&c=2, or www.example.net") else ()
-    )
+    bob.reads("see https://example.org/a?b=1&c=2, or www.example.net")
+    link, other = bob.bodies.locator("a").all()
     expect(link).to_have_text("https://example.org/a?b=1&c=2")
     expect(link).to_have_attribute("href", "https://example.org/a?b=1&c=2")
     expect(other).to_have_attribute("href", re.compile(r"^https?://www\.example\.net$"))
@@ -72,15 +71,13 @@ def test_a_web_address_becomes_a_link(ann: Person, bob: Person) -> None:
 
 
 def test_markup_stays_text(ann: Person, bob: Person) -> None:
-    hostile = (
-        """<b>bold</b> <script>document.title = "caught"</script> <img src=x onerror="document.title = 'caught'">"""
-    )
+    hostile = """<b>bold</b> <script>document.title = "caught"</script> <img src=x onerror="document.title = 'oh'">"""
     ann.says(hostile)
     for person in (ann, bob.reads(hostile), bob.reloads()):
         body = person.message(hostile).locator(".message__body")
         expect(body).to_have_text(hostile)
         expect(body.locator("*")).to_have_count(0)
-        expect(person.page).not_to_have_title("caught")
+        expect(person.page).to_have_title(re.compile("Parlor$"))
 
 
 def test_line_breaks_are_kept(ann: Person, bob: Person) -> None:
