@@ -1,0 +1,254 @@
+"""Who is here in this process, and `publish`."""
+
+import inspect
+
+import pytest
+
+from app.connection import Connection
+from app.hub import Audience, Hub
+from app.messages import Member
+from tests.cast import ANN, BOB, LOBBY, WATERCOOLER, message
+
+
+class Reader(Connection):
+    """A connection that remembers what it was offered; nobody takes it off its hands."""
+
+    def __init__(self, member: Member | None = None, time_zone: str = "UTC", limit: int = 1_000) -> None:
+        super().__init__(member, time_zone, limit, stall_seconds=3600)
+
+    @property
+    def offered(self) -> list[str]:
+        """What stands in the outbox."""
+        return list(self._outbox)
+
+
+@pytest.fixture
+def fan_outs() -> list[tuple[float, int]]:
+    return []
+
+
+@pytest.fixture
+def hub(fan_outs: list[tuple[float, int]]) -> Hub:
+    return Hub(lambda seconds, recipients: fan_outs.append((seconds, recipients)))
+
+
+@pytest.fixture
+def lobby(hub: Hub) -> Audience:
+    return hub.admit(Audience(LOBBY, position=7, last=message(7)))
+
+
+def hello(zone: str) -> str:
+    return f"hello in {zone}"
+
+
+def enter(hub: Hub, audience: Audience, reader: Reader) -> Reader:
+    hub.enter(audience, reader)
+    hub.join(audience, reader)
+    return reader
+
+
+# Publish
+
+
+def test_publishing_is_a_plain_function() -> None:
+    assert not inspect.iscoroutinefunction(Hub.publish)
+    assert not inspect.isgeneratorfunction(Hub.publish)
+
+
+async def test_everybody_who_has_joined_is_reached(hub: Hub, lobby: Audience) -> None:
+    readers = [enter(hub, lobby, Reader(member)) for member in (ANN, ANN, BOB, None)]
+    hub.publish(lobby, hello)
+    assert [reader.offered for reader in readers] == [["hello in UTC"]] * 4
+
+
+async def test_frames_are_rendered_once_for_each_time_zone(hub: Hub, lobby: Audience) -> None:
+    zones = ["UTC", "Europe/Berlin", "UTC", "Europe/Berlin", "Asia/Kathmandu"]
+    readers = [enter(hub, lobby, Reader(time_zone=zone)) for zone in zones]
+    rendered: list[str] = []
+
+    def render(zone: str) -> str:
+        rendered.append(zone)
+        return hello(zone)
+
+    hub.publish(lobby, render)
+    assert sorted(rendered) == sorted(set(zones))
+    assert [reader.offered for reader in readers] == [[hello(zone)] for zone in zones]
+    # Not merely equal: it is encoded once, too.
+    assert readers[0].offered[0] is readers[2].offered[0]
+
+
+async def test_where_nobody_looks_nothing_is_rendered(
+    hub: Hub, lobby: Audience, fan_outs: list[tuple[float, int]]
+) -> None:
+    hub.publish(lobby, lambda zone: pytest.fail("rendered for nobody"))
+    assert [recipients for _, recipients in fan_outs] == [0]
+
+
+async def test_who_has_not_resumed_gets_nothing(hub: Hub, lobby: Audience) -> None:
+    reader = Reader(ANN)
+    hub.enter(lobby, reader)
+    hub.publish(lobby, hello)
+    assert reader.offered == []
+    assert reader not in lobby
+
+
+async def test_who_has_paused_gets_nothing_until_they_join_again(hub: Hub, lobby: Audience) -> None:
+    reader = enter(hub, lobby, Reader(ANN))
+    assert reader in lobby
+    hub.pause(lobby, reader)
+    assert reader not in lobby
+    hub.publish(lobby, hello)
+    assert reader.offered == []
+    hub.join(lobby, reader)
+    hub.publish(lobby, hello)
+    assert reader.offered == ["hello in UTC"]
+
+
+async def test_who_has_left_gets_nothing(hub: Hub, lobby: Audience) -> None:
+    reader, other = enter(hub, lobby, Reader(ANN)), enter(hub, lobby, Reader(BOB))
+    hub.leave(lobby, reader, now=0)
+    hub.publish(lobby, hello)
+    assert reader.offered == []
+    assert other.offered == ["hello in UTC"]
+
+
+async def test_joining_twice_is_joining_once(hub: Hub, lobby: Audience) -> None:
+    reader = enter(hub, lobby, Reader(ANN))
+    hub.join(lobby, reader)
+    hub.publish(lobby, hello)
+    assert reader.offered == ["hello in UTC"]
+
+
+async def test_pausing_twice_or_before_joining_is_nothing(hub: Hub, lobby: Audience) -> None:
+    reader, other = Reader(ANN), enter(hub, lobby, Reader(BOB))
+    hub.pause(lobby, reader)
+    hub.enter(lobby, reader)
+    hub.pause(lobby, reader)
+    hub.pause(lobby, reader)
+    hub.publish(lobby, hello)
+    assert other.offered == ["hello in UTC"]
+
+
+async def test_rooms_do_not_hear_each_other(hub: Hub, lobby: Audience) -> None:
+    watercooler = hub.admit(Audience(WATERCOOLER, 0, None))
+    ann, bob = enter(hub, lobby, Reader(ANN)), enter(hub, watercooler, Reader(BOB))
+    hub.publish(watercooler, hello)
+    assert (ann.offered, bob.offered) == ([], ["hello in UTC"])
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_one_that_is_cut_off_does_not_disturb_the_others(hub: Hub, lobby: Audience, place: int) -> None:
+    readers = [enter(hub, lobby, Reader(limit=20 if each == place else 1_000)) for each in range(3)]
+    for _ in range(5):
+        hub.publish(lobby, hello)
+    assert [reader.cut_off.done() for reader in readers] == [each == place for each in range(3)]
+    assert [len(reader.offered) for reader in readers] == [0 if each == place else 5 for each in range(3)]
+
+
+async def test_somebody_who_leaves_because_of_what_is_published_does_not_disturb_it(hub: Hub, lobby: Audience) -> None:
+    class Hasty(Reader):
+        def offer(self, frame: str) -> None:
+            hub.leave(lobby, self, now=0)
+
+    hasty = [enter(hub, lobby, Hasty(time_zone=zone)) for zone in ("UTC", "Europe/Berlin")]
+    others = [enter(hub, lobby, Reader(time_zone=zone)) for zone in ("UTC", "Europe/Berlin")]
+    hub.publish(lobby, hello)
+    assert [reader.offered for reader in others] == [["hello in UTC"], ["hello in Europe/Berlin"]]
+    assert not any(reader in lobby for reader in hasty)
+
+
+async def test_how_many_were_reached_is_counted(hub: Hub, lobby: Audience, fan_outs: list[tuple[float, int]]) -> None:
+    for zone in ("UTC", "UTC", "Europe/Berlin"):
+        enter(hub, lobby, Reader(time_zone=zone))
+    hub.publish(lobby, hello)
+    ((seconds, recipients),) = fan_outs
+    assert recipients == 3
+    assert seconds >= 0
+
+
+# Coming and going
+
+
+async def test_a_socket_makes_its_member_present(hub: Hub, lobby: Audience) -> None:
+    enter(hub, lobby, Reader(ANN))
+    enter(hub, lobby, Reader(None))
+    assert lobby.presence.members() == [ANN]
+
+
+async def test_leaving_twice_is_leaving_once(hub: Hub, lobby: Audience) -> None:
+    tab, other_tab = enter(hub, lobby, Reader(ANN)), enter(hub, lobby, Reader(ANN))
+    hub.leave(lobby, tab, now=0)
+    hub.leave(lobby, tab, now=0)
+    lobby.presence.sweep(now=1000, grace=10)
+    assert lobby.presence.members() == [ANN]
+    hub.leave(lobby, other_tab, now=1000)
+    lobby.presence.sweep(now=1010, grace=10)
+    assert lobby.presence.members() == []
+
+
+async def test_who_left_without_joining_is_gone_all_the_same(hub: Hub, lobby: Audience) -> None:
+    reader = Reader(ANN)
+    hub.enter(lobby, reader)
+    hub.leave(lobby, reader, now=0)
+    assert not lobby.visitors
+
+
+async def test_nothing_of_those_who_have_gone_is_kept(hub: Hub, lobby: Audience) -> None:
+    for number in range(100):
+        member = Member(str(number), f"member {number}", "UTC")
+        reader = enter(hub, lobby, Reader(member, time_zone=f"Zone/{number}"))
+        hub.publish(lobby, hello)
+        hub.leave(lobby, reader, now=0)
+    lobby.presence.sweep(now=10, grace=10)
+    assert not lobby.visitors
+    assert not lobby.by_zone
+    assert len(lobby.presence) == 0
+    hub.forget_empty()
+    assert hub.audiences() == []
+
+
+# Audiences
+
+
+def test_a_room_has_an_audience_when_somebody_looks(hub: Hub) -> None:
+    assert hub.audience(LOBBY.id) is None
+    audience = hub.admit(Audience(LOBBY, 0, None))
+    assert hub.audience(LOBBY.id) is audience
+    assert hub.audiences() == [audience]
+
+
+def test_the_first_audience_of_a_room_is_the_one_in_force(hub: Hub, lobby: Audience) -> None:
+    assert hub.admit(Audience(LOBBY, 0, None)) is lobby
+
+
+def test_an_audience_starts_where_its_log_ends() -> None:
+    audience = Audience(LOBBY, 7, message(7))
+    assert (audience.position, audience.reached) == (7, 7)
+    assert audience.is_empty()
+
+
+async def test_an_audience_with_a_visitor_is_not_forgotten(hub: Hub, lobby: Audience) -> None:
+    reader = Reader(None)
+    hub.enter(lobby, reader)  # not joined: still on the way
+    hub.forget_empty()
+    assert hub.audience(LOBBY.id) is lobby
+    hub.leave(lobby, reader, now=0)
+    hub.forget_empty()
+    assert hub.audience(LOBBY.id) is None
+
+
+async def test_an_audience_in_somebodys_grace_is_not_forgotten(hub: Hub, lobby: Audience) -> None:
+    reader = enter(hub, lobby, Reader(ANN))
+    hub.leave(lobby, reader, now=0)
+    hub.forget_empty()
+    assert hub.audience(LOBBY.id) is lobby
+    lobby.presence.sweep(now=10, grace=10)
+    hub.forget_empty()
+    assert hub.audience(LOBBY.id) is None
+
+
+async def test_forgetting_one_room_leaves_the_others(hub: Hub, lobby: Audience) -> None:
+    hub.admit(Audience(WATERCOOLER, 0, None))
+    enter(hub, lobby, Reader(ANN))
+    hub.forget_empty()
+    assert hub.audiences() == [lobby]
