@@ -1,0 +1,555 @@
+"""The log, as every engine has to keep it. The tests of the contract run on each; below them, SQLite's own."""
+
+import asyncio
+import sqlite3
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, TextClause, create_engine, inspect, text
+
+from app import migrations, store, tables
+from app.messages import Member, Refused, Room
+from app.store import LARGEST_BATCH, LOBBY, Store, Stored, StoreUnavailable
+from tests.conftest import Clock
+
+HELD_DAYS = 30.0
+
+Opener = Callable[[], AbstractAsyncContextManager[Store]]
+
+
+@pytest.fixture(params=["sqlite"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database of each engine."""
+    return f"{request.param}+aiosqlite:///{tmp_path / 'parlor.db'}"
+
+
+@pytest.fixture
+def opening(store_url: str, clock: Clock) -> Opener:
+    """Open the same database, as often as asked."""
+
+    @asynccontextmanager
+    async def open_it() -> AsyncIterator[Store]:
+        async with Store(store_url, clock).opened("Lobby") as store:
+            yield store
+
+    return open_it
+
+
+@pytest.fixture
+async def log(opening: Opener) -> AsyncIterator[Store]:
+    async with opening() as store:
+        yield store
+
+
+@pytest.fixture
+async def ann(log: Store) -> Member:
+    return await log.take_name(None, "Ann", "UTC", HELD_DAYS)
+
+
+@pytest.fixture
+async def bob(log: Store) -> Member:
+    return await log.take_name(None, "Bob", "Europe/Berlin", HELD_DAYS)
+
+
+@pytest.fixture
+async def lobby(log: Store) -> Room:
+    return (await log.rooms())[0]
+
+
+async def bodies(log: Store, room: Room) -> list[str]:
+    return [message.body for message in await log.since(room.id, 0, 1_000_000, 1_000_000)]
+
+
+async def refused(attempt: Coroutine[Any, Any, object]) -> str:
+    with pytest.raises(Refused) as refusal:
+        await attempt
+    return refusal.value.reason
+
+
+# Positions
+
+
+async def test_positions_count_from_one_in_the_order_of_saying(
+    log: Store, ann: Member, bob: Member, lobby: Room
+) -> None:
+    said = [await log.append(lobby.id, author, f"{n}", f"k{n}") for n, author in enumerate((ann, bob, ann))]
+    assert [each.message.position for each in said] == [1, 2, 3]
+    assert all(each.is_new for each in said)
+    assert await bodies(log, lobby) == ["0", "1", "2"]
+    assert await log.head(lobby.id) == 3
+
+
+async def test_a_message_is_read_as_it_was_stored(log: Store, ann: Member, lobby: Room, clock: Clock) -> None:
+    body = "Grüße 🎉\n\tund <b>\u202e"
+    stored = await log.append(lobby.id, ann, body, "k")
+    assert await log.since(lobby.id, 0, 1, 10) == [stored.message]
+    assert stored.message.body == body
+    assert (stored.message.author_id, stored.message.author_name) == (ann.id, "Ann")
+    assert stored.message.created_at == clock.now
+    assert stored.message.created_at.utcoffset() is not None
+
+
+async def test_positions_have_no_gaps_however_many_speak_at_once(log: Store, ann: Member, bob: Member) -> None:
+    rooms = [(await log.rooms())[0], await log.create_room("Tea"), await log.create_room("Cake")]
+    said: defaultdict[int, list[Stored]] = defaultdict(list)
+
+    async def talk(author: Member, room: Room, number: int) -> None:
+        for turn in range(5):
+            said[room.id].append(await log.append(room.id, author, f"{number}.{turn}", f"{number}.{turn}"))
+
+    await asyncio.gather(*(talk((ann, bob)[n % 2], rooms[n % 3], n) for n in range(30)))
+    for room in rooms:
+        positions = [each.message.position for each in said[room.id]]
+        assert sorted(positions) == list(range(1, 51))
+        # Who is answered first stands first: a position is given in the order of commits.
+        assert positions == sorted(positions)
+        log_of_room = await log.since(room.id, 0, 1_000, 1_000)
+        assert [message.position for message in log_of_room] == list(range(1, 51))
+        for number in range(30):
+            own = [message.body for message in log_of_room if message.body.startswith(f"{number}.")]
+            assert own == sorted(own)
+        assert await log.head(room.id) == 50
+
+
+async def test_a_message_keeps_the_name_under_which_it_was_said(log: Store, ann: Member, lobby: Room) -> None:
+    await log.append(lobby.id, ann, "before", "k1")
+    anna = await log.take_name(ann, "Anna", "UTC", HELD_DAYS)
+    await log.append(lobby.id, anna, "after", "k2")
+    messages = await log.since(lobby.id, 0, 9, 9)
+    assert [message.author_name for message in messages] == ["Ann", "Anna"]
+    assert {message.author_id for message in messages} == {ann.id}
+
+
+# Submissions
+
+
+async def test_the_same_submission_is_one_message(log: Store, ann: Member, lobby: Room) -> None:
+    first = await log.append(lobby.id, ann, "hello", "k1")
+    again = await log.append(lobby.id, ann, "hello", "k1")
+    assert (first.is_new, again.is_new) == (True, False)
+    assert again.message == first.message
+    assert await bodies(log, lobby) == ["hello"]
+
+
+@pytest.mark.parametrize("times", [2, 10, LARGEST_BATCH + 10])
+async def test_the_same_submission_many_times_at_once_is_one_message(
+    log: Store, ann: Member, lobby: Room, times: int
+) -> None:
+    stored = await asyncio.gather(*(log.append(lobby.id, ann, "hello", "k1") for _ in range(times)))
+    assert {each.message for each in stored} == {stored[0].message}
+    assert sum(each.is_new for each in stored) == 1
+    assert await log.head(lobby.id) == 1
+
+
+async def test_a_submission_is_known_after_a_restart(opening: Opener) -> None:
+    async with opening() as log:
+        ann = await log.take_name(None, "Ann", "UTC", HELD_DAYS)
+        room = (await log.rooms())[0]
+        first = await log.append(room.id, ann, "hello", "k1")
+    async with opening() as log:
+        again = await log.append(room.id, ann, "hello", "k1")
+        assert again == Stored(first.message, is_new=False)
+        assert (await log.append(room.id, ann, "more", "k2")).message.position == 2
+
+
+async def test_another_body_author_room_or_key_is_another_message(
+    log: Store, ann: Member, bob: Member, lobby: Room
+) -> None:
+    tea = await log.create_room("Tea")
+    said = [
+        await log.append(lobby.id, ann, "hello", "k1"),
+        await log.append(lobby.id, ann, "hello!", "k1"),
+        await log.append(lobby.id, bob, "hello", "k1"),
+        await log.append(lobby.id, ann, "hello", "k2"),
+        await log.append(tea.id, ann, "hello", "k1"),
+    ]
+    assert all(each.is_new for each in said)
+    assert [each.message.position for each in said] == [1, 2, 3, 4, 1]
+
+
+async def test_one_that_cannot_be_stored_does_not_take_the_others_with_it(log: Store, ann: Member, lobby: Room) -> None:
+    nobody = Member("nobody", "Nobody", "UTC")
+    said = await asyncio.gather(
+        log.append(lobby.id, ann, "one", "k1"),
+        log.append(lobby.id, nobody, "two", "k2"),
+        log.append(lobby.id, ann, "three", "k3"),
+        return_exceptions=True,
+    )
+    assert [isinstance(each, Stored) for each in said] == [True, False, True]
+    assert await bodies(log, lobby) == ["one", "three"]
+
+
+# Reading
+
+
+async def test_since_is_what_came_after_up_to_a_position(log: Store, ann: Member, lobby: Room) -> None:
+    for number in range(1, 8):
+        await log.append(lobby.id, ann, f"{number}", f"k{number}")
+    assert await _since(log, lobby, 0, 7, 99) == [1, 2, 3, 4, 5, 6, 7]
+    assert await _since(log, lobby, 3, 7, 99) == [4, 5, 6, 7]
+    assert await _since(log, lobby, 3, 5, 99) == [4, 5]
+    assert await _since(log, lobby, 3, 7, 2) == [4, 5]
+    assert await _since(log, lobby, -1, 2**63 - 1, 1) == [1]
+    assert await _since(log, lobby, 7, 7, 99) == []
+    assert await _since(log, lobby, 99, 100, 99) == []
+
+
+async def test_before_is_the_newest_of_what_came_before_oldest_first(log: Store, ann: Member, lobby: Room) -> None:
+    for number in range(1, 8):
+        await log.append(lobby.id, ann, f"{number}", f"k{number}")
+    assert await _before(log, lobby, 2**63 - 1, 3) == [5, 6, 7]
+    assert await _before(log, lobby, 5, 3) == [2, 3, 4]
+    assert await _before(log, lobby, 3, 99) == [1, 2]
+    assert await _before(log, lobby, 1, 99) == []
+
+
+async def test_pages_backwards_reach_the_first_message_and_leave_nothing_out(
+    log: Store, ann: Member, lobby: Room
+) -> None:
+    await asyncio.gather(*(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in range(23)))
+    before, found = 2**63 - 1, list[int]()
+    while page := await _before(log, lobby, before, 5):
+        found = page + found
+        before = page[0]
+    assert found == list(range(1, 24))
+
+
+async def test_a_room_without_messages_is_empty(log: Store, lobby: Room) -> None:
+    assert await log.head(lobby.id) == 0
+    assert await _since(log, lobby, 0, 99, 99) == []
+    assert await _before(log, lobby, 99, 99) == []
+    assert await log.head(4711) == 0
+
+
+async def _since(log: Store, room: Room, after: int, upto: int, limit: int) -> list[int]:
+    return [message.position for message in await log.since(room.id, after, upto, limit)]
+
+
+async def _before(log: Store, room: Room, position: int, limit: int) -> list[int]:
+    return [message.position for message in await log.before(room.id, position, limit)]
+
+
+# The log as a whole
+
+
+async def test_a_log_keeps_its_epoch_and_its_lobby(opening: Opener) -> None:
+    async with opening() as log:
+        epoch, rooms = log.epoch, await log.rooms()
+        assert epoch
+        assert [(room.slug, room.name) for room in rooms] == [(LOBBY, "Lobby")]
+    async with opening() as log:
+        assert (log.epoch, await log.rooms()) == (epoch, rooms)
+
+
+async def test_another_log_has_another_epoch(tmp_path: Path, clock: Clock) -> None:
+    epochs = set()
+    for name in ("one", "two", "three"):
+        async with Store(f"sqlite+aiosqlite:///{tmp_path / name}", clock).opened("Lobby") as log:
+            epochs.add(log.epoch)
+    assert len(epochs) == 3
+
+
+async def test_what_was_said_last_is_stored_when_the_log_is_closed(opening: Opener) -> None:
+    async with opening() as log:
+        ann = await log.take_name(None, "Ann", "UTC", HELD_DAYS)
+        room = (await log.rooms())[0]
+        waiting = [asyncio.create_task(log.append(room.id, ann, f"{n}", f"k{n}")) for n in range(20)]
+        await asyncio.sleep(0)
+    assert all(each.is_new for each in await asyncio.gather(*waiting))
+    async with opening() as log:
+        assert len(await bodies(log, room)) == 20
+
+
+# Batches
+
+
+async def test_what_waits_together_is_committed_together(log: Store, ann: Member, lobby: Room) -> None:
+    batches: list[int] = []
+    log.on_batch = lambda size, seconds: batches.append(size)
+    await asyncio.gather(*(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in range(100)))
+    assert sum(batches) == 100
+    assert len(batches) <= 3
+
+
+async def test_a_batch_has_a_limit(log: Store, ann: Member, lobby: Room) -> None:
+    batches: list[int] = []
+    log.on_batch = lambda size, seconds: batches.append(size)
+    await asyncio.gather(*(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in range(2 * LARGEST_BATCH)))
+    assert max(batches) <= LARGEST_BATCH
+    assert sum(batches) == 2 * LARGEST_BATCH
+
+
+async def test_a_commit_announces_how_far_each_room_has_come(log: Store, ann: Member, lobby: Room) -> None:
+    tea = await log.create_room("Tea")
+    announced: list[tuple[int, int]] = []
+    log.on_commit = lambda room_id, position: announced.append((room_id, position))
+    await asyncio.gather(
+        *(log.append(room.id, ann, f"{n}", f"k{n}") for n in range(10) for room in (lobby, tea)),
+    )
+    assert dict(announced) == {lobby.id: 10, tea.id: 10}
+    announced.clear()
+    await log.append(lobby.id, ann, "0", "k0")
+    assert announced == []
+
+
+async def test_what_is_announced_can_be_read(log: Store, ann: Member, lobby: Room) -> None:
+    reads: list[asyncio.Task[int]] = []
+    log.on_commit = lambda room_id, position: reads.append(asyncio.create_task(log.head(room_id)))
+    await log.append(lobby.id, ann, "hello", "k1")
+    assert await asyncio.gather(*reads) == [1]
+
+
+async def test_who_leaves_before_the_receipt_has_said_it_and_disturbs_nobody(
+    log: Store, ann: Member, lobby: Room
+) -> None:
+    announced: list[int] = []
+    log.on_commit = lambda room_id, position: announced.append(position)
+    said = [asyncio.create_task(log.append(lobby.id, ann, f"{n}", f"k{n}")) for n in range(5)]
+    await asyncio.sleep(0)
+    said[2].cancel()
+    outcome = await asyncio.gather(*said, return_exceptions=True)
+    assert [isinstance(each, Stored) for each in outcome] == [True, True, False, True, True]
+    assert await bodies(log, lobby) == ["0", "1", "2", "3", "4"]
+    assert max(announced) == 5
+    assert (await log.append(lobby.id, ann, "2", "k2")).is_new is False
+
+
+# Rooms
+
+
+async def test_rooms_stand_in_the_order_of_their_making(log: Store) -> None:
+    made = [await log.create_room(name) for name in ("Zebra", "Apple", "Apple")]
+    assert [room.slug for room in made] == ["zebra", "apple", "apple-2"]
+    assert [room.name for room in made] == ["Zebra", "Apple", "Apple"]
+    assert (await log.rooms())[1:] == made
+
+
+async def test_rooms_made_at_once_have_addresses_of_their_own(log: Store) -> None:
+    made = await asyncio.gather(*(log.create_room("Tea") for _ in range(12)))
+    assert len({room.slug for room in made}) == 12
+    assert len({room.id for room in made}) == 12
+
+
+async def test_nobody_makes_another_lobby(log: Store, lobby: Room) -> None:
+    assert (await log.create_room("Lobby")).slug != lobby.slug
+
+
+# Names
+
+
+async def test_who_takes_a_name_is_a_member(log: Store) -> None:
+    ann = await log.take_name(None, "Ann", "Europe/Berlin", HELD_DAYS)
+    assert (ann.name, ann.time_zone) == ("Ann", "Europe/Berlin")
+    assert await log.member(ann.id) == ann
+    assert await log.member("somebody else") is None
+
+
+@pytest.mark.parametrize("name", ["Ann", "ANN", "ann", "\uff21nn", "Ann\u200d"])
+async def test_a_name_in_use_is_taken_however_it_is_written(log: Store, ann: Member, bob: Member, name: str) -> None:
+    assert await refused(log.take_name(None, name, "UTC", HELD_DAYS)) == "name-taken"
+    assert await refused(log.take_name(bob, name, "UTC", HELD_DAYS)) == "name-taken"
+    assert await log.member(ann.id) == ann
+    assert await log.member(bob.id) == bob
+
+
+async def test_renaming_keeps_the_member_and_frees_the_old_name(log: Store, ann: Member) -> None:
+    anna = await log.take_name(ann, "Anna", "Asia/Kathmandu", HELD_DAYS)
+    assert anna == Member(ann.id, "Anna", "Asia/Kathmandu")
+    assert await log.member(ann.id) == anna
+    assert (await log.take_name(None, "Ann", "UTC", HELD_DAYS)).id != ann.id
+
+
+async def test_ones_own_name_can_be_taken_again_and_written_otherwise(log: Store, ann: Member, clock: Clock) -> None:
+    assert await log.take_name(ann, "ANN", "UTC", HELD_DAYS) == Member(ann.id, "ANN", "UTC")
+    clock.advance(days=HELD_DAYS + 1)
+    assert await log.take_name(ann, "Ann", "UTC", HELD_DAYS) == ann
+    assert await log.member(ann.id) == ann
+
+
+async def test_a_name_is_held_for_so_many_days_and_then_free(log: Store, ann: Member, clock: Clock) -> None:
+    clock.advance(days=HELD_DAYS)
+    assert await refused(log.take_name(None, "Ann", "UTC", HELD_DAYS)) == "name-taken"
+    clock.advance(seconds=1)
+    new = await log.take_name(None, "ann", "UTC", HELD_DAYS)
+    assert new.id != ann.id
+    assert await log.member(new.id) == new
+    # Who held it before is nobody now, and not two people by one name.
+    assert await log.member(ann.id) is None
+
+
+async def test_who_lost_a_name_may_choose_another(log: Store, ann: Member, clock: Clock) -> None:
+    clock.advance(days=HELD_DAYS + 1)
+    await log.take_name(None, "Ann", "UTC", HELD_DAYS)
+    assert await refused(log.take_name(ann, "Ann", "UTC", HELD_DAYS)) == "name-taken"
+    anna = await log.take_name(ann, "Anna", "UTC", HELD_DAYS)
+    assert await log.member(ann.id) == anna
+
+
+async def test_a_refused_name_takes_nothing_from_anybody(log: Store, ann: Member, bob: Member) -> None:
+    assert await refused(log.take_name(bob, "Ann", "Asia/Kathmandu", HELD_DAYS)) == "name-taken"
+    assert await log.member(bob.id) == bob
+    assert await refused(log.take_name(None, "Bob", "UTC", HELD_DAYS)) == "name-taken"
+
+
+async def test_a_visit_keeps_a_name(log: Store, ann: Member, bob: Member, clock: Clock) -> None:
+    clock.advance(days=HELD_DAYS - 1)
+    await log.member(ann.id)
+    await log.saw([bob.id])
+    clock.advance(days=HELD_DAYS - 1)
+    assert await refused(log.take_name(None, "Ann", "UTC", HELD_DAYS)) == "name-taken"
+    assert await refused(log.take_name(None, "Bob", "UTC", HELD_DAYS)) == "name-taken"
+
+
+async def test_seeing_nobody_is_nothing(log: Store, ann: Member) -> None:
+    await log.saw([])
+    await log.saw(["somebody else"])
+    assert await log.member(ann.id) == ann
+
+
+async def test_of_many_who_want_a_name_at_once_one_gets_it(log: Store) -> None:
+    wanted = await asyncio.gather(
+        *(log.take_name(None, name, "UTC", HELD_DAYS) for name in ("Ann", "ANN", "ann") * 4), return_exceptions=True
+    )
+    winners = [each for each in wanted if isinstance(each, Member)]
+    losers = [each for each in wanted if isinstance(each, Refused)]
+    assert (len(winners), len(losers)) == (1, 11)
+    assert await log.member(winners[0].id) == winners[0]
+
+
+async def test_of_many_who_want_an_abandoned_name_at_once_one_gets_it(log: Store, ann: Member, clock: Clock) -> None:
+    clock.advance(days=HELD_DAYS + 1)
+    wanted = await asyncio.gather(
+        *(log.take_name(None, "Ann", "UTC", HELD_DAYS) for _ in range(8)), return_exceptions=True
+    )
+    assert sum(isinstance(each, Member) for each in wanted) == 1
+
+
+# SQLite: a file that somebody else writes to
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "LOCK_WAIT_SECONDS", 0.02)
+
+
+@asynccontextmanager
+async def locked(path: Path) -> AsyncIterator[None]:
+    """Write to the database from elsewhere, for as long as it takes."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+async def test_a_locked_file_refuses_to_write_and_recovers(
+    impatient: None, log: Store, ann: Member, lobby: Room, tmp_path: Path
+) -> None:
+    await log.append(lobby.id, ann, "before", "k0")
+    async with locked(tmp_path / "parlor.db"):
+        said = await asyncio.gather(
+            *(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in (1, 2)), return_exceptions=True
+        )
+        assert [type(each) for each in said] == [StoreUnavailable, StoreUnavailable]
+        with pytest.raises(StoreUnavailable):
+            await log.create_room("Tea")
+        with pytest.raises(StoreUnavailable):
+            await log.take_name(None, "Carl", "UTC", HELD_DAYS)
+    # Nothing was stored, and nothing is in the way: sending it again is all it takes.
+    assert (await log.append(lobby.id, ann, "1", "k1")).message.position == 2
+    assert await bodies(log, lobby) == ["before", "1"]
+
+
+async def test_reading_goes_on_while_somebody_else_writes(
+    impatient: None, log: Store, ann: Member, lobby: Room, tmp_path: Path, clock: Clock
+) -> None:
+    await log.append(lobby.id, ann, "before", "k0")
+    clock.advance(days=1)  # a visit is due to be noted
+    async with locked(tmp_path / "parlor.db"):
+        await log.check()
+        assert await bodies(log, lobby) == ["before"]
+        assert await log.head(lobby.id) == 1
+        assert await log.rooms() == [lobby]
+        assert await log.member(ann.id) == ann
+
+
+async def test_a_file_that_is_locked_cannot_be_opened_and_later_it_can(
+    impatient: None, opening: Opener, tmp_path: Path
+) -> None:
+    async with opening():
+        pass
+    async with locked(tmp_path / "parlor.db"):
+        with pytest.raises(StoreUnavailable):
+            async with opening():
+                pass
+    async with opening() as log:
+        await log.check()
+
+
+async def test_every_connection_commits_to_the_disk_and_lets_others_read(log: Store) -> None:
+    for engine in (log._reader, log._writer):
+        async with engine.connect() as connection:
+            assert await connection.scalar(_pragma("journal_mode")) == "wal"
+            assert await connection.scalar(_pragma("synchronous")) == 2  # FULL
+            assert await connection.scalar(_pragma("foreign_keys")) == 1
+            assert await connection.scalar(_pragma("busy_timeout")) == store.LOCK_WAIT_SECONDS * 1000
+
+
+def _pragma(name: str) -> TextClause:
+    return text(f"PRAGMA {name}")
+
+
+# Migrations
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Callable[[Callable[[Connection], Any]], Any]:
+    """Do something with an empty database, in a transaction each."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'migrated.db'}")
+
+    def run(task: Callable[[Connection], Any]) -> Any:
+        try:
+            with engine.begin() as connection:
+                return task(connection)
+        finally:
+            engine.dispose()
+
+    return run
+
+
+def differences(connection: Connection) -> list[Any]:
+    return list(compare_metadata(MigrationContext.configure(connection), tables.metadata))
+
+
+def downgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["connection"] = connection
+    command.downgrade(config, "base")
+
+
+def test_the_migrations_make_the_tables_that_the_code_uses(database: Callable[..., Any]) -> None:
+    assert database(differences)
+    database(migrations.upgrade)
+    assert database(differences) == []
+
+
+def test_migrating_again_changes_nothing(database: Callable[..., Any]) -> None:
+    database(migrations.upgrade)
+    database(migrations.upgrade)
+    assert database(differences) == []
+
+
+def test_the_way_back_leaves_nothing_and_the_way_forth_goes_again(database: Callable[..., Any]) -> None:
+    database(migrations.upgrade)
+    database(downgrade)
+    assert set(database(lambda connection: inspect(connection).get_table_names())) <= {"alembic_version"}
+    database(migrations.upgrade)
+    assert database(differences) == []
