@@ -8,10 +8,12 @@ from typing import Any, NamedTuple, Self
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
 COOKIE = "parlor_member"
+KEY_MILLISECONDS = 10  # from key to key: faster than anybody types
 
 # What the browser, and htmx after it, say when a connection fails: true, and not our doing.
 CONNECTION_FAILED = re.compile(
-    r"WebSocket connection to '.*' failed: .*|(htmx: )?htmx:ws:error: \[object Event\].*|Failed to load resource: net::ERR_\w+"
+    r"WebSocket connection to '.*' failed: .*|(htmx: )?htmx:ws:error: \[object Event\].*"
+    r"|Failed to load resource: net::ERR_\w+"
 )
 
 
@@ -90,7 +92,7 @@ class Person:
 
     def types(self, text: str) -> Self:
         """Type, key by key, into whatever has the focus; a line end is Enter."""
-        self.page.keyboard.type(text)
+        self.page.keyboard.type(text, delay=KEY_MILLISECONDS)
         return self
 
     def presses(self, *keys: str) -> Self:

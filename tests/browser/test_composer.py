@@ -1,0 +1,198 @@
+"""The composer: what sends, what does not, and that no text is ever lost."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.cast import Cast, Person
+from tests.browser.conftest import Gather
+from tests.browser.test_join import is_idle, is_ready
+from tests.proxy import Proxy, proxying
+from tests.server import Server, serving
+
+
+@pytest.fixture
+def link(server: Server) -> Iterator[Proxy]:
+    """A link to the shared server that can be slow."""
+    with proxying(server.port) as proxy:
+        yield proxy
+
+
+def test_enter_sends_and_shift_enter_breaks_the_line(ann: Person, bob: Person) -> None:
+    ann.composer.focus()
+    ann.types("one").presses("Shift+Enter").types("two").presses("Enter").has_receipt()
+    assert [each.body for each in ann.messages()] == ["one\ntwo"]
+    bob.reads("one\ntwo")
+    # Empty, and ready for the next.
+    expect(ann.composer).to_be_focused()
+    ann.types("three\n").has_receipt()
+    assert [each.body for each in ann.messages()] == ["one\ntwo", "three"]
+
+
+def test_the_enter_of_an_input_method_neither_sends_nor_breaks_the_line(ann: Person, bob: Person) -> None:
+    ann.composer.focus()
+    devtools = ann.context.new_cdp_session(ann.page)
+    devtools.send("Input.imeSetComposition", {"text": "にほん", "selectionStart": 3, "selectionEnd": 3})
+    ann.composer.evaluate("element => element.addEventListener('keydown', event => window.pressed = event)")
+    enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 229}
+    devtools.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", **enter})
+    devtools.send("Input.insertText", {"text": "日本"})
+    devtools.send("Input.dispatchKeyEvent", {"type": "keyUp", **enter})
+    assert ann.page.evaluate("[pressed.key, pressed.isComposing, pressed.defaultPrevented]") == ["Enter", True, False]
+    expect(ann.composer).to_have_value("日本")
+    ann.types("go\n").has_receipt()
+    bob.sees("日本go")
+
+
+def test_the_button_sends(ann: Person, bob: Person) -> None:
+    ann.writes("by the button").page.locator("#composer button.when-ready").click()
+    ann.has_receipt()
+    bob.sees("by the button")
+
+
+def test_the_button_waits_for_text_and_for_a_connection(
+    ann: Person, cast: Cast, room: str, gather: Gather, server: Server, link: Proxy
+) -> None:
+    form = ann.page.locator("#composer")
+    is_idle(form)
+    ann.writes("something")
+    is_ready(form)
+    ann.writes("")
+    is_idle(form)
+    far = gather(server, link.url).member("Far Ann").opens(room).writes("something")
+    is_ready(far.page.locator("#composer"))
+    link.cut()
+    far.finds_it("disconnected")
+    is_idle(far.page.locator("#composer"))
+    link.heal()
+    far.is_connected()
+    is_ready(far.page.locator("#composer"))
+
+
+def test_it_grows_with_its_text_up_to_a_limit(ann: Person) -> None:
+    def height(lines: int) -> float:
+        ann.writes("\n".join(["line"] * lines))
+        box = ann.composer.bounding_box()
+        assert box
+        return box["height"]
+
+    one, three, many, more = height(1), height(3), height(60), height(120)
+    assert one < three < many == more <= 400
+    assert ann.composer.evaluate("element => element.scrollHeight > element.clientHeight")
+    # The messages are still there to see.
+    assert ann.page.locator("#scroller").evaluate("element => element.clientHeight") > 200
+
+
+@pytest.mark.parametrize("blank", ["", "   ", "\n\n", "\u200b"], ids=["empty", "spaces", "lines", "invisible"])
+def test_blank_is_not_sent(ann: Person, bob: Person, blank: str) -> None:
+    ann.writes(blank).composer.press("Enter")
+    expect(ann.notice).to_have_text("There is nothing to send yet.")
+    expect(ann.drafts).to_have_count(1)
+    ann.says("not blank")
+    expect(ann.notice).to_be_empty()
+    bob.sees("not blank")
+
+
+def test_what_is_too_long_stays_with_the_reason_and_goes_when_mended(ann: Person, bob: Person) -> None:
+    text = "a long story " * 400
+    ann.writes(text).composer.press("Enter")
+    expect(ann.notice).to_contain_text("too long")
+    expect(ann.notice).to_contain_text("4,000")
+    refused = ann.drafts.first
+    expect(refused.locator("textarea")).to_have_value(text)
+    expect(refused.locator("output")).to_have_text("Not sent")
+    # Others can be sent meanwhile, and take nothing of it away.
+    ann.writes("something short").composer.press("Enter")
+    bob.reads("something short")
+    expect(refused.locator("textarea")).to_have_value(text)
+    ann.mends(refused, "a short story")
+    bob.sees("something short", "a short story")
+    ann.has_receipt()
+    expect(ann.notice).to_be_empty()
+
+
+def test_the_longest_message_goes(ann: Person, bob: Person) -> None:
+    ann.says("y" * 4000)
+    bob.sees("y" * 4000)
+
+
+def test_too_fast_is_refused_and_the_text_kept(gather: Gather, tmp_path: Path) -> None:
+    with serving(tmp_path, messages_burst=2, messages_per_second=0.5) as server:
+        ann, bob = gather(server).member("Ann").opens(), gather(server).member("Bob").opens()
+        ann.composer.focus()
+        ann.types("one\ntwo\nthree\n")
+        expect(ann.notice).to_contain_text("too fast")
+        refused = ann.drafts.first.locator("textarea")
+        expect(refused).to_have_value("three")
+        bob.sees("one", "two").says("it is my turn")
+        # As it says there: wait, and send it again.
+        for _ in range(20):
+            refused.press("Enter")
+            with suppress(AssertionError):
+                expect(ann.message("three")).to_have_count(1, timeout=500)
+                break
+        ann.has_receipt()
+        bob.sees("one", "two", "it is my turn", "three")
+
+
+def test_two_messages_typed_without_a_pause_arrive_whole_and_in_order(
+    gather: Gather, server: Server, link: Proxy, room: str, bob: Person
+) -> None:
+    """On a slow link the receipt of the first comes while the second is being written, and takes nothing from it."""
+    ann = gather(server, link.url).member("Far Ann").opens(room)
+    link.delay = 0.4
+    ann.composer.focus()
+    ann.types("the first one\nand then the second\n")
+    ann.has_receipt()
+    for person in (ann, bob):
+        person.sees("the first one", "and then the second")
+
+
+def test_what_is_typed_while_receipts_come_in_stays_whole(
+    gather: Gather, server: Server, link: Proxy, room: str, bob: Person
+) -> None:
+    ann = gather(server, link.url).member("Far Ann").opens(room)
+    link.delay = 0.2
+    ann.composer.focus()
+    sentences = [f"sentence number {number} of a fast typist" for number in range(1, 6)]
+    ann.types("\n".join(sentences) + "\nunsent")
+    for person in (ann, bob):
+        person.sees(*sentences)
+    expect(ann.drafts).to_have_count(1)
+    expect(ann.composer).to_have_value("unsent")
+    expect(ann.composer).to_be_focused()
+
+
+def test_a_fast_typist_on_a_slow_phone_loses_nothing(ann: Person, bob: Person) -> None:
+    """Keys go on while the page is busy with what was sent."""
+    ann.composer.focus()
+    ann.context.new_cdp_session(ann.page).send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    ann.page.keyboard.type("first\nsecond\nthird\nunsent", delay=50)
+    for person in (ann, bob):
+        person.sees("first", "second", "third")
+    expect(ann.composer).to_have_value("unsent")
+
+
+def test_what_others_write_disturbs_no_draft(ann: Person, bob: Person) -> None:
+    ann.composer.focus()
+    ann.types("half a sen")
+    ann.presses("ArrowLeft", "ArrowLeft", "ArrowLeft")
+    bob.says("hello")
+    ann.reads("hello").types("-").presses("End").types("tence\n").has_receipt()
+    bob.sees("hello", "half a -sentence")
+
+
+def test_the_same_text_twice_on_purpose_is_two_messages(ann: Person, bob: Person) -> None:
+    ann.says("ha", "ha")
+    bob.sees("ha", "ha")
+    ann.types("ho\nho\nho\n").has_receipt()
+    bob.sees("ha", "ha", "ho", "ho", "ho")
+
+
+def test_a_double_click_sends_once(ann: Person, bob: Person) -> None:
+    ann.writes("once").page.locator("#composer button.when-ready").dblclick()
+    ann.has_receipt().says("after")
+    bob.sees("once", "after")

@@ -1,0 +1,106 @@
+"""A name first: without one people read along, with one they write."""
+
+import re
+
+from playwright.sync_api import Locator, expect
+
+from tests.browser.cast import Cast, Person
+
+
+def is_idle(form: Locator) -> None:
+    """The form shows one button, and that is disabled."""
+    expect(form.locator("button:visible")).to_have_count(1)
+    expect(form.locator("button:visible")).to_be_disabled()
+
+
+def is_ready(form: Locator) -> None:
+    """The form shows one button, and that works."""
+    expect(form.locator("button:visible")).to_have_count(1)
+    expect(form.locator("button:visible")).to_be_enabled()
+
+
+def test_somebody_without_a_name_is_asked_for_it_and_reads_along(cast: Cast, room: str, bob: Person) -> None:
+    bob.says("before")
+    nobody = cast.somebody().opens(room).sees("before")
+    form = nobody.page.locator("#join")
+    expect(form.get_by_label("What's your name?")).to_be_visible()
+    expect(nobody.page.locator("#composer")).to_have_count(0)
+    bob.says("live")
+    nobody.sees("before", "live")
+    expect(nobody.members).to_have_text(["Bob"])
+
+
+def test_the_button_waits_for_a_name(cast: Cast, room: str) -> None:
+    nobody = cast.somebody().opens(room)
+    form, field = nobody.page.locator("#join"), nobody.page.locator("#join input[name=name]")
+    is_idle(form)
+    field.fill("   ")
+    is_idle(form)
+    field.fill("Nora")
+    is_ready(form)
+    field.fill("")
+    is_idle(form)
+
+
+def test_a_name_is_kept_on_reload_in_another_tab_and_in_other_rooms(cast: Cast, room: str) -> None:
+    dora = cast.somebody().opens(room).joins_as("Dora").is_connected()
+    assert dora.page.url == f"{cast.url}/rooms/{room}"
+    dora.says("I am Dora")
+    for each in (dora, dora.reloads(), dora.opens_another_tab(room)):
+        assert each.messages()[0].author == "Dora"
+        expect(each.page.locator("#account .account__name")).to_have_text("Dora")
+        expect(each.page.locator("#join")).to_have_count(0)
+    dora.opens("lobby").says("I am Dora here, too")
+
+
+def test_a_name_that_is_in_use_is_refused_beside_the_form_and_kept_in_it(cast: Cast, room: str, bob: Person) -> None:
+    bob.sees()
+    nobody = cast.somebody().foresees("409").opens(room).joins_as(" bOB", "Asia/Tokyo")
+    field = nobody.page.locator("#join input[name=name]")
+    expect(nobody.page.locator("#join [role=alert]")).to_contain_text("is taken")
+    expect(field).to_have_value(" bOB")
+    expect(field).to_have_accessible_description(re.compile("is taken"))
+    expect(nobody.page.locator("#join select")).to_have_value("Asia/Tokyo")
+    nobody.is_connected().joins_as("Robert").is_connected().says("then Robert it is")
+    bob.reads("then Robert it is")
+
+
+def test_who_takes_another_name_writes_under_it_from_then_on(cast: Cast, room: str, bob: Person) -> None:
+    eve = cast.somebody().opens(room).joins_as("Eve").is_connected()
+    eve.says("as Eve")
+    eve.renames_to("Evelyn").is_connected()
+    assert eve.page.url == f"{cast.url}/rooms/{room}"
+    eve.says("as Evelyn")
+    for person in (bob.reads("as Evelyn"), eve, bob.reloads()):
+        assert [(each.author, each.body) for each in person.messages()] == [("Eve", "as Eve"), ("Evelyn", "as Evelyn")]
+    expect(bob.members).to_have_text(["Bob", "Evelyn"])
+    # Both are still one author: what is one's own stays marked as such.
+    assert len({item.get_attribute("data-author") for item in bob.page.locator(".message").all()}) == 1
+
+
+def test_a_name_that_is_taken_cannot_be_renamed_to(cast: Cast, room: str, bob: Person) -> None:
+    bob.sees()
+    fred = cast.somebody().foresees("409").opens(room).joins_as("Fred").is_connected().renames_to("Bob")
+    expect(fred.page.locator("#account [role=alert]")).to_contain_text("is taken")
+    expect(fred.page.locator("#account input[name=name]")).to_have_value("Bob")
+    fred.page.locator("#account > summary").click(position={"x": 5, "y": 5})
+    fred.says("still Fred")
+    assert fred.messages()[0].author == "Fred"
+
+
+def test_times_are_shown_in_the_chosen_zone(cast: Cast, room: str, bob: Person) -> None:
+    """Kathmandu is 5 hours and 45 minutes ahead of UTC, all year."""
+    gita = cast.somebody().opens(room).joins_as("Gita", "Asia/Kathmandu").is_connected()
+    gita.says("namaste")
+    bob.reads("namaste")
+
+    def minutes(person: Person) -> int:
+        hours, minutes = person.message("namaste").locator("time").inner_text().split(":")
+        return int(hours) * 60 + int(minutes)
+
+    for person in (gita, gita.reloads()):
+        assert (minutes(person) - minutes(bob)) % (24 * 60) == 5 * 60 + 45
+    stamp = "time[datetime]"
+    assert gita.message("namaste").locator(stamp).get_attribute("datetime") == bob.message("namaste").locator(
+        stamp
+    ).get_attribute("datetime")

@@ -1,0 +1,100 @@
+"""On a phone: everything fits, and fingers find it."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.browser.cast import Cast, Person
+
+PHONES: list[dict[str, Any]] = [
+    {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
+    {"viewport": {"width": 320, "height": 568}, "has_touch": True, "is_mobile": True},
+]
+phones = pytest.mark.parametrize("phone", PHONES, ids=["390", "320"])
+FINGER = 44  # CSS pixels
+
+
+def fits(person: Person) -> None:
+    """Nothing scrolls sideways, and the page itself not at all."""
+    overflow = person.page.evaluate(
+        """() => ["html", "body", "#scroller", ".dock", ".header"].filter(name => {
+            const element = document.querySelector(name)
+            return element && element.scrollWidth > element.clientWidth
+        })"""
+    )
+    assert overflow == []
+    assert person.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+
+
+def is_for_fingers(*targets: Locator) -> None:
+    """These can be hit."""
+    for target in targets:
+        box = target.bounding_box()
+        assert box, target
+        assert box["height"] >= FINGER - 0.5, (target, box)
+        assert box["width"] >= FINGER - 0.5, (target, box)
+
+
+@phones
+def test_joining(cast: Cast, room: str, phone: dict[str, Any]) -> None:
+    nobody = cast.somebody(**phone).opens(room)
+    fits(nobody)
+    form = nobody.page.locator("#join")
+    is_for_fingers(form.locator("input[name=name]"), form.locator("select"), form.locator("button:visible"))
+    form.locator("input[name=name]").fill("Polly " + str(phone["viewport"]["width"]))
+    form.locator("button:visible").tap()
+    nobody.is_connected()
+    fits(nobody)
+
+
+@phones
+def test_talking(cast: Cast, room: str, phone: dict[str, Any], bob: Person) -> None:
+    ann = cast.member("Ann", **phone).opens(room)
+    ann.composer.tap()
+    ann.writes("from my phone").page.locator("#composer button:visible").tap()
+    ann.has_receipt()
+    bob.reads("from my phone").says("w" * 300, "several words " * 20)
+    expect(ann.bodies).to_have_count(3)
+    fits(ann)
+    expect(ann.page.locator(".message").last).to_be_in_viewport()
+    is_for_fingers(
+        ann.composer,
+        ann.page.locator("#composer button:visible"),
+        ann.page.locator(".header__menu"),
+        ann.page.locator("#account > summary"),
+    )
+    expect(ann.status).to_be_in_viewport(ratio=1)
+    expect(ann.page.locator("h1")).to_be_in_viewport(ratio=1)
+
+
+@phones
+def test_the_menu_holds_rooms_and_members(cast: Cast, room: str, phone: dict[str, Any]) -> None:
+    ann = cast.member("Ann", **phone).opens(room)
+    sidebar = ann.page.locator("#sidebar")
+    expect(sidebar).to_be_hidden()
+    ann.page.get_by_role("button", name="Rooms and members").tap()
+    expect(sidebar).to_be_visible()
+    expect(ann.members).to_have_text(["Ann"])
+    ann.page.locator(".new-room > summary").tap()
+    is_for_fingers(
+        ann.rooms.first,
+        ann.page.locator(".new-room > summary"),
+        ann.page.locator(".new-room input[name=name]"),
+        ann.page.locator(".new-room button:visible"),
+    )
+    assert sidebar.evaluate("element => element.scrollWidth <= element.clientWidth")
+    ann.rooms.filter(has_text="Lobby").tap()
+    expect(ann.page.locator("h1")).to_have_text("Lobby")
+    ann.is_connected()
+    expect(sidebar).to_be_hidden()
+
+
+@phones
+def test_the_account_menu(cast: Cast, room: str, phone: dict[str, Any]) -> None:
+    ann = cast.member("Ann", **phone).opens(room)
+    ann.page.locator("#account > summary").tap()
+    form = ann.page.locator("#account form")
+    expect(form).to_be_in_viewport(ratio=1)
+    is_for_fingers(form.locator("input[name=name]"), form.locator("select"), form.locator("button:visible"))
+    fits(ann)
