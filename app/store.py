@@ -78,17 +78,24 @@ class Store:
     @asynccontextmanager
     async def opened(self, lobby: str) -> AsyncIterator[Self]:
         """Open the log, migrated and with a first room called `lobby`; at the end, store what has come and close."""
-        await self._prepare(lobby)
+        try:
+            await self._prepare(lobby)
+            async with self._appending():
+                yield self
+        finally:
+            await self._reader.dispose()
+            await self._writer.dispose()
+
+    @asynccontextmanager
+    async def _appending(self) -> AsyncIterator[None]:
         appending = asyncio.create_task(self._append_forever(), name="store appends")
         try:
-            yield self
+            yield
             await self._appends.join()
         finally:
             appending.cancel()
             with suppress(asyncio.CancelledError):
                 await appending
-            await self._reader.dispose()
-            await self._writer.dispose()
 
     async def _prepare(self, lobby: str) -> None:
         async with self._writing() as connection:

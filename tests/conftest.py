@@ -1,7 +1,7 @@
 """What tests share: an application with a clock that stands still, and snapshots."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -79,10 +79,8 @@ def other(app: FastAPI, client: TestClient) -> TestClient:
 def broken_store(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """From its call on, the database neither reads nor writes."""
 
-    @asynccontextmanager
-    async def unavailable(_: Store) -> AsyncIterator[None]:
+    def unavailable(_: Store) -> AbstractAsyncContextManager[None]:
         raise StoreUnavailable("broken by a test")
-        yield
 
     def break_it() -> None:
         monkeypatch.setattr(Store, "_reading", unavailable)

@@ -15,7 +15,6 @@ from app.settings import Settings
 from tests.cast import HOSTILE
 from tests.conftest import Clock
 
-
 WIDE_ANN = "\N{FULLWIDTH LATIN CAPITAL LETTER A}\N{FULLWIDTH LATIN CAPITAL LETTER N}" + "n"
 
 
