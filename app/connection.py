@@ -31,6 +31,7 @@ class Connection:
     def __init__(self, member: Member | None, time_zone: str, outbox_limit: int, stall_seconds: float) -> None:
         self.member = member
         self.time_zone = time_zone
+        self.refused: set[str] = set()  # reasons for which something from here was refused
         self.cut_off: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._outbox: deque[str] = deque()
         self._waiting = 0  # characters in the outbox

@@ -54,7 +54,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     add_error_pages(app, fragments)
     if settings.allowed_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, allow_credentials=True)
-    app.add_middleware(Guard, allowed_origins=settings.allowed_origins)
+    app.add_middleware(Guard, allowed_origins=settings.allowed_origins, metrics=metrics)
     return app
 
 

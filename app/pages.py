@@ -174,6 +174,7 @@ class Pages:
     async def _refuse(self, request: Request, room: Room, refusal: Refused, **entered: str) -> Response:
         """Return the room's page with what was `entered` still in its form, and the reason beside it."""
         self._metrics.refused(refusal.reason)
+        log.info("refused", reason=refusal.reason)
         status = STATUS.get(refusal.reason, 422)
         return await self._page(request, room, status=status, refusal=refusal, entered=entered)
 

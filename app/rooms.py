@@ -201,12 +201,19 @@ class Rooms:
                 await self.post(audience.room, connection.member, draft)
                 released.append(draft.key)
             except Refused as refusal:
-                self._metrics.refused(refusal.reason)
+                self.note_refusal(connection, refusal.reason)
                 # An empty draft is let go; beside others, it is the one that somebody has yet to fill.
                 (released if refusal.reason == "blank" else refused).append(draft.key)
                 if refusal.reason != "blank" or len(drafts) == 1:
                     notice = refusal.sentence
         connection.offer(self._fragments.receipt(released, refused, notice, new_key()))
+
+    def note_refusal(self, connection: Connection, reason: str) -> None:
+        """Count what was refused. The first of its kind on a connection is worth a line; a flood is not."""
+        self._metrics.refused(reason)
+        if reason not in connection.refused:
+            connection.refused.add(reason)
+            log.info("refused", reason=reason, member=connection.member.id if connection.member else None)
 
     async def post(self, room: Room, member: Member | None, draft: Draft) -> None:
         """Store one message of `member`, once, however often it is submitted. Raises `Refused`."""

@@ -7,6 +7,7 @@ from collections import Counter
 from secrets import token_urlsafe
 from urllib.parse import urlsplit
 
+import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
@@ -14,7 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.identity import Session, Signer
 from app.messages import Member
+from app.metrics import Metrics
 from app.store import Store
+
+log = structlog.get_logger("parlor.security")
 
 COOKIE = "parlor_member"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -40,9 +44,10 @@ HEADERS = {
 class Guard:
     """ASGI middleware: refuses what comes from elsewhere, and puts the policy on every answer."""
 
-    def __init__(self, app: ASGIApp, allowed_origins: tuple[str, ...]) -> None:
+    def __init__(self, app: ASGIApp, allowed_origins: tuple[str, ...], metrics: Metrics) -> None:
         self.app = app
         self.allowed_origins = allowed_origins
+        self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -57,6 +62,8 @@ class Guard:
             await send(message)
 
         if is_foreign(scope, self.allowed_origins):
+            self.metrics.refused("foreign-origin")
+            log.info("refused", reason="foreign-origin", path=scope["path"])
             # A handshake is refused with 403 as well: Starlette turns this answer into one.
             refusal = PlainTextResponse("This request comes from another site, and was refused.\n", 403)
             await refusal(scope, receive, send_with_headers)

@@ -132,7 +132,7 @@ class Sockets:
         try:
             match frame:
                 case Malformed(reason, sentence):
-                    self._metrics.refused(reason)
+                    self._rooms.note_refusal(connection, reason)
                     connection.offer(self._fragments.notice(sentence))
                 case Say(drafts):
                     await self._rooms.say(audience, connection, drafts)
