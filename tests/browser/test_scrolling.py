@@ -66,6 +66,7 @@ def test_nothing_moves_under_somebody_who_reads_further_up(cast: Cast, room: str
     ann.page.locator(".to-newest").click()
     expect(ann.page.locator(".message").last).to_be_in_viewport(ratio=0.9)
     expect(ann.page.locator(".to-newest")).to_be_hidden()
+    top_of(ann, "line 45")
     bob.posts(room, "line 46")
     expect(ann.message("line 46")).to_be_in_viewport(ratio=0.9)
 
