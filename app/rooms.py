@@ -182,8 +182,8 @@ class Rooms:
             gap = Gap(position, page.entries[0].message.position)
             entries, end = page.entries, page.position
         else:
-            # Reading starts at the last message that the page has: it decides how the next is grouped.
-            messages = await self._store.since(audience.room.id, position - 1, audience.position, FRAME_MESSAGES)
+            # One more than we send: the last message that the page has decides how the next is grouped.
+            messages = await self._store.since(audience.room.id, position - 1, audience.position, FRAME_MESSAGES + 1)
             after, missed = (messages[0], messages[1:]) if position else (None, messages)
             gap, entries, end = None, self._arrange(missed, after, zone), messages[-1].position
         connection.offer(self._fragments.appended(entries, self.cursor(end), zone, gap))
@@ -253,6 +253,8 @@ class Rooms:
                 except StoreUnavailable as error:
                     log.error("not delivered yet", room=audience.room.slug, error=str(error))
                     await asyncio.sleep(RETRY_SECONDS)
+        except Exception:
+            log.exception("not delivered", room=audience.room.slug)
         finally:
             del self._deliveries[audience.room.id]
 
@@ -326,10 +328,13 @@ class Rooms:
         beat_at = self._now()
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            self.tick()
-            if self._now() >= beat_at:
-                beat_at = self._now() + self._settings.heartbeat
-                self.beat()
+            try:
+                self.tick()
+                if self._now() >= beat_at:
+                    beat_at = self._now() + self._settings.heartbeat
+                    self.beat()
+            except Exception:  # without heartbeats every page would turn red: whatever it was, go on
+                log.exception("a tick failed")
 
     def tick(self) -> None:
         """Show who has come and gone since the last time."""

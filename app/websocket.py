@@ -50,11 +50,14 @@ class Sockets:
 
     async def room(self, socket: WebSocket, slug: str) -> None:
         """Serve a room's socket until one side ends it."""
+        with suppress(WebSocketDisconnect):
+            # Accepted before it can be turned away: only an open socket can be told why, and a refused handshake
+            # looks like an outage to the browser, which would try again for ever.
+            await socket.accept()
+            await self._admit(socket, self._rooms.find(slug))
+
+    async def _admit(self, socket: WebSocket, room: Room | None) -> None:
         address = socket.client.host if socket.client else ""
-        # Accepted before it can be turned away: only an open socket can be told why, and a refused handshake
-        # looks like an outage to the browser, which would try again for ever.
-        await socket.accept()
-        room = self._rooms.find(slug)
         if room is None:
             await self._turn_away(socket, "no-room", CloseCode.REFUSED, "There is no such room (any more).")
         elif not self._turnstile.enter(address):
@@ -70,9 +73,8 @@ class Sockets:
     async def _turn_away(self, socket: WebSocket, reason: str, code: CloseCode, sentence: str) -> None:
         self._metrics.refused(reason)
         log.info("refused", reason=reason)
-        with suppress(WebSocketDisconnect, RuntimeError):
-            await socket.send_text(self._fragments.notice(sentence))
-            await socket.close(code)
+        await socket.send_text(self._fragments.notice(sentence))
+        await socket.close(code)
 
     async def _serve(self, socket: WebSocket, room: Room) -> None:
         try:
