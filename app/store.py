@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -234,9 +235,10 @@ class Store:
             for append in batch:
                 await self._store([append])
         else:
+            failure = error if isinstance(error, StoreUnavailable) else StoreUnavailable(str(error))
             for append in batch:
                 if not append.stored.done():
-                    append.stored.set_exception(error)
+                    append.stored.set_exception(failure)
 
     async def _commit(self, batch: list[Append]) -> dict[tuple[int, bytes], Stored]:
         stored = {}
@@ -302,14 +304,16 @@ def _unavailable() -> Iterator[None]:
 def _engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
     """Return an engine to read by and one to write by."""
     parsed = make_url(url)
+    # Parameters are what people said, and what they are called: an error is logged, they are not.
+    create = partial(create_async_engine, parsed, hide_parameters=True)
     if parsed.get_backend_name() != "sqlite":
-        engine = create_async_engine(parsed, pool_pre_ping=True)
+        engine = create(pool_pre_ping=True)
         return engine.execution_options(isolation_level="AUTOCOMMIT"), engine
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    reader = create_async_engine(parsed)
+    reader = create()
     # One writer: SQLite has one write lock, and waiting for it in a queue of ours beats polling for it.
-    writer = create_async_engine(parsed, pool_size=1, max_overflow=0)
+    writer = create(pool_size=1, max_overflow=0)
     event.listen(reader.sync_engine, "connect", _set_up_sqlite)
     event.listen(writer.sync_engine, "connect", _set_up_sqlite)
     # A transaction that reads first and writes later can fail in the middle; one that starts as a writer cannot.

@@ -92,3 +92,15 @@ def test_a_dead_link_is_found(tmp_path: Path) -> None:
 ```
 """
     assert dead(text, tmp_path) == ["gone.md", "no.png", "lost.png"]
+
+
+def named_tests(text: str) -> list[tuple[str, str]]:
+    """Return file and name of each test that a document points to, as `file.py::name`."""
+    return re.findall(r"`([\w/]+\.py)::(\w+)`", text)
+
+
+def test_each_test_that_the_guide_names_is_there() -> None:
+    named = named_tests((ROOT / "docs" / "guide.md").read_text())
+    assert len(named) > 30
+    for file, name in named:
+        assert re.search(rf"^(async )?def {name}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE), (file, name)

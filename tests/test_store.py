@@ -555,3 +555,12 @@ def test_the_way_back_leaves_nothing_and_the_way_forth_goes_again(database: Call
     assert set(database(lambda connection: inspect(connection).get_table_names())) <= {"alembic_version"}
     database(migrations.upgrade)
     assert database(differences) == []
+
+
+async def test_an_error_does_not_tell_what_was_said(log: Store) -> None:
+    nobody = Member("nobody", "A secret name", "UTC")
+    with pytest.raises(StoreUnavailable) as failed:
+        await log.append(1, nobody, "a secret body", "key")
+    told = f"{failed.value} {failed.value.__cause__}"
+    assert "FOREIGN KEY" in told
+    assert "secret" not in told
