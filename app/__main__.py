@@ -19,7 +19,7 @@ from app.wire import WireProtocol
 
 log = structlog.get_logger("parlor")
 
-FRAME_BYTES = 4  # in UTF-8 a character takes up to so many
+BYTES_PER_CHARACTER = 4  # at most, in UTF-8
 
 
 class Server(uvicorn.Server):
@@ -45,24 +45,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     serve_parser = commands.add_parser("serve", help="serve the chat until stopped")
     serve_parser.add_argument("--reload", action="store_true", help="start again whenever a file changes")
-    options = parser.parse_args(arguments)
+    chosen = parser.parse_args(arguments)
     try:
         settings = Settings()
     except ValidationError as error:
         print(f"These settings cannot be used:\n{complaints(error)}", file=sys.stderr)
         return 2
     set_up_logging(settings.log_level, settings.log_format)
-    return reload(settings) if options.reload else serve(settings)
+    return reload(settings) if chosen.reload else serve(settings)
 
 
 def serve(settings: Settings) -> int:
     """Serve until stopped."""
     try:
         app = create_app(settings)
-    except ValueError as error:
-        print(error, file=sys.stderr)
+    except (ValueError, OSError) as error:
+        print(f"Parlor cannot start: {error}", file=sys.stderr)
         return 2
-    server = Server(uvicorn.Config(app, **options(settings)))
+    server = Server(uvicorn.Config(app, **uvicorn_options(settings)))
     with suppress(KeyboardInterrupt):  # Ctrl+C, which uvicorn raises again once it has stopped
         asyncio.run(server.serve())
     return 0 if server.started else 1
@@ -76,18 +76,18 @@ def reload(settings: Settings) -> int:
         reload=True,
         reload_dirs=["app", "templates", "static"],
         reload_includes=["*.py", "*.html", "*.css"],
-        **options(settings),
+        **uvicorn_options(settings),
     )
     return 0
 
 
-def options(settings: Settings) -> dict[str, Any]:
+def uvicorn_options(settings: Settings) -> dict[str, Any]:
     """Return how uvicorn is to run."""
     return {
         "host": settings.host,
         "port": settings.port,
         "ws": WireProtocol,
-        "ws_max_size": settings.frame_length * FRAME_BYTES,
+        "ws_max_size": settings.frame_length * BYTES_PER_CHARACTER,
         "forwarded_allow_ips": settings.trusted_proxies,
         "timeout_graceful_shutdown": settings.shutdown_seconds,
         "log_config": None,

@@ -33,6 +33,7 @@ class Connection:
         self.time_zone = time_zone
         self.refused: set[str] = set()  # reasons for which something from here was refused
         self.cut_off: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._ended = False  # nothing is sent any more: cut off, or the browser is gone
         self._outbox: deque[str] = deque()
         self._waiting = 0  # characters in the outbox
         self._limit = outbox_limit
@@ -46,7 +47,7 @@ class Connection:
 
         Who waits for nothing is offered any frame, however large: they would come back for the same one.
         """
-        if self.cut_off.done():
+        if self._ended:
             return
         if self._waiting and self._waiting + len(frame) > self._limit:
             self.cut("outbox")
@@ -60,19 +61,29 @@ class Connection:
         """Give this browser up; what waits for it is dropped. `reason` is a word for the metrics."""
         if not self.cut_off.done():
             self.cut_off.set_result(reason)
+        self._end()
+
+    def _end(self) -> None:
+        self._ended = True
         self._outbox.clear()
         self._waiting = 0
         self._filled.set()
         self._drained.set()
 
     async def write(self, send: Callable[[str], Awaitable[None]]) -> None:
-        """Send what is offered, one frame after the other, until cancelled or cut off ("stalled")."""
-        while not self.cut_off.done():
-            await self._filled.wait()
-            while self._outbox:
-                await self._send(send, self._outbox.popleft())
-            self._filled.clear()
-            self._drained.set()
+        """Send what is offered, one frame after the other, until cancelled, cut off ("stalled") or refused by `send`.
+
+        Then nothing more is sent, and nobody waits for it.
+        """
+        try:
+            while not self.cut_off.done():
+                await self._filled.wait()
+                while self._outbox:
+                    await self._send(send, self._outbox.popleft())
+                self._filled.clear()
+                self._drained.set()
+        finally:
+            self._end()
 
     async def drained(self) -> None:
         """Wait until the browser has taken everything: for what is sent page by page, like a backlog."""

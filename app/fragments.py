@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 from zlib import crc32
 from zoneinfo import ZoneInfo, available_timezones
@@ -24,6 +24,13 @@ from app.timeline import Entry, Gap, Page
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 HUES = 12  # colours of avatars; `static/css/avatar.css` has as many
+
+
+class Place(NamedTuple):
+    """Where a draft stood in its frame, from 1, and the key it had."""
+
+    number: int
+    key: str
 
 
 class Fragments:
@@ -97,15 +104,15 @@ class Fragments:
         """Return a frame that replaces all messages by those of `page`."""
         return self._render("partials/frames/replaced.html", room=room, page=page, cursor=cursor, zone=zone)
 
-    def receipt(self, released: Sequence[str], refused: Sequence[str], notice: str, next_key: str) -> str:
-        """Return a frame that lets go of the drafts with the keys `released`, marks those `refused`, and says why."""
-        return self._render(
-            "partials/frames/receipt.html",
-            released=released,
-            refused=refused,
-            notice=notice,
-            next_key=next_key,
-        )
+    def receipt(
+        self, released: Sequence[Place], refused: Sequence[Place], notice: str, fresh_keys: Sequence[str]
+    ) -> str:
+        """Return a frame that lets go of the drafts `released`, marks those `refused`, and says why (`notice`).
+
+        Each key that is let go of is made up for by a fresh one.
+        """
+        let_go = list(zip(released, fresh_keys, strict=True))
+        return self._render("partials/frames/receipt.html", released=let_go, refused=refused, notice=notice)
 
     def notice(self, sentence: str) -> str:
         """Return a frame that says something to this browser alone."""

@@ -5,14 +5,13 @@
 
 import json
 import re
-from collections import Counter
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from app.messages import Cursor, Draft
 
-# What a key may look like: ours, a UUID, base64. "#" numbers repeats, and quotes would end the selector by
-# which a receipt finds its draft.
+# What a key may look like: ours, a UUID, base64. A quote would end the selector by which a receipt finds it.
 KEY = re.compile(r"[\w.:~+/=-]{1,128}", re.ASCII)
 MOST_DRAFTS = 200
 LARGEST_POSITION = 2**63 - 1
@@ -63,9 +62,7 @@ def parse(text: str, largest: int) -> Frame:
 def _read(fields: dict[str, Any]) -> Frame:
     drafts = _drafts(fields.get("message", []), fields.get("key", []))
     if drafts is None:
-        return Malformed(
-            "bad-message", "That could not be read: message and key are texts, or lists of the same length."
-        )
+        return Malformed("bad-message", "That could not be read: message and key are texts, or lists of texts.")
     if "cursor" not in fields:
         return (
             Say(drafts) if drafts else Malformed("unknown", "That could not be read: neither a message nor a cursor.")
@@ -91,27 +88,16 @@ def parse_cursor(text: object) -> Cursor | None:
 
 
 def _drafts(messages: object, keys: object) -> tuple[Draft, ...] | None:
+    """Return the drafts: the n-th message has the n-th key. A page sends all keys it holds, used or not."""
     messages = messages if isinstance(messages, list) else [messages]
     keys = keys if isinstance(keys, list) else [keys]
-    if not len(messages) == len(keys) <= MOST_DRAFTS:
+    messages, keys = messages[:MOST_DRAFTS], keys[:MOST_DRAFTS]
+    if messages and not keys:
         return None
     if not all(isinstance(body, str) for body in messages) or not all(map(_is_key, keys)):
         return None
-    return number_repeats(tuple(map(Draft, messages, keys)))
+    return tuple(Draft(body, key) for body, key in zip_longest(messages, keys[: len(messages)], fillvalue=""))
 
 
 def _is_key(key: object) -> bool:
     return isinstance(key, str) and KEY.fullmatch(key) is not None
-
-
-def number_repeats(drafts: tuple[Draft, ...]) -> tuple[Draft, ...]:
-    """Return `drafts` with equal ones numbered.
-
-    Drafts written before the first receipt share a key, and somebody may well say "ha" twice.
-    """
-    seen: Counter[Draft] = Counter()
-    numbered = []
-    for draft in drafts:
-        seen[draft] += 1
-        numbered.append(Draft(draft.body, draft.key, repeat=seen[draft]))
-    return tuple(numbered)

@@ -21,9 +21,14 @@ class Part:
     href: str | None = None
 
 
-def split(text: str) -> list[Part]:
-    """Return `text` in parts, in order: joined, their texts are `text` again."""
-    parts, end = [], 0
+@lru_cache(maxsize=1024)
+def split(text: str) -> tuple[Part, ...]:
+    """Return `text` in parts, in order: joined, their texts are `text` again.
+
+    The newest texts are remembered: the same message is rendered for each time zone and each page.
+    """
+    parts: list[Part] = []
+    end = 0
     for match in _finder().match(text) or ():
         if match.schema not in SCHEMES and not match.text.lower().startswith("www."):
             continue
@@ -33,7 +38,7 @@ def split(text: str) -> list[Part]:
         end = match.last_index
     if end < len(text):
         parts.append(Part(text[end:]))
-    return parts
+    return tuple(parts)
 
 
 @lru_cache(maxsize=1)

@@ -49,17 +49,11 @@ class Room:
 class Draft:
     """What somebody wants to say, not yet stored. `key` makes sending it twice harmless.
 
-    `repeat` counts equal drafts of one frame: said twice on purpose, they are two messages.
+    An empty key is that of a draft for which its page had none left: it cannot be stored yet.
     """
 
     body: str
     key: str
-    repeat: int = 1
-
-    @property
-    def submission(self) -> str:
-        """What tells this draft from every other of its author, together with its body."""
-        return self.key if self.repeat == 1 else f"{self.key}#{self.repeat}"
 
 
 @dataclass(frozen=True, slots=True)

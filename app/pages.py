@@ -15,18 +15,21 @@ from app.fragments import Fragments, time_zones
 from app.identity import Session
 from app.messages import Draft, Member, Refused, Room
 from app.metrics import Metrics
-from app.rooms import NEWEST, Rooms, new_key
-from app.security import COOKIE, Doorkeeper
+from app.rooms import NEWEST, Rooms, new_keys
+from app.security import COOKIE, Doorkeeper, add_headers
 from app.settings import Settings
 from app.store import Store, StoreUnavailable
 from app.timeline import Gap
 
 log = structlog.get_logger("parlor.pages")
 
+PAGE_KEYS = 20  # drafts that one can write before the first receipt
 STATUS = {"no-name": 403, "too-fast": 429, "name-taken": 409, "unavailable": 503}  # of a refusal; else 422
 SENTENCES = {
     404: "There is nothing at this address. A room may have another name, or the link lost a piece on its way.",
+    400: "That could not be read.",
     405: "This address does not take such a request.",
+    413: "That is more than we take at once.",
     422: "That could not be read.",
     500: "Something went wrong on our side, and it has been noted. What you wrote before is safe.",
     503: "The server cannot reach its memory just now. Please try again in a moment.",
@@ -104,7 +107,7 @@ class Pages:
         """Say something, then go back to the room."""
         room, member = self._find(slug), await self._doorkeeper.member(request)
         try:
-            await self._rooms.post(room, member, Draft(message, key or new_key()))
+            await self._rooms.post(room, member, Draft(message, key or new_keys(1)[0]))
         except Refused as refusal:
             return await self._refuse(request, room, refusal, text=message)
         return _see_other(room)
@@ -135,7 +138,7 @@ class Pages:
     def _chosen_zone(self, time_zone: str, member: Member | None) -> str:
         if not time_zone:
             return member.time_zone if member else self._settings.time_zone
-        if time_zone not in time_zones():
+        if time_zone not in (*time_zones(), self._settings.time_zone):
             raise Refused("time-zone", "That time zone is not known here. Please choose one from the list.")
         return time_zone
 
@@ -199,8 +202,7 @@ class Pages:
             is_newest=before == NEWEST,
             cursor=self._rooms.cursor(page.position),
             zone=member.time_zone if member else self._settings.time_zone,
-            key=new_key(),
-            typed_ahead_key=new_key(),
+            keys=new_keys(PAGE_KEYS),
             nonce=request.state.nonce,
             refusal=refusal,
             entered=entered or {},
@@ -236,7 +238,10 @@ def add_error_pages(app: FastAPI, fragments: Fragments) -> None:
             log.error("failed", path=request.url.path, error=repr(error))
         nonce = getattr(request.state, "nonce", token_urlsafe(16))
         phrase = HTTPStatus(status).phrase
-        return _html(fragments.error(status, phrase, SENTENCES.get(status, SENTENCES[422]), nonce), status)
+        response = _html(fragments.error(status, phrase, SENTENCES.get(status, SENTENCES[422]), nonce), status)
+        # What nobody expected is answered outside of all middleware.
+        add_headers(response.headers, nonce)
+        return response
 
     for kind in (HTTPException, RequestValidationError, StoreUnavailable, Exception):
         app.add_exception_handler(kind, show)

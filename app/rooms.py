@@ -12,6 +12,7 @@ question, and end in the same HTML. A browser's cursor says how far its page is 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from math import ceil
 from secrets import token_urlsafe
 from zoneinfo import ZoneInfo
@@ -20,7 +21,7 @@ import structlog
 
 from app.bus import LocalBus
 from app.connection import Connection
-from app.fragments import Fragments
+from app.fragments import Fragments, Place
 from app.hub import Audience, Hub
 from app.limits import Buckets
 from app.messages import Cursor, Draft, Member, Message, Refused, Room, clean
@@ -40,8 +41,12 @@ FRAME_MESSAGES = 100  # most messages in one frame
 
 NEWEST = 2**63 - 1  # before this position stands the newest page
 
-NAMELESS = Refused("no-name", "Please choose a name first, then you can write.")
-UNSTORED = Refused("unavailable", "The server cannot store anything just now. Your text is kept: please send it again.")
+# Made anew for each refusal: an exception that is kept keeps every frame that it ever passed through.
+NAMELESS = partial(Refused, "no-name", "Please choose a name first, then you can write.")
+KEYLESS = partial(Refused, "no-key", "That was a lot at once: please send the rest again.")
+UNSTORED = partial(
+    Refused, "unavailable", "The server cannot store anything just now. Your text is kept: please send it again."
+)
 
 
 class Rooms:
@@ -64,7 +69,7 @@ class Rooms:
         self._now = now  # a clock for pauses, in seconds; the store has the one for dates
         self._directory: dict[str, Room] = {}
         self._buckets = Buckets(settings.messages_per_second, settings.messages_burst)
-        self._deliveries: dict[int, asyncio.Task[None]] = {}
+        self._deliveries: dict[Audience, asyncio.Task[None]] = {}
         bus.listen(self.reached)
 
     # What is there
@@ -128,10 +133,17 @@ class Rooms:
             audience = self.hub.admit(await self._audience(room))
             self.hub.enter(audience, connection)
             # What was committed since we read the log was announced to nobody.
-            self.reached(room.id, await self._store.head(room.id))
+            await self._look_again(audience, connection)
         else:
             self.hub.enter(audience, connection)
         return audience
+
+    async def _look_again(self, audience: Audience, connection: Connection) -> None:
+        try:
+            self.reached(audience.room.id, await self._store.head(audience.room.id))
+        except StoreUnavailable:
+            self.leave(audience, connection)
+            raise
 
     async def _audience(self, room: Room) -> Audience:
         last = await self._store.before(room.id, NEWEST, 1)
@@ -163,7 +175,7 @@ class Rooms:
 
     async def _catch_up(self, audience: Audience) -> None:
         self.reached(audience.room.id, await self._store.head(audience.room.id))
-        delivery = self._deliveries.get(audience.room.id)
+        delivery = self._deliveries.get(audience)
         if delivery:
             await asyncio.shield(delivery)
 
@@ -177,7 +189,7 @@ class Rooms:
     async def _send_missed(self, audience: Audience, connection: Connection, position: int) -> int:
         """Send the next part of what came after `position`, and return up to where the page is complete."""
         zone = connection.time_zone
-        if audience.position - position > self._settings.resume_limit:
+        if audience.position - position > max(self._settings.resume_limit, self._settings.page_size):
             page = await self.page(audience.room, zone, audience.position + 1)
             gap = Gap(position, page.entries[0].message.position)
             entries, end = page.entries, page.position
@@ -193,20 +205,21 @@ class Rooms:
 
     async def say(self, audience: Audience, connection: Connection, drafts: Sequence[Draft]) -> None:
         """Store `drafts` in their order, and tell their sender what became of each, in one receipt."""
-        released: list[str] = []
-        refused: list[str] = []
+        released: list[Place] = []
+        refused: list[Place] = []
         notice = ""
-        for draft in drafts:
+        for number, draft in enumerate(drafts, start=1):
+            place = Place(number, draft.key)
             try:
                 await self.post(audience.room, connection.member, draft)
-                released.append(draft.key)
+                released.append(place)
             except Refused as refusal:
                 self.note_refusal(connection, refusal.reason)
                 # An empty draft is let go; beside others, it is the one that somebody has yet to fill.
-                (released if refusal.reason == "blank" else refused).append(draft.key)
+                (released if refusal.reason == "blank" else refused).append(place)
                 if refusal.reason != "blank" or len(drafts) == 1:
                     notice = refusal.sentence
-        connection.offer(self._fragments.receipt(released, refused, notice, new_key()))
+        connection.offer(self._fragments.receipt(released, refused, notice, new_keys(len(released))))
 
     def note_refusal(self, connection: Connection, reason: str) -> None:
         """Count what was refused. The first of its kind on a connection is worth a line; a flood is not."""
@@ -218,17 +231,19 @@ class Rooms:
     async def post(self, room: Room, member: Member | None, draft: Draft) -> None:
         """Store one message of `member`, once, however often it is submitted. Raises `Refused`."""
         if member is None:
-            raise NAMELESS
+            raise NAMELESS()
+        if not draft.key:
+            raise KEYLESS()
         body = clean(draft.body, self._settings.message_length)
         wait = self._buckets.take(member.id, self._now())
         if wait:
             raise Refused("too-fast", f"That was too fast: please wait {_seconds(wait)} and send it again.")
         try:
-            stored = await self._store.append(room.id, member, body, draft.submission)
+            stored = await self._store.append(room.id, member, body, draft.key)
         except StoreUnavailable as error:
             log.error("not stored", room=room.slug, error=str(error))
             self._buckets.refund(member.id)
-            raise UNSTORED from error
+            raise UNSTORED() from error
         if stored.is_new:
             self._metrics.message()
         else:
@@ -242,24 +257,25 @@ class Rooms:
         if audience is None or position <= audience.reached:
             return
         audience.reached = position
-        if room_id not in self._deliveries:
-            self._deliveries[room_id] = asyncio.create_task(self._deliver(audience), name=f"deliver {room_id}")
+        if audience not in self._deliveries:
+            self._deliveries[audience] = asyncio.create_task(self._deliver(audience), name=f"deliver {room_id}")
 
     async def _deliver(self, audience: Audience) -> None:
         try:
             while audience.position < audience.reached:
                 try:
                     await self._show_next(audience)
-                except StoreUnavailable as error:
-                    log.error("not delivered yet", room=audience.room.slug, error=str(error))
+                except Exception:  # whatever it is: the log is still there, and will be shown
+                    log.exception("not delivered yet", room=audience.room.slug)
                     await asyncio.sleep(RETRY_SECONDS)
-        except Exception:
-            log.exception("not delivered", room=audience.room.slug)
         finally:
-            del self._deliveries[audience.room.id]
+            del self._deliveries[audience]
 
     async def _show_next(self, audience: Audience) -> None:
         messages = await self._store.since(audience.room.id, audience.position, NEWEST, FRAME_MESSAGES)
+        if not messages:  # announced, and not there: the log says what is
+            audience.reached = audience.position
+            return
         last, cursor = messages[-1], self.cursor(messages[-1].position)
 
         def render(zone: str) -> str:
@@ -282,7 +298,7 @@ class Rooms:
         try:
             renamed = await self._store.take_name(member, name, time_zone, self._settings.name_held_days)
         except StoreUnavailable as error:
-            raise UNSTORED from error
+            raise UNSTORED() from error
         for audience in self.hub.audiences():
             audience.presence.rename(renamed)
             for connection in audience.visitors:
@@ -293,7 +309,7 @@ class Rooms:
     async def create(self, member: Member | None, name: str) -> Room:
         """Make a room called `name` and show it to everybody. Raises `Refused`."""
         if member is None:
-            raise NAMELESS
+            raise NAMELESS()
         name = clean_name(name, self._settings.name_length)
         wait = self._buckets.take(member.id, self._now())
         if wait:
@@ -301,7 +317,8 @@ class Rooms:
         try:
             room = await self._store.create_room(name)
         except StoreUnavailable as error:
-            raise UNSTORED from error
+            self._buckets.refund(member.id)
+            raise UNSTORED() from error
         self._directory[room.slug] = room
         frame = self._fragments.room_added(room)
         for audience in self.hub.audiences():
@@ -360,9 +377,9 @@ class Rooms:
                 await self._store.saw(list(everybody(audience.presence for audience in self.hub.audiences())))
 
 
-def new_key() -> str:
-    """Return a fresh idempotency key, for the next thing somebody says."""
-    return token_urlsafe(9)
+def new_keys(count: int) -> list[str]:
+    """Return fresh idempotency keys, for the next things somebody says."""
+    return [token_urlsafe(6) for _ in range(count)]
 
 
 def _seconds(wait: float) -> str:

@@ -6,6 +6,7 @@ Each is an environment variable, `PARLOR_` and the name in capitals; `docs/confi
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
@@ -71,13 +72,15 @@ class Settings(BaseSettings):
     message_length: int = Field(4000, ge=1, le=20_000, description="Longest message, in characters.")
     name_length: int = Field(40, ge=1, le=100, description="Longest name of a member or a room, in characters.")
     name_held_days: float = Field(
-        30, gt=0, description="Days for which a name belongs to a member who does not come back."
+        30, ge=1, description="Days for which a name belongs to a member who does not come back."
     )
     session_days: float = Field(365, gt=0, description="Days for which a browser keeps its name without a visit.")
     messages_per_second: float = Field(1, gt=0, description="Messages a member may send per second, in the long run.")
     messages_burst: int = Field(20, ge=1, description="Messages a member may send at once, after a pause.")
     connections_per_address: int = Field(200, ge=1, description="Open sockets from one address.")
-    frame_length: int = Field(100_000, ge=10_000, description="Longest frame from a browser, in characters.")
+    frame_length: int = Field(
+        400_000, ge=200_000, description="Longest frame from a browser, in characters: all its unsent drafts together."
+    )
 
     # Keeping in touch
     reconnect_delay: float = Field(
@@ -118,6 +121,26 @@ class Settings(BaseSettings):
         # Our answers depend on a cookie: whoever may read them must be named.
         if "*" in value:
             raise ValueError("name the origins; * would let any site act for your members")
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("http", "https")
+                or not parts.netloc
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError(f"an origin looks like https://chat.example.org, without a path; not like {origin}")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_served(cls, value: str) -> str:
+        if value and not value.startswith("sqlite+aiosqlite:///"):
+            raise ValueError("it must begin with sqlite+aiosqlite:///")
         return value
 
     @field_validator("time_zone")

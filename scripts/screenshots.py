@@ -21,7 +21,7 @@ from websockets.sync.client import connect
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # where this file is run by its path
 
-from app.__main__ import options
+from app.__main__ import uvicorn_options
 from app.main import create_app
 from app.metrics import set_up_logging
 from app.security import COOKIE
@@ -78,7 +78,7 @@ def serving(clock: Clock) -> Iterator[str]:
     """Run a server whose messages are dated by `clock`; gives its address."""
     with TemporaryDirectory() as data:
         settings = Settings(data_dir=Path(data), port=0, log_level="warning", time_zone=ZONE)
-        server = uvicorn.Server(uvicorn.Config(create_app(settings, clock), **options(settings)))
+        server = uvicorn.Server(uvicorn.Config(create_app(settings, clock), **uvicorn_options(settings)))
         set_up_logging(settings.log_level, settings.log_format)
         thread = Thread(target=server.run)
         thread.start()

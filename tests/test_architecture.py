@@ -3,6 +3,7 @@
 import ast
 import inspect
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from textwrap import dedent
 
@@ -207,3 +208,10 @@ def silent(): ...
 def test_no_module_is_longer_than_one_reads_at_once(module: str) -> None:
     for path in sources(module):
         assert len(path.read_text().splitlines()) <= LONGEST_MODULE
+
+
+def test_no_exception_is_kept_for_later() -> None:
+    """A raised exception holds the frames that it passed through, and whatever was in them."""
+    for module in modules():
+        imported = import_module(f"app.{module}")
+        assert not [name for name, value in vars(imported).items() if isinstance(value, BaseException)], module

@@ -300,3 +300,20 @@ def test_close_codes_are_those_of_the_contract() -> None:
         "RESTART": 1012,
         "OVERLOADED": 1013,
     }
+
+
+async def test_who_waits_for_a_browser_that_is_gone_is_told() -> None:
+    """A browser may leave in the middle of its backlog; whoever sends it must not wait for ever."""
+    connection = Connection(None, "UTC", 1000, 8)
+
+    async def gone(_: str) -> None:
+        raise ConnectionResetError
+
+    connection.offer("part of a backlog")
+    with pytest.raises(ConnectionResetError):
+        await connection.write(gone)
+    async with asyncio.timeout(1):
+        await connection.drained()
+    connection.offer("the next part")
+    async with asyncio.timeout(1):
+        await connection.drained()

@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.fragments import HUES, Fragments, data_url, day, hue, initial, time_zones
+from app.fragments import HUES, Fragments, Place, data_url, day, hue, initial, time_zones
 from app.messages import Cursor, Member, Message, Refused
 from app.settings import Settings
 from app.timeline import Entry, Gap, Page, arrange
@@ -50,8 +50,7 @@ def room_page(fragments: Fragments, member: Member | None, **changes: object) ->
         "is_newest": True,
         "cursor": CURSOR,
         "zone": "UTC",
-        "key": "KEY",
-        "typed_ahead_key": "AHEAD",
+        "keys": ["ONE", "TWO"],
         "nonce": "NONCE",
         "refusal": None,
         "entered": {},
@@ -173,11 +172,11 @@ def test_a_notice(fragments: Fragments, snapshot: Snapshot) -> None:
 
 
 def test_a_receipt(fragments: Fragments, snapshot: Snapshot) -> None:
-    snapshot("frame_receipt", fragments.receipt(["ONE", "TWO"], [], "", "NEXT"))
+    snapshot("frame_receipt", fragments.receipt([Place(1, "ONE"), Place(2, "TWO")], [], "", ["NEXT", "LAST"]))
 
 
 def test_a_receipt_for_what_is_refused(fragments: Fragments, snapshot: Snapshot) -> None:
-    snapshot("frame_receipt_refused", fragments.receipt(["ONE"], ["TWO"], "Too fast.", "NEXT"))
+    snapshot("frame_receipt_refused", fragments.receipt([Place(1, "ONE")], [Place(2, "TWO")], "Too fast.", ["NEXT"]))
 
 
 # What holds for all of them
@@ -218,7 +217,7 @@ def test_every_part_of_a_frame_is_out_of_band_and_inert(fragments: Fragments) ->
         fragments.room_added(WATERCOOLER),
         fragments.heartbeat(),
         fragments.notice("hello"),
-        fragments.receipt(["a"], ["b"], "hello", "c"),
+        fragments.receipt([Place(1, "a")], [Place(2, "b")], "hello", ["c"]),
     )
     for frame in frames:
         soup = BeautifulSoup(frame, "html.parser")

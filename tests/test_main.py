@@ -148,7 +148,7 @@ def stalled(server: Server) -> Iterator[socket.socket]:
 def test_a_frame_beyond_all_measure_closes_its_own_connection_alone(tmp_path: Path) -> None:
     with serving(tmp_path) as server, browser(server) as one, browser(server) as another:
         read_until(another, "connected")
-        one.send("x" * 500_000)
+        one.send("x" * 2_000_000)
         assert close_code(one) == 1009
         another.send("nonsense")
         read_until(another, "JSON")

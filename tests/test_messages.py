@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.characters import is_blank
-from app.messages import Cursor, Draft, Refused, clean
+from app.messages import Cursor, Refused, clean
 
 LONGEST = 30
 # Everything Python calls a text, halves of surrogate pairs too, with what is awkward more often than chance has it.
@@ -111,12 +111,6 @@ def test_the_longest_body_is_taken_and_one_character_more_is_not() -> None:
 
 def test_a_character_counts_once_however_many_bytes_it_takes() -> None:
     assert clean("🎉" * 10, 10) == "🎉" * 10
-
-
-def test_a_draft_that_repeats_another_is_another_submission() -> None:
-    submissions = {Draft("ha", "key", repeat).submission for repeat in range(1, 20)}
-    assert len(submissions) == 19
-    assert Draft("ha", "key").submission == "key"
 
 
 def test_a_cursor_reads_as_it_is_sent() -> None:

@@ -184,6 +184,14 @@ def test_times_are_shown_in_the_chosen_zone(client: TestClient, other: TestClien
     assert one(client.get("/"), ".message__time").text == "23:05"
 
 
+def test_the_servers_own_zone_can_be_chosen_whatever_it_is(settings: Settings) -> None:
+    odd = settings.model_copy(update={"time_zone": "CET"})
+    with TestClient(create_app(odd, Clock())) as client:
+        chosen = one(client.get("/"), "select[name=time_zone] option[selected]").text
+        assert chosen == "CET"
+        assert join(client, time_zone=chosen).status_code == 200
+
+
 def test_an_unknown_zone_is_refused(client: TestClient) -> None:
     assert join(client, time_zone="Mars/Olympus").status_code == 422
 

@@ -14,7 +14,7 @@ from bs4 import BeautifulSoup
 from bs4.element import Tag
 from jinja2 import Environment, nodes
 
-from app.fragments import Fragments
+from app.fragments import Fragments, Place
 from app.messages import Cursor
 from app.settings import Settings
 from app.timeline import Gap, Page, arrange
@@ -191,7 +191,7 @@ def frames() -> dict[str, str]:
         "room_added": fragments.room_added(WATERCOOLER),
         "heartbeat": fragments.heartbeat(),
         "resumed": fragments.resumed([LOBBY, WATERCOOLER], LOBBY, [ANN, BOB]),
-        "receipt": fragments.receipt(["k1", "k2"], ["k3"], HOSTILE[0], "k4"),
+        "receipt": fragments.receipt([Place(1, "k1"), Place(2, "k2")], [Place(3, "k3")], HOSTILE[0], ["k4", "k5"]),
         "notice": fragments.notice(HOSTILE[0]),
     }
 

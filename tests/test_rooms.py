@@ -18,7 +18,7 @@ from app.frames import parse_cursor
 from app.hub import Audience
 from app.messages import Draft, Member, Refused, Room
 from app.metrics import Metrics
-from app.rooms import Rooms, new_key
+from app.rooms import Rooms, new_keys
 from app.settings import Settings
 from app.store import Store, StoreUnavailable
 from app.timeline import Gap
@@ -56,8 +56,7 @@ class World:
                 is_newest=True,
                 cursor=self.rooms.cursor(page.position),
                 zone=zone,
-                key="",
-                typed_ahead_key="",
+                keys=[],
                 nonce="",
                 refusal=None,
                 entered={},
@@ -133,7 +132,7 @@ async def members(here: World, *names: str) -> list[Member]:
 
 
 async def say(here: World, room: Room, member: Member, text: str, key: str | None = None) -> None:
-    await here.rooms.post(room, member, Draft(text, key or new_key()))
+    await here.rooms.post(room, member, Draft(text, key or new_keys(1)[0]))
 
 
 STEPS = st.lists(
@@ -380,3 +379,48 @@ async def test_a_store_that_fails_refuses_and_gives_the_token_back(tmp_path: Pat
 
 async def _unavailable(*_: object) -> None:
     raise StoreUnavailable
+
+
+async def test_a_store_that_fails_at_the_door_leaves_nobody_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path) as here:
+        (ann,) = await members(here, "Ann")
+        with monkeypatch.context() as patch:
+            patch.setattr(here.store, "head", _unavailable)
+            with pytest.raises(StoreUnavailable):
+                await here.open(here.rooms.lobby, ann)
+        here.rooms.tick()
+        here.rooms.beat()
+        assert here.rooms.hub.audiences() == []
+
+
+async def test_whatever_fails_in_a_delivery_it_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.rooms.RETRY_SECONDS", 0)
+    async with world(tmp_path) as here:
+        (ann,) = await members(here, "Ann")
+        reader = await here.open(here.rooms.lobby)
+        appended, failures = here.fragments.appended, iter(range(2))
+
+        def fail_at_first(*values: object) -> str:
+            if next(failures, None) is not None:
+                raise RuntimeError
+            return appended(*values)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(here.fragments, "appended", fail_at_first)
+        await say(here, here.rooms.lobby, ann, "hello")
+        assert (await reader.settle()).ids() == ["message-1"]
+
+
+async def test_a_gap_is_never_smaller_than_the_page_that_follows_it(tmp_path: Path) -> None:
+    async with world(tmp_path, resume_limit=2, page_size=10) as here:
+        (ann,) = await members(here, "Ann")
+        away = await here.open(here.rooms.lobby, ann)
+        await away.drop()
+        for number in range(8):
+            await say(here, here.rooms.lobby, ann, f"message {number}")
+        await here.settle()
+        await away.connect()
+        page = await away.settle()
+        assert page.ids() == [f"message-{position}" for position in range(1, 9)]
+        assert not page.soup.select(".gap")

@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from app.main import create_app
@@ -24,6 +25,15 @@ def test_every_answer_has_the_policy_and_a_nonce_of_its_own(client: TestClient) 
             assert answer.headers[name] == value
         nonces.add(nonce[1])
     assert len(nonces) == 5
+
+
+def test_an_error_that_nobody_expected_has_the_policy_too(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.rooms.Rooms.page", None)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answer = client.get("/")
+    assert answer.status_code == 500
+    assert "require-trusted-types-for" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 def test_the_nonce_of_the_page_is_the_one_in_its_policy(client: TestClient) -> None:

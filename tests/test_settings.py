@@ -74,7 +74,17 @@ def test_database_and_key_lie_in_the_data_folder(tmp_path: Path) -> None:
 
 
 def test_another_database_may_be_named() -> None:
-    assert Settings(database_url="postgresql+psycopg://parlor@db/parlor").store_url.startswith("postgresql")
+    assert Settings(database_url="sqlite+aiosqlite:////srv/chat.db").store_url == "sqlite+aiosqlite:////srv/chat.db"
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:///x.db", "postgresql+asyncpg://parlor@db/parlor"])
+def test_a_database_that_is_not_served_is_refused(url: str) -> None:
+    assert "sqlite+aiosqlite:///" in complaint(database_url=url)
+
+
+@pytest.mark.parametrize("origin", ["www.example.org", "https://example.org/", "ftp://example.org", "https://"])
+def test_what_is_no_origin_is_refused(origin: str) -> None:
+    assert "an origin looks like" in complaint(allowed_origins=origin)
 
 
 def test_durations_have_their_units() -> None:
@@ -107,6 +117,7 @@ def _another(name: str, default: object) -> object:
         "log_format": "json",
         "allowed_origins": ("https://one.example", "https://two.example"),
         "data_dir": Path("/srv/parlor"),
+        "database_url": "sqlite+aiosqlite:////srv/chat.db",
         "reconnect_delay": 0.6,
         "reconnect_max_delay": 2.2,
     }
