@@ -23,6 +23,7 @@ class Proxy:
         self._broken = False
         self._changed = threading.Condition()
         self._sockets: set[socket.socket] = set()
+        self._lost: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._run(self._accept)
@@ -43,6 +44,11 @@ class Proxy:
     def stall(self) -> None:
         """Accept, and pass nothing on, until `heal`: nobody is told that the link is gone."""
         self._flowing.clear()
+
+    def lose(self) -> None:
+        """Forget the connections that there are: nothing passes on them ever again, and nobody is told."""
+        with self._changed:
+            self._lost |= self._sockets
 
     def heal(self) -> None:
         """Pass on everything again, and what has come while it stalled."""
@@ -101,7 +107,8 @@ class Proxy:
                 if self.delay:
                     time.sleep(self.delay)
                 self._flowing.wait()
-                target.sendall(data)
+                if source not in self._lost:
+                    target.sendall(data)
         _shut(source)
         _shut(target)
 

@@ -197,6 +197,23 @@ def test_the_back_button_brings_back_a_live_page(ann: Person, bob: Person, room:
     ann.sees("while Ann was away", "and now")
 
 
+def test_a_link_that_is_lost_without_a_word_is_replaced_by_another(gather: Gather, tmp_path: Path) -> None:
+    """No end hears of it, and nothing ever comes through it again: a new socket is opened, again if need be."""
+    timing = {"heartbeat": 0.5, "stale_after": 1.5, "lost_after": 3}
+    with serving(tmp_path, **GENEROUS, **timing) as server, proxying(server.port) as link:
+        bob = gather(server).member("Bob").opens()
+        ann = gather(server, link.url).member("Ann").opens()
+        for time in ("the first time", "the second time"):
+            link.lose()
+            ann.types(f"said into the void {time}\n")
+            bob.says(f"unheard {time}")
+            ann.finds_it("connecting", within=5)
+            expect(ann.page.get_by_text(f"unheard {time}")).to_be_visible()
+            ann.is_connected()
+            expect(bob.page.get_by_text(f"said into the void {time}")).to_have_count(1)
+        assert len(ann.page.locator("#messages .message").all()) == 4
+
+
 def test_a_link_that_falls_silent_is_noticed_by_itself(gather: Gather, tmp_path: Path) -> None:
     """Half-open: nobody tells the browser that the link is gone. Yellow, then red, then green when it is back."""
     timing = {"heartbeat": 0.5, "stale_after": 1.5, "lost_after": 3}
