@@ -117,7 +117,7 @@ def test_what_is_too_long_stays_with_the_reason_and_goes_when_mended(ann: Person
 def test_what_is_far_too_long_stays_and_stands_in_nobodys_way(gather: Gather, tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         ann = gather(server).member("Ann").opens()
-        text = "a whole book " * 9_000
+        text = "a whole book " * 3_500
         ann.writes(text).composer.press("Enter")
         expect(ann.notice).to_contain_text("too long")
         ann.writes("something short").composer.press("Enter")
@@ -126,7 +126,7 @@ def test_what_is_far_too_long_stays_and_stands_in_nobodys_way(gather: Gather, tm
         ann.finds_it("disconnected")
         server.start()
         ann.is_connected()
-        expect(ann.drafts.first.locator("textarea")).to_have_value(text)
+        assert ann.drafts.first.locator("textarea").input_value() == text
         expect(ann.drafts.first.locator("output")).to_have_text("Not sent")
         ann.writes("and again").composer.press("Enter")
         ann.sees("something short", "and again")
