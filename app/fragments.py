@@ -5,6 +5,7 @@ everybody. What differs from person to person ("mine") is one CSS rule in the pa
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from app import links
-from app.messages import Cursor, Member, Room
+from app.messages import Cursor, Member, Refused, Room
 from app.names import name_key
 from app.settings import Settings
 from app.timeline import Entry, Gap, Page
@@ -31,6 +32,24 @@ class Place(NamedTuple):
 
     number: int
     key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoomView:
+    """What a room's page shows, and to whom."""
+
+    room: Room
+    rooms: Sequence[Room]
+    members: Sequence[Member]  # who is in the room now
+    member: Member | None  # whose page it is; None: nobody yet
+    page: Page
+    cursor: Cursor
+    zone: str
+    keys: Sequence[str]  # for the next drafts
+    nonce: str
+    is_newest: bool = True  # false for a page of history
+    refusal: Refused | None = None  # why what was `entered` in a form was refused
+    entered: dict[str, str] = field(default_factory=dict)
 
 
 class Fragments:
@@ -58,9 +77,9 @@ class Fragments:
 
     # Pages
 
-    def room(self, **values: Any) -> str:
-        """Return a room's whole page; `templates/room.html` says what it takes."""
-        return self._render("room.html", **values)
+    def room(self, view: RoomView) -> str:
+        """Return a room's whole page."""
+        return self._render("room.html", **vars(view))
 
     def error(self, status: int, title: str, sentence: str, nonce: str) -> str:
         """Return a page that says what went wrong, with a way back."""

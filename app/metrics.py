@@ -31,7 +31,7 @@ class Metrics:
         self._deliveries = Counter("parlor_frames_offered", "Frames offered to sockets.", registry=registry)
         self._fan_out = Histogram(
             "parlor_fan_out_seconds",
-            "Time to offer one frame to a whole room.",
+            "Time to render and offer one frame to a whole room.",
             buckets=FAST,
             registry=registry,
         )

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
-from app.fragments import Fragments, time_zones
+from app.fragments import Fragments, RoomView, time_zones
 from app.identity import Session
 from app.messages import Draft, Member, Refused, Room
 from app.metrics import Metrics
@@ -192,22 +192,23 @@ class Pages:
     ) -> Response:
         session = await self._doorkeeper.session(request)
         member = session.member if session else None
-        page = await self._rooms.page(room, member.time_zone if member else self._settings.time_zone, before)
-        html = self._fragments.room(
+        zone = member.time_zone if member else self._settings.time_zone
+        page = await self._rooms.page(room, zone, before)
+        view = RoomView(
             room=room,
             rooms=self._rooms.all(),
             members=self._rooms.present(room),
             member=member,
             page=page,
-            is_newest=before == NEWEST,
             cursor=self._rooms.cursor(page.position),
-            zone=member.time_zone if member else self._settings.time_zone,
+            zone=zone,
             keys=new_keys(PAGE_KEYS),
             nonce=request.state.nonce,
+            is_newest=before == NEWEST,
             refusal=refusal,
             entered=entered or {},
         )
-        response = _html(html, status)
+        response = _html(self._fragments.room(view), status)
         if session:
             self._keep(request, response, session)
         return response

@@ -1,7 +1,9 @@
 """Every piece of HTML that we send, as it looks."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,7 +11,7 @@ from bs4 import BeautifulSoup
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.fragments import HUES, Fragments, Place, data_url, day, hue, initial, time_zones
+from app.fragments import HUES, Fragments, Place, RoomView, data_url, day, hue, initial, time_zones
 from app.messages import Cursor, Member, Message, Refused
 from app.settings import Settings
 from app.timeline import Entry, Gap, Page, arrange
@@ -40,22 +42,19 @@ def page(messages: Sequence[Message] = CONVERSATION, older: int | None = None) -
     return Page(entries(messages), messages[-1].position if messages else 0, older)
 
 
-def room_page(fragments: Fragments, member: Member | None, **changes: object) -> str:
-    values: dict[str, object] = {
-        "room": LOBBY,
-        "rooms": [LOBBY, WATERCOOLER],
-        "members": [ANN, BOB],
-        "member": member,
-        "page": page(),
-        "is_newest": True,
-        "cursor": CURSOR,
-        "zone": "UTC",
-        "keys": ["ONE", "TWO"],
-        "nonce": "NONCE",
-        "refusal": None,
-        "entered": {},
-    }
-    return fragments.room(**(values | changes))
+def room_page(fragments: Fragments, member: Member | None, **changes: Any) -> str:
+    view = RoomView(
+        room=LOBBY,
+        rooms=[LOBBY, WATERCOOLER],
+        members=[ANN, BOB],
+        member=member,
+        page=page(),
+        cursor=CURSOR,
+        zone="UTC",
+        keys=["ONE", "TWO"],
+        nonce="NONCE",
+    )
+    return fragments.room(replace(view, **changes))
 
 
 # Pages

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.bus import LocalBus
 from app.connection import Connection
-from app.fragments import Fragments
+from app.fragments import Fragments, RoomView
 from app.frames import parse_cursor
 from app.hub import Audience
 from app.messages import Draft, Member, Refused, Room
@@ -48,18 +48,17 @@ class World:
         page = await self.rooms.page(room, zone)
         return Page(
             self.fragments.room(
-                room=room,
-                rooms=self.rooms.all(),
-                members=self.rooms.present(room),
-                member=member,
-                page=page,
-                is_newest=True,
-                cursor=self.rooms.cursor(page.position),
-                zone=zone,
-                keys=[],
-                nonce="",
-                refusal=None,
-                entered={},
+                RoomView(
+                    room=room,
+                    rooms=self.rooms.all(),
+                    members=self.rooms.present(room),
+                    member=member,
+                    page=page,
+                    cursor=self.rooms.cursor(page.position),
+                    zone=zone,
+                    keys=[],
+                    nonce="",
+                )
             )
         )
 
