@@ -18,13 +18,15 @@ BLANK_START = re.compile(r"\A(?:[^\S\n]*\n)+")  # lines with nothing but spaces
 class Refused(Exception):
     """What somebody asked for cannot be done, and they can do something about it.
 
-    `reason` is a short word for metrics and logs, `sentence` is what we say to the person.
+    `reason` is a short word for metrics and logs, `sentence` is what we say to the person. `wait` is after how many
+    seconds trying again makes sense; 0 where waiting does not help.
     """
 
-    def __init__(self, reason: str, sentence: str) -> None:
+    def __init__(self, reason: str, sentence: str, wait: float = 0) -> None:
         super().__init__(sentence)
         self.reason = reason
         self.sentence = sentence
+        self.wait = wait
 
 
 @dataclass(frozen=True, slots=True)

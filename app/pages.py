@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from http import HTTPStatus
+from math import ceil
 from secrets import token_urlsafe
 from typing import Annotated
 
@@ -24,7 +25,13 @@ from app.timeline import Gap
 log = structlog.get_logger("parlor.pages")
 
 PAGE_KEYS = 20  # drafts that one can write before the first receipt
-STATUS = {"no-name": 403, "too-fast": 429, "name-taken": 409, "unavailable": 503}  # of a refusal; else 422
+STATUS = {
+    "no-name": 403,
+    "too-fast": 429,
+    "too-many": 429,
+    "name-taken": 409,
+    "unavailable": 503,
+}  # of a refusal; else 422
 SENTENCES = {
     404: "There is nothing at this address. A room may have another name, or the link lost a piece on its way.",
     400: "That could not be read.",
@@ -115,7 +122,7 @@ class Pages:
     async def create(self, request: Request, name: Text = "", room: Text = "") -> Response:
         """Make a room, then go there. `room` is where the form stands, to say there what was wrong with it."""
         try:
-            made = await self._rooms.create(await self._doorkeeper.member(request), name)
+            made = await self._rooms.create(await self._doorkeeper.member(request), name, _address(request))
         except Refused as refusal:
             here = self._rooms.find(room) or self._rooms.lobby
             return await self._refuse(request, here, refusal, room_name=name)
@@ -127,7 +134,7 @@ class Pages:
         member = await self._doorkeeper.member(request)
         try:
             zone = self._chosen_zone(time_zone, member)
-            renamed = await self._rooms.take_name(member, name, zone)
+            renamed = await self._rooms.take_name(member, name, zone, _address(request))
         except Refused as refusal:
             return await self._refuse(request, here, refusal, name=name, time_zone=time_zone)
         log.info("renamed" if member else "named", member=renamed.id)
@@ -179,7 +186,10 @@ class Pages:
         self._metrics.refused(refusal.reason)
         log.info("refused", reason=refusal.reason)
         status = STATUS.get(refusal.reason, 422)
-        return await self._page(request, room, status=status, refusal=refusal, entered=entered)
+        response = await self._page(request, room, status=status, refusal=refusal, entered=entered)
+        if refusal.wait:
+            response.headers["Retry-After"] = str(ceil(refusal.wait))
+        return response
 
     async def _page(
         self,
@@ -246,6 +256,10 @@ def add_error_pages(app: FastAPI, fragments: Fragments) -> None:
 
     for kind in (HTTPException, RequestValidationError, StoreUnavailable, Exception):
         app.add_exception_handler(kind, show)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _status(error: Exception) -> int:

@@ -69,6 +69,7 @@ class Rooms:
         self._now = now  # a clock for pauses, in seconds; the store has the one for dates
         self._directory: dict[str, Room] = {}
         self._buckets = Buckets(settings.messages_per_second, settings.messages_burst)
+        self._creations = Buckets(settings.creations_per_minute / 60, settings.creations_burst)  # by address
         self._deliveries: dict[Audience, asyncio.Task[None]] = {}
         bus.listen(self.reached)
 
@@ -237,7 +238,7 @@ class Rooms:
         body = clean(draft.body, self._settings.message_length)
         wait = self._buckets.take(member.id, self._now())
         if wait:
-            raise Refused("too-fast", f"That was too fast: please wait {_seconds(wait)} and send it again.")
+            raise Refused("too-fast", f"That was too fast: please wait {_seconds(wait)} and send it again.", wait)
         try:
             stored = await self._store.append(room.id, member, body, draft.key)
         except StoreUnavailable as error:
@@ -292,9 +293,10 @@ class Rooms:
 
     # Members and rooms
 
-    async def take_name(self, member: Member | None, name: str, time_zone: str) -> Member:
+    async def take_name(self, member: Member | None, name: str, time_zone: str, address: str) -> Member:
         """Make somebody a member, or rename them, and return them as they are now. Raises `Refused`."""
         name = clean_name(name, self._settings.name_length)
+        self._count_creation(address)
         try:
             renamed = await self._store.take_name(member, name, time_zone, self._settings.name_held_days)
         except StoreUnavailable as error:
@@ -306,18 +308,15 @@ class Rooms:
                     connection.member = renamed
         return renamed
 
-    async def create(self, member: Member | None, name: str) -> Room:
+    async def create(self, member: Member | None, name: str, address: str) -> Room:
         """Make a room called `name` and show it to everybody. Raises `Refused`."""
         if member is None:
             raise NAMELESS()
         name = clean_name(name, self._settings.name_length)
-        wait = self._buckets.take(member.id, self._now())
-        if wait:
-            raise Refused("too-fast", f"That was too fast: please wait {_seconds(wait)}.")
+        self._count_creation(address)
         try:
             room = await self._store.create_room(name)
         except StoreUnavailable as error:
-            self._buckets.refund(member.id)
             raise UNSTORED() from error
         self._directory[room.slug] = room
         frame = self._fragments.room_added(room)
@@ -325,6 +324,11 @@ class Rooms:
             self.hub.publish(audience, lambda zone: frame)
         log.info("room made", room=room.slug)
         return room
+
+    def _count_creation(self, address: str) -> None:
+        wait = self._creations.take(address, self._now())
+        if wait:
+            raise Refused("too-many", f"That was too much from your address: please wait {_seconds(wait)}.", wait)
 
     # Keeping in touch
 
@@ -369,6 +373,7 @@ class Rooms:
             self.hub.publish(audience, lambda zone: frame)
         self.hub.forget_empty()
         self._buckets.sweep(self._now())
+        self._creations.sweep(self._now())
 
     async def _note_visits_forever(self) -> None:
         while True:

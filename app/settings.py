@@ -77,6 +77,16 @@ class Settings(BaseSettings):
     session_days: float = Field(365, gt=0, description="Days for which a browser keeps its name without a visit.")
     messages_per_second: float = Field(1, gt=0, description="Messages a member may send per second, in the long run.")
     messages_burst: int = Field(20, ge=1, description="Messages a member may send at once, after a pause.")
+    creations_per_minute: float = Field(
+        10, gt=0, description="Names and rooms that may be taken and made per minute from one address, in the long run."
+    )
+    creations_burst: int = Field(
+        300, ge=1, description="Names and rooms that may be taken and made at once: a whole event behind one address."
+    )
+    frames_per_second: float = Field(
+        20, gt=0, description="Frames that are read per second from one browser, in the long run; more have to wait."
+    )
+    frames_burst: int = Field(200, ge=1, description="Frames that are read at once from one browser, after a pause.")
     connections_per_address: int = Field(200, ge=1, description="Open sockets from one address.")
     frame_length: int = Field(
         400_000, ge=200_000, description="Longest frame from a browser, in characters: all its unsent drafts together."

@@ -12,6 +12,7 @@ from app.connection import CloseCode, Connection
 from app.fragments import Fragments
 from app.frames import Malformed, Resume, Say, parse
 from app.hub import Audience
+from app.limits import Bucket
 from app.messages import Room
 from app.metrics import Metrics
 from app.rooms import Rooms
@@ -123,10 +124,16 @@ class Sockets:
             connection.cut("failed")
 
     async def _read(self, socket: WebSocket, audience: Audience, connection: Connection) -> None:
+        clock = asyncio.get_running_loop().time
+        bucket = Bucket(self._settings.frames_per_second, self._settings.frames_burst, clock())
         while True:
             event = await socket.receive()
             if event["type"] == "websocket.disconnect":
                 return
+            while wait := bucket.take(clock()):
+                # Not read until its time has come: the system's own buffers fill, and the sender has to wait.
+                self._rooms.note_refusal(connection, "paced")
+                await asyncio.sleep(wait)
             await self._take(event.get("text"), audience, connection)
 
     async def _take(self, text: str | None, audience: Audience, connection: Connection) -> None:

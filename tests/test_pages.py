@@ -241,7 +241,9 @@ def test_writing_too_fast_is_refused_with_the_text_kept(settings: Settings) -> N
     slow = settings.model_copy(update={"messages_burst": 2, "messages_per_second": 0.001})
     with TestClient(create_app(slow, Clock())) as client:
         join(client)
-        assert [say(client, f"m{number}").status_code for number in range(3)] == [200, 200, 429]
+        assert [say(client, f"m{number}").status_code for number in range(2)] == [200, 200]
+        refused = say(client, "m2")
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1000")
         assert bodies(client.get("/")) == ["m0", "m1"]
 
 
@@ -284,6 +286,22 @@ def test_a_room_without_a_name_is_refused(client: TestClient) -> None:
 def test_nobody_without_a_name_makes_rooms(client: TestClient) -> None:
     assert client.post("/rooms", data={"name": "Mine"}).status_code == 403
     assert len(soup(client.get("/")).select("#rooms a")) == 1
+
+
+def test_an_address_makes_only_so_many_names_and_rooms_and_no_other_notices(settings: Settings) -> None:
+    few = settings.model_copy(update={"creations_burst": 3, "creations_per_minute": 1})
+    with TestClient(create_app(few, Clock()), client=("192.0.2.1", 1)) as client:
+        neighbour = TestClient(client.app, client=("192.0.2.2", 1))
+        neighbour.portal = client.portal
+        join(client, "Ann")
+        assert client.post("/rooms", data={"name": "One"}).status_code == 200
+        assert client.post("/rooms", data={"name": " "}).status_code == 422  # costs nothing
+        assert client.post("/rooms", data={"name": "Two"}).status_code == 200
+        refused = client.post("/rooms", data={"name": "Three"})
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
+        assert "from your address" in one(refused, "#room-refused").text
+        assert join(client, "Anna").status_code == 429
+        assert join(neighbour, "Bob").status_code == 200
 
 
 def test_rooms_and_messages_survive_a_restart(settings: Settings) -> None:

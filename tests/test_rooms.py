@@ -127,7 +127,7 @@ async def world(folder: Path, **settings: object) -> AsyncIterator[World]:
 
 
 async def members(here: World, *names: str) -> list[Member]:
-    return [await here.rooms.take_name(None, name, "UTC") for name in names]
+    return [await here.rooms.take_name(None, name, "UTC", "") for name in names]
 
 
 async def say(here: World, room: Room, member: Member, text: str, key: str | None = None) -> None:
@@ -172,9 +172,9 @@ async def test_live_resumed_and_reloaded_pages_are_the_same(
                     case ("return",) if not dropping.connection:
                         await dropping.connect()
                     case "rename", name:
-                        people[name] = await here.rooms.take_name(people[name], f"{name} {number}", "UTC")
+                        people[name] = await here.rooms.take_name(people[name], f"{name} {number}", "UTC", "")
                     case ("make a room",):
-                        await here.rooms.create(people["Bob"], f"Room {number}")
+                        await here.rooms.create(people["Bob"], f"Room {number}", "")
                     case ("tick",):
                         here.rooms.tick()
             if not dropping.connection:

@@ -342,6 +342,18 @@ def test_who_writes_too_fast_keeps_the_text_and_others_notice_nothing(settings: 
             assert notice(bob.say("me too", "1")) == ""
 
 
+def test_frames_that_come_too_fast_are_read_later_and_none_is_lost(settings: Settings) -> None:
+    slow = settings.model_copy(update={"frames_burst": 3, "frames_per_second": 50, "messages_burst": 100})
+    with TestClient(create_app(slow, Clock())) as client:
+        join(client, "Ann")
+        with browser(client) as ann:
+            for number in range(10):
+                ann.send(message=f"message {number}", key=f"k{number}")
+            ann.resume()
+            assert 'parlor_refused_total{reason="paced"}' in client.get("/metrics").text
+        assert len(bodies(BeautifulSoup(client.get("/").text, "html.parser"))) == 10
+
+
 def test_a_store_that_fails_is_said_and_the_text_kept(client: TestClient, broken_store: Callable[[], None]) -> None:
     join(client, "Ann")
     with browser(client) as ann:

@@ -28,7 +28,13 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 # Tests write faster than people, and do not wait long for somebody to be gone.
-GENEROUS = {"messages_burst": 10_000, "messages_per_second": 10_000, "presence_grace": 2}
+GENEROUS = {
+    "messages_burst": 10_000,
+    "messages_per_second": 10_000,
+    "creations_burst": 10_000,
+    "frames_burst": 10_000,
+    "presence_grace": 2,
+}
 PATIENCE = 10_000  # milliseconds for what should be there at once, on a busy machine
 
 
