@@ -319,9 +319,9 @@ class Rooms:
         except StoreUnavailable as error:
             raise UNSTORED() from error
         self._directory[room.slug] = room
-        frame = self._fragments.room_added(room)
+        added = _in_any_zone(self._fragments.room_added(room))
         for audience in self.hub.audiences():
-            self.hub.publish(audience, lambda zone: frame)
+            self.hub.publish(audience, added)
         log.info("room made", room=room.slug)
         return room
 
@@ -363,14 +363,13 @@ class Rooms:
             audience.presence.sweep(self._now(), self._settings.presence_grace)
             if audience.presence.changed:
                 audience.presence.changed = False
-                frame = self._fragments.members(audience.presence.members())
-                self.hub.publish(audience, lambda zone, frame=frame: frame)  # type: ignore[misc]
+                self.hub.publish(audience, _in_any_zone(self._fragments.members(audience.presence.members())))
 
     def beat(self) -> None:
         """Show everybody that the server is there, and forget what is no longer needed."""
-        frame = self._fragments.heartbeat()
+        heartbeat = _in_any_zone(self._fragments.heartbeat())
         for audience in self.hub.audiences():
-            self.hub.publish(audience, lambda zone: frame)
+            self.hub.publish(audience, heartbeat)
         self.hub.forget_empty()
         self._buckets.sweep(self._now())
         self._creations.sweep(self._now())
@@ -385,6 +384,11 @@ class Rooms:
 def new_keys(count: int) -> list[str]:
     """Return fresh idempotency keys, for the next things somebody says."""
     return [token_urlsafe(6) for _ in range(count)]
+
+
+def _in_any_zone(frame: str) -> Callable[[str], str]:
+    """Return what renders `frame` whatever the time zone."""
+    return lambda zone: frame
 
 
 def _seconds(wait: float) -> str:
