@@ -23,12 +23,12 @@ def link(server: Server) -> Iterator[Proxy]:
 
 def test_enter_sends_and_shift_enter_breaks_the_line(ann: Person, bob: Person) -> None:
     ann.composer.focus()
-    ann.types("one").presses("Shift+Enter").types("two").presses("Enter").has_receipt()
+    ann.types("one").presses("Shift+Enter").types("two").presses("Enter").has_receipt().reads("one\ntwo")
     assert [each.body for each in ann.messages()] == ["one\ntwo"]
     bob.reads("one\ntwo")
     # Empty, and ready for the next.
     expect(ann.composer).to_be_focused()
-    ann.types("three\n").has_receipt()
+    ann.types("three\n").has_receipt().reads("three")
     assert [each.body for each in ann.messages()] == ["one\ntwo", "three"]
 
 
@@ -184,10 +184,10 @@ def test_what_is_typed_while_receipts_come_in_stays_whole(
 
 
 def test_a_fast_typist_on_a_slow_phone_loses_nothing(ann: Person, bob: Person) -> None:
-    """Keys go on while the page is busy with what was sent: 150 words a minute, at a quarter of the speed."""
+    """Keys go on while the page is busy with receipts, at a quarter of the speed."""
     ann.composer.focus()
     ann.context.new_cdp_session(ann.page).send("Emulation.setCPUThrottlingRate", {"rate": 4})
-    ann.page.keyboard.type("first\nsecond\nthird\nunsent", delay=80)
+    ann.types("first\nsecond\nthird\nunsent")
     for person in (ann, bob):
         person.sees("first", "second", "third")
     expect(ann.composer).to_have_value("unsent")

@@ -45,7 +45,7 @@ def test_the_button_waits_for_a_name(cast: Cast, room: str) -> None:
 def test_a_name_is_kept_on_reload_in_another_tab_and_in_other_rooms(cast: Cast, room: str) -> None:
     dora = cast.somebody().opens(room).joins_as("Dora").is_connected()
     assert dora.page.url == f"{cast.url}/rooms/{room}"
-    dora.says("I am Dora")
+    dora.says("I am Dora").reads("I am Dora")
     for each in (dora, dora.reloads(), dora.opens_another_tab(room)):
         assert each.messages()[0].author == "Dora"
         expect(each.page.locator("#account .account__name")).to_have_text("Dora")
@@ -70,7 +70,7 @@ def test_who_takes_another_name_writes_under_it_from_then_on(cast: Cast, room: s
     eve.says("as Eve")
     eve.renames_to("Evelyn").is_connected()
     assert eve.page.url == f"{cast.url}/rooms/{room}"
-    eve.says("as Evelyn")
+    eve.says("as Evelyn").reads("as Evelyn")
     for person in (bob.reads("as Evelyn"), eve, bob.reloads()):
         assert [(each.author, each.body) for each in person.messages()] == [("Eve", "as Eve"), ("Evelyn", "as Evelyn")]
     expect(bob.members).to_have_text(["Bob", "Evelyn"])
@@ -84,7 +84,7 @@ def test_a_name_that_is_taken_cannot_be_renamed_to(cast: Cast, room: str, bob: P
     expect(fred.page.locator("#account [role=alert]")).to_contain_text("is taken")
     expect(fred.page.locator("#account input[name=name]")).to_have_value("Bob")
     fred.page.locator("#account > summary").click(position={"x": 5, "y": 5})
-    fred.says("still Fred")
+    fred.says("still Fred").reads("still Fred")
     assert fred.messages()[0].author == "Fred"
 
 
