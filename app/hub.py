@@ -17,7 +17,7 @@ class Audience:
 
     def __init__(self, room: Room, position: int, last: Message | None) -> None:
         self.room = room
-        self.position = position  # shown up to here; only `rooms.deliver` moves it
+        self.position = position  # shown up to here; only a delivery moves it
         self.reached = position  # the log is known to go up to here
         self.last = last  # the message at `position`, which decides how the next one is grouped
         self.presence = Presence()

@@ -144,7 +144,7 @@ class Pages:
 
     def _chosen_zone(self, time_zone: str, member: Member | None) -> str:
         if not time_zone:
-            return member.time_zone if member else self._settings.time_zone
+            return self._zone_of(member)
         if time_zone not in (*time_zones(), self._settings.time_zone):
             raise Refused("time-zone", "That time zone is not known here. Please choose one from the list.")
         return time_zone
@@ -178,7 +178,9 @@ class Pages:
         return room
 
     async def _zone(self, request: Request) -> str:
-        member = await self._doorkeeper.member(request)
+        return self._zone_of(await self._doorkeeper.member(request))
+
+    def _zone_of(self, member: Member | None) -> str:
         return member.time_zone if member else self._settings.time_zone
 
     async def _refuse(self, request: Request, room: Room, refusal: Refused, **entered: str) -> Response:
@@ -202,7 +204,7 @@ class Pages:
     ) -> Response:
         session = await self._doorkeeper.session(request)
         member = session.member if session else None
-        zone = member.time_zone if member else self._settings.time_zone
+        zone = self._zone_of(member)
         page = await self._rooms.page(room, zone, before)
         view = RoomView(
             room=room,

@@ -1,4 +1,4 @@
-"""The socket: accept, read, close. One connection is one call of `serve`."""
+"""The socket: accept, read, close. One connection is one call of `Sockets.room`."""
 
 import asyncio
 from contextlib import suppress
