@@ -1,0 +1,236 @@
+"""People without browsers: what a page does over its socket, for hundreds of them in one process.
+
+A `Guest` resumes with its cursor, notes what it is shown, keeps what it says until the receipt, and comes back as htmx
+does. What would be wrong to see is an error here: a message twice, out of order, or beyond a hole.
+"""
+
+import asyncio
+import json
+import random
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from html import unescape
+from itertools import count
+from time import monotonic
+from typing import Any
+from urllib.parse import urlencode
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+PATIENCE = 60.0  # seconds for what a scenario waits for
+FIRST_DELAY, LONGEST_DELAY, JITTER = 0.5, 2.3, 0.3  # as `settings.reconnect_*`, and htmx, have it
+
+MESSAGE = re.compile(r'<li id="message-(\d+)".*?<div class="message__body" dir="auto">(.*?)</div></li>', re.DOTALL)
+GAP = re.compile(r'<li id="gap-(\d+)"')
+REPLACED = 'hx-swap-oob="innerHTML:#messages"'
+CURSOR = re.compile(r'id="cursor"[^>]* value="([^"]*)"|value="([^"]*)"[^>]* id="cursor"')
+RECEIPT = re.compile(r"delete target:'#keys > \[value=&quot;([^&]*)&quot;\]'")
+NOTICE = re.compile(r'hx-swap-oob="innerHTML:#notice">([^<]*)<')
+
+
+@dataclass
+class Guest:
+    """Somebody in a room at `host` (address and port); `cookie` says who, the empty one nobody."""
+
+    host: str
+    room: str = "lobby"
+    cookie: str = ""
+    address: str | None = None  # of this machine, to come from
+    receives: int | None = None  # size of the socket's receive buffer in bytes, where it matters
+
+    cursor: str = ""
+    shown: dict[int, str] = field(default_factory=dict)  # texts by position
+    shown_at: dict[int, float] = field(default_factory=dict)  # seconds of the monotonic clock, by position
+    wrong: list[str] = field(default_factory=list)  # what should never be seen
+    gaps: int = 0
+    notices: list[str] = field(default_factory=list)
+    closings: list[int] = field(default_factory=list)  # close codes, in their order
+    resumed_at: list[float] = field(default_factory=list)  # when its page was complete, after each connect
+    drafts: dict[str, str] = field(default_factory=dict)  # said and without a receipt, by key
+    receipts: dict[str, float] = field(default_factory=dict)  # by key: when it came
+    socket: ClientConnection | None = None
+
+    def __post_init__(self) -> None:
+        self._changed = asyncio.Condition()
+        self._coming: asyncio.Task[None] | None = None
+        self._tries = 0
+
+    # Coming and going
+
+    async def come(self) -> "Guest":
+        """Open the page, and return when it is complete."""
+        self._coming = asyncio.create_task(self._stay())
+        await self.until(lambda: bool(self.resumed_at), "the page to be complete")
+        return self
+
+    async def go(self) -> None:
+        """Close the page."""
+        if self._coming:
+            self._coming.cancel()
+            await asyncio.wait({self._coming})
+
+    async def _stay(self) -> None:
+        while True:
+            try:
+                async with self._connected() as self.socket:
+                    await self._resume(self.socket)
+                    await self._listen(self.socket)
+            except (OSError, InvalidHandshake, TimeoutError):
+                pass
+            except ConnectionClosed as closed:
+                self.closings.append(closed.rcvd.code if closed.rcvd else 1006)
+            finally:
+                self.socket = None
+            await asyncio.sleep(self._delay())
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[ClientConnection]:
+        options: dict[str, Any] = {}
+        if self.address:
+            options["local_addr"] = (self.address, 0)
+        headers = {"Cookie": f"parlor_member={self.cookie}"} if self.cookie else {}
+        async with connect(
+            f"ws://{self.host}/ws/{self.room}",
+            origin=f"http://{self.host}",  # type: ignore[arg-type]
+            additional_headers=headers,
+            compression=None,
+            ping_interval=None,
+            open_timeout=10,
+            close_timeout=1,
+            max_size=None,
+            **options,
+        ) as socket:
+            yield socket
+
+    def _delay(self) -> float:
+        """Return the seconds until the next try, as htmx has it."""
+        delay = min(FIRST_DELAY * 2.0**self._tries, LONGEST_DELAY)
+        self._tries += 1
+        return delay * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+
+    async def _resume(self, socket: ClientConnection) -> None:
+        # The drafts that wait come along, as the page sends them.
+        waiting = {"message": list(self.drafts.values()), "key": list(self.drafts)} if self.drafts else {}
+        await socket.send(json.dumps({"cursor": self.cursor, **waiting}))
+
+    # Reading
+
+    async def _listen(self, socket: ClientConnection) -> None:
+        async for frame in socket:
+            self._tries = 0
+            self._take(str(frame))
+            async with self._changed:
+                self._changed.notify_all()
+
+    def _take(self, frame: str) -> None:
+        now = monotonic()
+        if REPLACED in frame:
+            self.shown.clear()
+        gap = bool(GAP.search(frame))
+        self.gaps += gap
+        for position, text in MESSAGE.findall(frame):
+            self._show(int(position), unescape(text), now, after_gap=gap)
+            gap = False
+        if cursor := CURSOR.search(frame):
+            self.cursor = cursor[1] or cursor[2]
+        for key in RECEIPT.findall(frame):
+            self.receipts.setdefault(key, now)
+            self.drafts.pop(key, None)
+        self.notices += [unescape(notice) for notice in NOTICE.findall(frame) if notice]
+        if 'id="rooms"' in frame and 'data-state="connected"' in frame:
+            self.resumed_at.append(now)
+
+    def _show(self, position: int, text: str, now: float, after_gap: bool) -> None:
+        last = next(reversed(self.shown), None)
+        if position in self.shown:
+            self.wrong.append(f"message {position} twice")
+        elif last is not None and position != last + 1 and not after_gap:
+            self.wrong.append(f"message {position} after {last}")
+        self.shown[position] = text
+        self.shown_at[position] = now
+
+    async def until(self, condition: Any, what: str, patience: float = PATIENCE) -> None:
+        """Wait until `condition()` holds; it is looked at after each frame. Raises `TimeoutError` that says `what`."""
+        try:
+            async with asyncio.timeout(patience), self._changed:
+                await self._changed.wait_for(condition)
+        except TimeoutError:
+            raise TimeoutError(f"waited {patience:g} s for {what}: {self}") from None
+
+    async def reaches(self, position: int, patience: float = PATIENCE) -> None:
+        """Wait until everything up to `position` is shown."""
+        await self.until(lambda: next(reversed(self.shown), 0) >= position, f"message {position}", patience)
+
+    # Writing
+
+    _keys = count(1)
+
+    async def say(self, text: str, key: str | None = None) -> str:
+        """Say `text` once, whatever happens on the way, and return its key. `receipt` waits for the receipt."""
+        key = key or f"key-{next(self._keys)}"
+        self.drafts[key] = text
+        if self.socket:
+            with suppress(ConnectionClosed):
+                await self.socket.send(json.dumps({"message": text, "key": key}))
+        return key
+
+    async def receipt(self, key: str, patience: float = PATIENCE) -> None:
+        """Wait for the receipt of what was said under `key`."""
+        await self.until(lambda: key in self.receipts, f"the receipt of {key}", patience)
+
+    def __str__(self) -> str:
+        last = next(reversed(self.shown), 0)
+        return f"guest at {last}, {len(self.drafts)} drafts wait, closed by {self.closings}, told {self.notices[-3:]}"
+
+
+async def sign_in(host: str, name: str, address: str | None = None) -> str:
+    """Become a member called `name` at `host`, and return the cookie."""
+    answer = await request(host, "POST", "/name", {"name": name}, address=address)
+    found = re.search(r"set-cookie: parlor_member=([^;]+)", answer, re.IGNORECASE)
+    if not found:
+        raise RuntimeError(f"no cookie for {name}: {answer[:200]}")
+    return found[1]
+
+
+async def request(
+    host: str,
+    method: str,
+    path: str,
+    form: dict[str, str] | None = None,
+    cookie: str = "",
+    address: str | None = None,
+    headers: Sequence[str] = (),
+) -> str:
+    """Send one HTTP request and return the whole answer, with its head."""
+    name, _, port = host.rpartition(":")
+    body = urlencode(form or {})
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        f"Host: {host}",
+        "Connection: close",
+        "Content-Type: application/x-www-form-urlencoded",
+        f"Content-Length: {len(body)}",
+        *([f"Cookie: parlor_member={cookie}"] if cookie else []),
+        *headers,
+    ]
+    reader, writer = await asyncio.open_connection(name, int(port), local_addr=(address, 0) if address else None)
+    try:
+        writer.write(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
+        return (await reader.read()).decode("utf-8", "replace")
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+@asynccontextmanager
+async def gathered(guests: Sequence[Guest]) -> AsyncIterator[Sequence[Guest]]:
+    """Have all `guests` come; in the end they go."""
+    try:
+        await asyncio.gather(*(guest.come() for guest in guests))
+        yield guests
+    finally:
+        await asyncio.gather(*(guest.go() for guest in guests))
