@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from app.main import create_app
 from app.metrics import set_up_logging
 from app.settings import Settings
-from app.wire import WireProtocol
+from app.wire import HttpProtocol, WireProtocol
 
 log = structlog.get_logger("parlor")
 
@@ -62,10 +62,20 @@ def serve(settings: Settings) -> int:
     except (ValueError, OSError) as error:
         print(f"Parlor cannot start: {error}", file=sys.stderr)
         return 2
+    raise_file_limit()
     server = Server(uvicorn.Config(app, **uvicorn_options(settings)))
     with suppress(KeyboardInterrupt):  # Ctrl+C, which uvicorn raises again once it has stopped
         asyncio.run(server.serve())
     return 0 if server.started else 1
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the system lets us: each browser's socket is one, and 1,024 is a common default."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def reload(settings: Settings) -> int:
@@ -86,6 +96,7 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
     return {
         "host": settings.host,
         "port": settings.port,
+        "http": HttpProtocol,
         "ws": WireProtocol,
         "ws_max_size": settings.frame_length * BYTES_PER_CHARACTER,
         "forwarded_allow_ips": settings.trusted_proxies,

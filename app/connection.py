@@ -28,10 +28,12 @@ class CloseCode(IntEnum):
 class Connection:
     """A browser's socket, as the rest of the application sees it."""
 
-    def __init__(self, member: Member | None, time_zone: str, outbox_limit: int, stall_seconds: float) -> None:
+    def __init__(
+        self, member: Member | None, time_zone: str, outbox_limit: int, stall_seconds: float, address: str = ""
+    ) -> None:
         self.member = member
         self.time_zone = time_zone
-        self.refused: set[str] = set()  # reasons for which something from here was refused
+        self.address = address  # where it comes from, as limits count it
         self.cut_off: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._ended = False  # nothing is sent any more: cut off, or the browser is gone
         self._outbox: deque[str] = deque()

@@ -1,7 +1,14 @@
-"""How fast one may speak: a token bucket. The caller brings the time.
+"""How fast one may speak, read, come: token buckets. The caller brings the time.
 
 https://en.wikipedia.org/wiki/Token_bucket
 """
+
+from collections import Counter
+from ipaddress import IPv6Address, ip_address
+
+from app.settings import Settings
+
+SITE_BITS = 64  # of an IPv6 address: what one household or server gets, https://www.rfc-editor.org/rfc/rfc6177
 
 
 class Bucket:
@@ -15,16 +22,18 @@ class Bucket:
         self._tokens = burst
         self._at = now
 
-    def take(self, now: float) -> float:
-        """Take a token and return 0.0, or leave the bucket as it is and return the seconds until there is one.
+    def take(self, now: float, tokens: float = 1) -> float:
+        """Take `tokens` and return 0.0, or leave the bucket as it is and return the seconds until they are there.
 
-        `now` is in seconds of a clock that does not go back; should it, no time has passed.
+        `now` is in seconds of a clock that does not go back; should it, no time has passed. Who wants more than the
+        bucket holds gets it when it is full.
         """
         self._refill(now)
-        if self._tokens >= 1:
-            self._tokens -= 1
+        tokens = min(tokens, self._burst)
+        if self._tokens >= tokens:
+            self._tokens -= tokens
             return 0.0
-        return (1 - self._tokens) / self._rate
+        return (tokens - self._tokens) / self._rate
 
     def refund(self) -> None:
         """Put back a token that was taken for nothing."""
@@ -67,3 +76,67 @@ class Buckets:
     def sweep(self, now: float) -> None:
         """Forget the buckets that have filled up again."""
         self._buckets = {who: bucket for who, bucket in self._buckets.items() if not bucket.is_full(now)}
+
+
+class Limits:
+    """The buckets of one application: each limit holds for everybody apart."""
+
+    def __init__(self, settings: Settings) -> None:
+        # By member
+        self.messages = Buckets(settings.messages_per_second, settings.messages_burst)
+        # By address
+        self.address_messages = Buckets(settings.address_messages_per_second, settings.address_messages_burst)
+        self.creations = Buckets(settings.creations_per_minute / 60, settings.creations_burst)
+        self.reads = Buckets(settings.reads_per_second, settings.reads_burst)
+        self.resumes = Buckets(settings.resumes_per_second, settings.resumes_burst)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._all()))
+
+    def sweep(self, now: float) -> None:
+        """Forget whom no limit needs to remember."""
+        for buckets in self._all():
+            buckets.sweep(now)
+
+    def _all(self) -> tuple[Buckets, ...]:
+        return (self.messages, self.address_messages, self.creations, self.reads, self.resumes)
+
+
+class Turnstile:
+    """Counts what each address holds open."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def enter(self, address: str) -> bool:
+        """Count one more of `address`; False where it has as many as it may."""
+        if self._open[address] >= self._most:
+            return False
+        self._open[address] += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """Count one less."""
+        self._open[address] -= 1
+        if self._open[address] <= 0:
+            del self._open[address]
+
+
+def site(address: str) -> str:
+    """Return what limits by address count as one: the address, or the network that an IPv6 address comes from.
+
+    One who has an IPv6 address has 2^64 of them. What is no address (a proxy may say anything) stays as it is.
+    """
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(ip, IPv6Address):
+        return address
+    if ip.ipv4_mapped:
+        return str(ip.ipv4_mapped)
+    return f"{IPv6Address(int(ip) >> SITE_BITS << SITE_BITS)}/{SITE_BITS}"

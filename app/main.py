@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -16,6 +17,7 @@ from starlette.types import Scope
 from app.bus import LocalBus
 from app.fragments import Fragments
 from app.identity import Signer, read_keys
+from app.limits import Limits, Turnstile
 from app.metrics import Metrics, set_up_logging
 from app.pages import Pages, add_error_pages
 from app.rooms import Rooms
@@ -23,6 +25,7 @@ from app.security import Doorkeeper, Guard
 from app.settings import Settings
 from app.store import Clock, Store, utc_now
 from app.websocket import Sockets
+from app.wire import ARRIVALS, Arrivals
 
 STATIC = Path(__file__).parent.parent / "static"
 
@@ -39,22 +42,27 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     store = Store(settings.store_url, clock)
     store.on_commit = bus.announce
     store.on_batch = metrics.batch
-    rooms = Rooms(settings, store, bus, fragments, metrics, monotonic)
+    limits = Limits(settings)
+    rooms = Rooms(settings, store, bus, fragments, metrics, limits, monotonic)
     doorkeeper = Doorkeeper(Signer(keys(settings), settings.session_lifetime), store)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        unfinished = Turnstile(settings.unfinished_per_address)
         async with store.opened(settings.lobby), rooms.running():
-            yield
+            yield {ARRIVALS: Arrivals(unfinished, settings.request_seconds, metrics.refused)}
 
     app = FastAPI(lifespan=lifespan, openapi_url=None)
-    app.include_router(Pages(settings, store, rooms, fragments, doorkeeper, metrics).router())
-    app.include_router(Sockets(settings, rooms, fragments, doorkeeper, metrics).router())
+    app.include_router(Pages(settings, store, rooms, fragments, doorkeeper, metrics, limits).router())
+    app.include_router(Sockets(settings, rooms, fragments, doorkeeper, metrics, limits).router())
     app.mount(assets, Assets(directory=STATIC, check_dir=False))
     add_error_pages(app, fragments)
     if settings.allowed_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, allow_credentials=True)
-    app.add_middleware(Guard, allowed_origins=settings.allowed_origins, metrics=metrics)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.body_length)
+    app.add_middleware(
+        Guard, allowed_hosts=settings.allowed_hosts, allowed_origins=settings.allowed_origins, metrics=metrics
+    )
     return app
 
 

@@ -6,11 +6,17 @@ No message body, name or cookie is ever counted or logged.
 
 import logging
 import sys
+from time import monotonic
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from app.limits import Buckets
+
+log = structlog.get_logger("parlor")
+
+LOGGED_PER_SECOND, LOGGED_AT_ONCE = 0.1, 20  # refusals for one reason: a flood of them fills no disk
 FAST = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -25,6 +31,7 @@ class Metrics:
         self.connections = Gauge("parlor_connections", "Open sockets.", registry=registry)
         self.rooms = Gauge("parlor_rooms", "Rooms that exist.", registry=registry)
         self.active_rooms = Gauge("parlor_rooms_active", "Rooms that somebody looks at.", registry=registry)
+        self._worth_a_line = Buckets(LOGGED_PER_SECOND, LOGGED_AT_ONCE)
         self._messages = Counter("parlor_messages", "Messages stored.", registry=registry)
         self._refused = Counter("parlor_refused", "What was refused, by reason.", ["reason"], registry=registry)
         self._cut = Counter("parlor_connections_cut", "Sockets cut off, by reason.", ["reason"], registry=registry)
@@ -49,9 +56,11 @@ class Metrics:
         """A message was stored."""
         self._messages.inc()
 
-    def refused(self, reason: str) -> None:
-        """Something was refused; `reason` is one of a few words, never somebody's input."""
+    def refused(self, reason: str, member: str | None = None) -> None:
+        """Something was refused, to `member` (an id) if there is one; `reason` is one of a few words, never input."""
         self._refused.labels(reason).inc()
+        if not self._worth_a_line.take(reason, monotonic()):
+            log.info("refused", reason=reason, member=member)
 
     def cut(self, reason: str) -> None:
         """A socket was cut off."""

@@ -4,20 +4,22 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from math import ceil
 from secrets import token_urlsafe
+from time import monotonic
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, FastAPI, Form, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Form, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from app.fragments import Fragments, RoomView, time_zones
 from app.identity import Session
+from app.limits import Limits
 from app.messages import Draft, Member, Refused, Room
 from app.metrics import Metrics
 from app.rooms import NEWEST, Rooms, new_keys
-from app.security import COOKIE, Doorkeeper, add_headers
+from app.security import COOKIE, Doorkeeper, add_headers, address_of
 from app.settings import Settings
 from app.store import Store, StoreUnavailable
 from app.timeline import Gap
@@ -28,6 +30,7 @@ PAGE_KEYS = 20  # drafts that one can write before the first receipt
 STATUS = {
     "no-name": 403,
     "too-fast": 429,
+    "too-fast-address": 429,
     "too-many": 429,
     "name-taken": 409,
     "unavailable": 503,
@@ -38,6 +41,7 @@ SENTENCES = {
     405: "This address does not take such a request.",
     413: "That is more than we take at once.",
     422: "That could not be read.",
+    429: "That was a lot from your address. Please wait a moment and try again.",
     500: "Something went wrong on our side, and it has been noted. What you wrote before is safe.",
     503: "The server cannot reach its memory just now. Please try again in a moment.",
 }
@@ -57,6 +61,7 @@ class Pages:
         fragments: Fragments,
         doorkeeper: Doorkeeper,
         metrics: Metrics,
+        limits: Limits,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -64,16 +69,18 @@ class Pages:
         self._fragments = fragments
         self._doorkeeper = doorkeeper
         self._metrics = metrics
+        self._limits = limits
 
     def router(self) -> APIRouter:
         """Return the routes of the contract."""
         router = APIRouter(default_response_class=HTMLResponse)
         readable = ["GET", "HEAD"]
-        router.add_api_route("/", self.lobby, methods=readable)
-        router.add_api_route("/rooms/{slug}", self.room, methods=readable)
-        router.add_api_route("/rooms/{slug}/messages", self.older, methods=readable)
+        counted = [Depends(self._count_read)]
+        router.add_api_route("/", self.lobby, methods=readable, dependencies=counted)
+        router.add_api_route("/rooms/{slug}", self.room, methods=readable, dependencies=counted)
+        router.add_api_route("/rooms/{slug}/messages", self.older, methods=readable, dependencies=counted)
+        router.add_api_route("/rooms/{slug}/gap", self.gap, methods=readable, dependencies=counted)
         router.add_api_route("/rooms/{slug}/messages", self.say, methods=["POST"])
-        router.add_api_route("/rooms/{slug}/gap", self.gap, methods=readable)
         router.add_api_route("/rooms", self.create, methods=["POST"])
         router.add_api_route("/name", self.take_name, methods=["POST"])
         router.add_api_route("/healthz", self.alive, methods=readable)
@@ -114,7 +121,7 @@ class Pages:
         """Say something, then go back to the room."""
         room, member = self._find(slug), await self._doorkeeper.member(request)
         try:
-            await self._rooms.post(room, member, Draft(message, key or new_keys(1)[0]))
+            await self._rooms.post(room, member, Draft(message, key or new_keys(1)[0]), address_of(request))
         except Refused as refusal:
             return await self._refuse(request, room, refusal, text=message)
         return _see_other(room)
@@ -122,7 +129,7 @@ class Pages:
     async def create(self, request: Request, name: Text = "", room: Text = "") -> Response:
         """Make a room, then go there. `room` is where the form stands, to say there what was wrong with it."""
         try:
-            made = await self._rooms.create(await self._doorkeeper.member(request), name, _address(request))
+            made = await self._rooms.create(await self._doorkeeper.member(request), name, address_of(request))
         except Refused as refusal:
             here = self._rooms.find(room) or self._rooms.lobby
             return await self._refuse(request, here, refusal, room_name=name)
@@ -134,7 +141,7 @@ class Pages:
         member = await self._doorkeeper.member(request)
         try:
             zone = self._chosen_zone(time_zone, member)
-            renamed = await self._rooms.take_name(member, name, zone, _address(request))
+            renamed = await self._rooms.take_name(member, name, zone, address_of(request))
         except Refused as refusal:
             return await self._refuse(request, here, refusal, name=name, time_zone=time_zone)
         log.info("renamed" if member else "named", member=renamed.id)
@@ -171,6 +178,13 @@ class Pages:
 
     # What they share
 
+    def _count_read(self, request: Request) -> None:
+        """Raise the answer 429 where an address asks for more than it may."""
+        wait = self._limits.reads.take(address_of(request), monotonic())
+        if wait:
+            self._metrics.refused("reads")
+            raise HTTPException(429, headers={"Retry-After": str(ceil(wait))})
+
     def _find(self, slug: str) -> Room:
         room = self._rooms.find(slug)
         if room is None:
@@ -186,7 +200,6 @@ class Pages:
     async def _refuse(self, request: Request, room: Room, refusal: Refused, **entered: str) -> Response:
         """Return the room's page with what was `entered` still in its form, and the reason beside it."""
         self._metrics.refused(refusal.reason)
-        log.info("refused", reason=refusal.reason)
         status = STATUS.get(refusal.reason, 422)
         response = await self._page(request, room, status=status, refusal=refusal, entered=entered)
         if refusal.wait:
@@ -252,16 +265,13 @@ def add_error_pages(app: FastAPI, fragments: Fragments) -> None:
         nonce = getattr(request.state, "nonce", token_urlsafe(16))
         phrase = HTTPStatus(status).phrase
         response = _html(fragments.error(status, phrase, SENTENCES.get(status, SENTENCES[422]), nonce), status)
+        response.headers.update(getattr(error, "headers", None) or {})
         # What nobody expected is answered outside of all middleware.
         add_headers(response.headers, nonce)
         return response
 
     for kind in (HTTPException, RequestValidationError, StoreUnavailable, Exception):
         app.add_exception_handler(kind, show)
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
 
 
 def _status(error: Exception) -> int:

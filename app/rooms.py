@@ -23,7 +23,7 @@ from app.bus import LocalBus
 from app.connection import Connection
 from app.fragments import Fragments, Place
 from app.hub import Audience, Hub
-from app.limits import Buckets
+from app.limits import Limits
 from app.messages import Cursor, Draft, Member, Message, Refused, Room, clean
 from app.metrics import Metrics
 from app.names import clean_name
@@ -59,6 +59,7 @@ class Rooms:
         bus: LocalBus,
         fragments: Fragments,
         metrics: Metrics,
+        limits: Limits,
         now: Callable[[], float],
     ) -> None:
         self.hub = Hub(metrics.fan_out)
@@ -66,10 +67,9 @@ class Rooms:
         self._store = store
         self._fragments = fragments
         self._metrics = metrics
+        self._limits = limits
         self._now = now  # a clock for pauses, in seconds; the store has the one for dates
         self._directory: dict[str, Room] = {}
-        self._buckets = Buckets(settings.messages_per_second, settings.messages_burst)
-        self._creations = Buckets(settings.creations_per_minute / 60, settings.creations_burst)  # by address
         self._deliveries: dict[Audience, asyncio.Task[None]] = {}
         bus.listen(self.reached)
 
@@ -212,43 +212,49 @@ class Rooms:
         for number, draft in enumerate(drafts, start=1):
             place = Place(number, draft.key)
             try:
-                await self.post(audience.room, connection.member, draft)
+                await self.post(audience.room, connection.member, draft, connection.address)
                 released.append(place)
             except Refused as refusal:
-                self.note_refusal(connection, refusal.reason)
+                self._metrics.refused(refusal.reason, connection.member.id if connection.member else None)
                 # An empty draft is let go; beside others, it is the one that somebody has yet to fill.
                 (released if refusal.reason == "blank" else refused).append(place)
                 if refusal.reason != "blank" or len(drafts) == 1:
                     notice = refusal.sentence
         connection.offer(self._fragments.receipt(released, refused, notice, new_keys(len(released))))
 
-    def note_refusal(self, connection: Connection, reason: str) -> None:
-        """Count what was refused. The first of its kind on a connection is worth a line; a flood is not."""
-        self._metrics.refused(reason)
-        if reason not in connection.refused:
-            connection.refused.add(reason)
-            log.info("refused", reason=reason, member=connection.member.id if connection.member else None)
-
-    async def post(self, room: Room, member: Member | None, draft: Draft) -> None:
+    async def post(self, room: Room, member: Member | None, draft: Draft, address: str) -> None:
         """Store one message of `member`, once, however often it is submitted. Raises `Refused`."""
         if member is None:
             raise NAMELESS()
         if not draft.key:
             raise KEYLESS()
         body = clean(draft.body, self._settings.message_length)
-        wait = self._buckets.take(member.id, self._now())
-        if wait:
-            raise Refused("too-fast", f"That was too fast: please wait {_seconds(wait)} and send it again.", wait)
+        self._count_message(member, address)
         try:
             stored = await self._store.append(room.id, member, body, draft.key)
         except StoreUnavailable as error:
             log.error("not stored", room=room.slug, error=str(error))
-            self._buckets.refund(member.id)
+            self._uncount_message(member, address)
             raise UNSTORED() from error
         if stored.is_new:
             self._metrics.message()
         else:
-            self._buckets.refund(member.id)
+            self._uncount_message(member, address)
+
+    def _count_message(self, member: Member, address: str) -> None:
+        now = self._now()
+        wait = self._limits.messages.take(member.id, now)
+        if wait:
+            raise Refused("too-fast", f"That was too fast: please wait {_seconds(wait)} and send it again.", wait)
+        wait = self._limits.address_messages.take(address, now)
+        if wait:
+            self._limits.messages.refund(member.id)
+            sentence = f"Too much comes from your address: please wait {_seconds(wait)} and send it again."
+            raise Refused("too-fast-address", sentence, wait)
+
+    def _uncount_message(self, member: Member, address: str) -> None:
+        self._limits.messages.refund(member.id)
+        self._limits.address_messages.refund(address)
 
     # Deliver
 
@@ -326,7 +332,7 @@ class Rooms:
         return room
 
     def _count_creation(self, address: str) -> None:
-        wait = self._creations.take(address, self._now())
+        wait = self._limits.creations.take(address, self._now())
         if wait:
             raise Refused("too-many", f"That was too much from your address: please wait {_seconds(wait)}.", wait)
 
@@ -371,8 +377,7 @@ class Rooms:
         for audience in self.hub.audiences():
             self.hub.publish(audience, heartbeat)
         self.hub.forget_empty()
-        self._buckets.sweep(self._now())
-        self._creations.sweep(self._now())
+        self._limits.sweep(self._now())
 
     async def _note_visits_forever(self) -> None:
         while True:

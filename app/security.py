@@ -3,22 +3,21 @@
 Everything here fails closed and says why.
 """
 
-from collections import Counter
+from ipaddress import ip_address
 from secrets import token_urlsafe
+from socket import gethostname
 from urllib.parse import urlsplit
 
-import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.identity import Session, Signer
+from app.limits import site
 from app.messages import Member
 from app.metrics import Metrics
 from app.store import Store
-
-log = structlog.get_logger("parlor.security")
 
 COOKIE = "parlor_member"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -41,11 +40,21 @@ HEADERS = {
 }
 
 
+# A name of our own for which nobody else can have a certificate or an entry in the DNS.
+OWN_HOSTS = ("localhost", gethostname().lower(), f"{gethostname().lower()}.local")
+
+MISNAMED = "This server does not answer to that name. Whoever runs it can allow it: PARLOR_ALLOWED_HOSTS.\n"
+FOREIGN = "This request comes from another site, and was refused.\n"
+
+
 class Guard:
     """ASGI middleware: refuses what comes from elsewhere, and puts the policy on every answer."""
 
-    def __init__(self, app: ASGIApp, allowed_origins: tuple[str, ...], metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, allowed_hosts: tuple[str, ...], allowed_origins: tuple[str, ...], metrics: Metrics
+    ) -> None:
         self.app = app
+        self.allowed_hosts = allowed_hosts
         self.allowed_origins = allowed_origins
         self.metrics = metrics
 
@@ -59,16 +68,19 @@ class Guard:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 add_headers(MutableHeaders(scope=message), nonce)
+                if message["status"] == 413:
+                    self.metrics.refused("body-too-large")
             await send(message)
 
-        if is_foreign(scope, self.allowed_origins):
+        # A handshake is refused by such an answer as well: Starlette turns it into one.
+        if not is_ours(Headers(scope=scope).get("host", ""), self.allowed_hosts):
+            self.metrics.refused("foreign-host")
+            await PlainTextResponse(MISNAMED, 421)(scope, receive, send_with_headers)
+        elif is_foreign(scope, self.allowed_origins):
             self.metrics.refused("foreign-origin")
-            log.info("refused", reason="foreign-origin", path=scope["path"])
-            # A handshake is refused with 403 as well: Starlette turns this answer into one.
-            refusal = PlainTextResponse("This request comes from another site, and was refused.\n", 403)
-            await refusal(scope, receive, send_with_headers)
-            return
-        await self.app(scope, receive, send_with_headers)
+            await PlainTextResponse(FOREIGN, 403)(scope, receive, send_with_headers)
+        else:
+            await self.app(scope, receive, send_with_headers)
 
 
 def add_headers(headers: MutableHeaders, nonce: str) -> None:
@@ -78,19 +90,43 @@ def add_headers(headers: MutableHeaders, nonce: str) -> None:
         headers.setdefault(name, value)
 
 
+def is_ours(host: str, allowed_hosts: tuple[str, ...]) -> bool:
+    """Whether `host`, as in the header, is a name of this server's.
+
+    Under any other, somebody else's page could read ours: it would only have to lead its own name to our address
+    (DNS rebinding). An address is nobody's to lead elsewhere, and without the header it is no browser that asks.
+    """
+    if not host:
+        return True
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    return "*" in allowed_hosts or name in (*allowed_hosts, *OWN_HOSTS) or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        return bool(ip_address(name))
+    except ValueError:
+        return False
+
+
 def is_foreign(scope: Scope, allowed_origins: tuple[str, ...]) -> bool:
     """Whether a handshake, or a request that could change something, comes from another site's page.
 
-    Browsers say where from in `Origin`, and `Sec-Fetch-Site`; what says neither is no browser, and has no
-    cookie that somebody else could abuse.
+    Browsers say where from in `Origin`, and how far that is in `Sec-Fetch-Site`; what says neither is no browser, and
+    has no cookie that somebody else could abuse.
     """
     if scope["type"] == "http" and scope["method"] in SAFE_METHODS:
         return False
     headers = Headers(scope=scope)
     origin = headers.get("origin")
-    if origin is None:
-        return headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
-    return origin not in allowed_origins and not is_own(origin, headers.get("host", ""))
+    if origin in allowed_origins:
+        return False
+    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return True
+    return origin is not None and not is_own(origin, headers.get("host", ""))
 
 
 def is_own(origin: str, host: str) -> bool:
@@ -130,25 +166,6 @@ class Doorkeeper:
         return session.member if session else None
 
 
-class Turnstile:
-    """Counts the open sockets of each address."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._open: Counter[str] = Counter()
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def enter(self, address: str) -> bool:
-        """Count a socket of `address`; False where it has as many as it may."""
-        if self._open[address] >= self._most:
-            return False
-        self._open[address] += 1
-        return True
-
-    def leave(self, address: str) -> None:
-        """Count it no longer."""
-        self._open[address] -= 1
-        if self._open[address] <= 0:
-            del self._open[address]
+def address_of(connection: HTTPConnection) -> str:
+    """Return where a request or a handshake comes from, as limits count it; empty where nobody knows."""
+    return site(connection.client.host) if connection.client else ""

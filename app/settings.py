@@ -3,6 +3,7 @@
 Each is an environment variable, `PARLOR_` and the name in capitals; `docs/configuration.md` lists them all.
 """
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -14,6 +15,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SQLITE_FILE = "parlor.db"
 KEY_FILE = "secret.key"
+
+HOST_NAME = re.compile(r"(?!-)[a-z0-9-]+(\.[a-z0-9-]+)*", re.IGNORECASE)
 
 # A list is written as one line, `a,b`: pydantic-settings would want JSON.
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -43,6 +46,11 @@ class Settings(BaseSettings):
     trusted_proxies: str = Field(
         "127.0.0.1,::1",
         description="Addresses of proxies whose X-Forwarded headers are believed, with commas between.",
+    )
+    allowed_hosts: Words = Field(
+        (),
+        description="Names under which this server may be called, with commas between; `*` is any. Plain addresses, "
+        "localhost and this machine's own name always may.",
     )
     allowed_origins: Words = Field(
         (),
@@ -77,6 +85,12 @@ class Settings(BaseSettings):
     session_days: float = Field(365, gt=0, description="Days for which a browser keeps its name without a visit.")
     messages_per_second: float = Field(1, gt=0, description="Messages a member may send per second, in the long run.")
     messages_burst: int = Field(20, ge=1, description="Messages a member may send at once, after a pause.")
+    address_messages_per_second: float = Field(
+        20, gt=0, description="Messages that may come per second from one address, in the long run."
+    )
+    address_messages_burst: int = Field(
+        500, ge=1, description="Messages that may come at once from one address, after a pause."
+    )
     creations_per_minute: float = Field(
         10, gt=0, description="Names and rooms that may be taken and made per minute from one address, in the long run."
     )
@@ -87,7 +101,30 @@ class Settings(BaseSettings):
         20, gt=0, description="Frames that are read per second from one browser, in the long run; more have to wait."
     )
     frames_burst: int = Field(200, ge=1, description="Frames that are read at once from one browser, after a pause.")
+    bytes_per_second: float = Field(
+        50_000, gt=0, description="Bytes that are read per second from one browser, in the long run; more have to wait."
+    )
+    bytes_burst: int = Field(
+        2_000_000, ge=1, description="Bytes that are read at once from one browser, after a pause."
+    )
+    resumes_per_second: float = Field(
+        20, gt=0, description="Pages brought up to date per second for one address, in the long run; more have to wait."
+    )
+    resumes_burst: int = Field(
+        1000, ge=1, description="Pages brought up to date at once for one address: a whole event after a restart."
+    )
+    reads_per_second: float = Field(
+        20, gt=0, description="Pages and parts of history that one address may ask for per second, in the long run."
+    )
+    reads_burst: int = Field(
+        1000, ge=1, description="Pages and parts of history that one address may ask for at once, after a pause."
+    )
     connections_per_address: int = Field(200, ge=1, description="Open sockets from one address.")
+    unfinished_per_address: int = Field(
+        100, ge=1, description="Connections from one address that have not brought a whole request yet."
+    )
+    request_seconds: float = Field(15, gt=0, description="Seconds in which a request has to be there as a whole.")
+    body_length: int = Field(700_000, ge=100_000, description="Longest body of a request, in bytes.")
     frame_length: int = Field(
         400_000, ge=200_000, description="Longest frame from a browser, in characters: all its unsent drafts together."
     )
@@ -120,7 +157,7 @@ class Settings(BaseSettings):
     )
     shutdown_seconds: int = Field(10, ge=0, description="Seconds that a stop may take.")
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
@@ -145,6 +182,14 @@ class Settings(BaseSettings):
             ):
                 raise ValueError(f"an origin looks like https://chat.example.org, without a path; not like {origin}")
         return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if host != "*" and not HOST_NAME.fullmatch(host):
+                raise ValueError(f"a host looks like chat.example.org, without a scheme or a port; not like {host}")
+        return tuple(host.lower() for host in value)
 
     @field_validator("database_url")
     @classmethod

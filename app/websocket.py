@@ -1,7 +1,10 @@
 """The socket: accept, read, close. One connection is one call of `Sockets.room`."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from time import monotonic as _now
 from typing import Any
 
 import structlog
@@ -12,11 +15,11 @@ from app.connection import CloseCode, Connection
 from app.fragments import Fragments
 from app.frames import Malformed, Resume, Say, parse
 from app.hub import Audience
-from app.limits import Bucket
+from app.limits import Bucket, Limits, Turnstile
 from app.messages import Room
 from app.metrics import Metrics
 from app.rooms import Rooms
-from app.security import Doorkeeper, Turnstile
+from app.security import Doorkeeper, address_of
 from app.settings import Settings
 from app.store import LOBBY, StoreUnavailable
 
@@ -29,13 +32,20 @@ class Sockets:
     """Serves the sockets of all rooms."""
 
     def __init__(
-        self, settings: Settings, rooms: Rooms, fragments: Fragments, doorkeeper: Doorkeeper, metrics: Metrics
+        self,
+        settings: Settings,
+        rooms: Rooms,
+        fragments: Fragments,
+        doorkeeper: Doorkeeper,
+        metrics: Metrics,
+        limits: Limits,
     ) -> None:
         self._settings = settings
         self._rooms = rooms
         self._fragments = fragments
         self._doorkeeper = doorkeeper
         self._metrics = metrics
+        self._limits = limits
         self._turnstile = Turnstile(settings.connections_per_address)
 
     def router(self) -> APIRouter:
@@ -58,7 +68,7 @@ class Sockets:
             await self._admit(socket, self._rooms.find(slug))
 
     async def _admit(self, socket: WebSocket, room: Room | None) -> None:
-        address = socket.client.host if socket.client else ""
+        address = address_of(socket)
         if room is None:
             await self._turn_away(socket, "no-room", CloseCode.REFUSED, "There is no such room (any more).")
         elif not self._turnstile.enter(address):
@@ -73,7 +83,6 @@ class Sockets:
 
     async def _turn_away(self, socket: WebSocket, reason: str, code: CloseCode, sentence: str) -> None:
         self._metrics.refused(reason)
-        log.info("refused", reason=reason)
         await socket.send_text(self._fragments.notice(sentence))
         await socket.close(code)
 
@@ -81,7 +90,9 @@ class Sockets:
         try:
             member = await self._doorkeeper.member(socket)
             zone = member.time_zone if member else self._settings.time_zone
-            connection = Connection(member, zone, self._settings.outbox_length, self._settings.stall_seconds)
+            connection = Connection(
+                member, zone, self._settings.outbox_length, self._settings.stall_seconds, address_of(socket)
+            )
             audience = await self._rooms.enter(room, connection)
         except StoreUnavailable as error:
             log.error("not opened", room=room.slug, error=str(error))
@@ -124,30 +135,46 @@ class Sockets:
             connection.cut("failed")
 
     async def _read(self, socket: WebSocket, audience: Audience, connection: Connection) -> None:
-        clock = asyncio.get_running_loop().time
-        bucket = Bucket(self._settings.frames_per_second, self._settings.frames_burst, clock())
+        frames = Bucket(self._settings.frames_per_second, self._settings.frames_burst, _now())
+        octets = Bucket(self._settings.bytes_per_second, self._settings.bytes_burst, _now())
         while True:
             event = await socket.receive()
             if event["type"] == "websocket.disconnect":
+                if event.get("code") == CloseCode.TOO_BIG:
+                    self._metrics.refused("frame-too-big")
                 return
-            while wait := bucket.take(clock()):
-                # Not read until its time has come: the system's own buffers fill, and the sender has to wait.
-                self._rooms.note_refusal(connection, "paced")
-                await asyncio.sleep(wait)
-            await self._take(event.get("text"), audience, connection)
+            text = event.get("text")
+            size = len(event["bytes"] if text is None else text.encode())
+            await self._pace(connection, frames.take)
+            await self._pace(connection, partial(octets.take, tokens=size))
+            await self._take(text, audience, connection)
+
+    async def _pace(self, connection: Connection, take: Callable[[float], float]) -> None:
+        """Return when `take`, given the time, no longer says to wait.
+
+        Until then nothing is read from this browser: the system's own buffers fill, and the sender has to wait.
+        """
+        told = False
+        while wait := take(_now()):
+            if not told:
+                told = True
+                self._metrics.refused("paced")
+                connection.offer(self._fragments.notice(SLOWED))
+            await asyncio.sleep(wait)
 
     async def _take(self, text: str | None, audience: Audience, connection: Connection) -> None:
         frame = parse(text, self._settings.frame_length) if text is not None else BINARY
         try:
             match frame:
                 case Malformed(reason, sentence):
-                    self._rooms.note_refusal(connection, reason)
+                    self._metrics.refused(reason)
                     connection.offer(self._fragments.notice(sentence))
                 case Say(drafts):
                     await self._rooms.say(audience, connection, drafts)
                 case Resume(cursor, drafts):
                     if drafts:
                         await self._rooms.say(audience, connection, drafts)
+                    await self._pace(connection, partial(self._limits.resumes.take, connection.address))
                     await self._rooms.resume(audience, connection, cursor)
         except StoreUnavailable as error:
             # Only a resume comes here: the page cannot be completed now, so it has to come back and ask again.
@@ -162,4 +189,5 @@ class Sockets:
                 await socket.close(code)
 
 
+SLOWED = "That is a lot at once. It is read, one after the other."
 BINARY = Malformed("binary", "That could not be read: a frame is text, not bytes.")

@@ -1,17 +1,26 @@
-"""uvicorn's WebSocket protocol, with a door to the transport.
+"""uvicorn's protocols, and what they lack: a door to a WebSocket's transport, and an end to patience.
 
 ASGI can close a socket but not drop it, and closing waits for the browser to take what was written: one that
 takes nothing would keep its socket and its buffers for good. Behind the door, `abort` drops it.
-Under a server without the door everything works, and such a socket stays until the system gives it up.
+A request that never comes whole reaches no application, so nobody but the protocol can end it.
+Under a server without this everything works, and such a socket stays until the system gives it up.
 """
 
+import asyncio
 from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
+from app.limits import Turnstile, site
+
 DOOR = "parlor.abort"
+ARRIVALS = "parlor.arrivals"
+HEAD_BYTES = 65_536  # of a request before its body; browsers stay below 16,384
 
 
 class WireProtocol(WebSocketsSansIOProtocol):
@@ -35,3 +44,82 @@ def door(scope: MutableMapping[str, Any]) -> Callable[[], None]:
     """Return what drops the connection of `scope`; it does nothing where the server has no door."""
     abort = (scope.get("extensions") or {}).get(DOOR, {}).get("abort")
     return abort if callable(abort) else lambda: None
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """What may be under way: the application tells the protocol, through the state of its lifespan."""
+
+    unfinished: Turnstile  # requests that are not there yet, by address
+    seconds: float  # in which a request has to be there
+    refused: Callable[[str], None]  # is told the reason
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """An HTTP connection whose requests have to come whole, and soon. A handshake is a request, too."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._arrivals: Arrivals | None = self.app_state.get(ARRIVALS)
+        self._address = site(self.client[0]) if self.client else ""
+        self._deadline: asyncio.TimerHandle | None = None
+        self._head: int | None = 0  # bytes of a head that is not there yet
+        self._await_request()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what comes, unless it is a head without an end."""
+        if self._head is not None:
+            self._head += len(data)
+            if self._head > HEAD_BYTES:
+                self._give_up("head-too-large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """Wait for the rest of a request that has begun."""
+        super().on_message_begin()
+        self._await_request()
+
+    def on_headers_complete(self) -> None:
+        """The head is there."""
+        super().on_headers_complete()
+        self._head = None
+
+    def on_message_complete(self) -> None:
+        """The request is there."""
+        super().on_message_complete()
+        self._head = 0
+        self._stop_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing more will come."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_request(self) -> None:
+        if self._arrivals is None or self._deadline is not None:
+            return
+        if self._arrivals.unfinished.enter(self._address):
+            self._deadline = self.loop.call_later(
+                self._arrivals.seconds, self._give_up, "late", HTTPStatus.REQUEST_TIMEOUT
+            )
+        else:
+            self._give_up("unfinished", HTTPStatus.TOO_MANY_REQUESTS)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None and self._arrivals is not None:
+            self._deadline.cancel()
+            self._deadline = None
+            self._arrivals.unfinished.leave(self._address)
+
+    def _give_up(self, reason: str, status: HTTPStatus) -> None:
+        if self.transport.is_closing():
+            return
+        if self._arrivals is not None:
+            self._arrivals.refused(reason)
+        answer = (
+            f"HTTP/1.1 {status} {status.phrase}\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        )
+        self.transport.write(answer.encode())
+        self.transport.close()

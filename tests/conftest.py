@@ -52,7 +52,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path, presence_grace=0)
+    return Settings(data_dir=tmp_path, presence_grace=0, allowed_hosts=("testserver",))
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ def running(log: Path, command: list[str], environment: dict[str, str]) -> Itera
 def application(folder: Path, **settings: str) -> Iterator[int]:
     """Run Parlor as an operator does, on any free port; gives the port."""
     inherited = {name: value for name, value in os.environ.items() if name != "PORT" and not name.startswith("PARLOR_")}
-    chosen = {"PARLOR_DATA_DIR": str(folder / "data"), "PARLOR_PORT": "0", **settings}
+    chosen = {"PARLOR_DATA_DIR": str(folder / "data"), "PARLOR_PORT": "0", "PARLOR_ALLOWED_HOSTS": NAME, **settings}
     log = folder / "parlor.log"
     with running(log, [sys.executable, "-m", "app", "serve"], inherited | chosen) as process:
         until(lambda: "http://127.0.0.1:" in log.read_text(), process, log)

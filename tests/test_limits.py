@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.limits import Bucket, Buckets
+from app.limits import Bucket, Buckets, Turnstile
 
 A_MOMENT = 1e-6  # more than any rounding error, less than anybody notices
 
@@ -121,3 +121,15 @@ def test_memory_does_not_grow_with_those_who_have_gone() -> None:
         buckets.take(str(who), now=0)
     buckets.sweep(now=1)
     assert len(buckets) == 0
+
+
+def test_a_turnstile_counts_and_forgets() -> None:
+    turnstile = Turnstile(2)
+    assert [turnstile.enter("a") for _ in range(3)] == [True, True, False]
+    assert turnstile.enter("b")
+    turnstile.leave("a")
+    assert turnstile.enter("a")
+    for _ in range(2):
+        turnstile.leave("a")
+    turnstile.leave("b")
+    assert len(turnstile) == 0

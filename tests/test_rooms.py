@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -16,6 +17,7 @@ from app.connection import Connection
 from app.fragments import Fragments, RoomView
 from app.frames import parse_cursor
 from app.hub import Audience
+from app.limits import Limits
 from app.messages import Draft, Member, Refused, Room
 from app.metrics import Metrics
 from app.rooms import Rooms, new_keys
@@ -24,6 +26,13 @@ from app.store import Store, StoreUnavailable
 from app.timeline import Gap
 from tests.conftest import Clock
 from tests.page import Page
+
+PATIENT: dict[str, Any] = {
+    "messages_per_second": 1e6,
+    "messages_burst": 10**6,
+    "address_messages_burst": 10**6,
+    "creations_burst": 10**6,
+}
 
 
 class World:
@@ -36,7 +45,9 @@ class World:
         self.fragments = Fragments(settings, "")
         bus = LocalBus()
         store.on_commit = bus.announce
-        self.rooms = Rooms(settings, store, bus, self.fragments, Metrics(), lambda: clock.now.timestamp())
+        self.rooms = Rooms(
+            settings, store, bus, self.fragments, Metrics(), Limits(settings), lambda: clock.now.timestamp()
+        )
 
     async def settle(self) -> None:
         """Wait until everything that was stored is shown."""
@@ -117,7 +128,7 @@ class Browser:
 @asynccontextmanager
 async def world(folder: Path, **settings: object) -> AsyncIterator[World]:
     clock = Clock()
-    chosen = Settings(data_dir=folder, messages_per_second=1e6, messages_burst=10**6, presence_grace=0)
+    chosen = Settings(data_dir=folder, **PATIENT, presence_grace=0)
     chosen = chosen.model_copy(update=settings)
     store = Store(chosen.store_url, clock)
     async with store.opened("Lobby"):
@@ -131,7 +142,7 @@ async def members(here: World, *names: str) -> list[Member]:
 
 
 async def say(here: World, room: Room, member: Member, text: str, key: str | None = None) -> None:
-    await here.rooms.post(room, member, Draft(text, key or new_keys(1)[0]))
+    await here.rooms.post(room, member, Draft(text, key or new_keys(1)[0]), "")
 
 
 STEPS = st.lists(
@@ -344,7 +355,7 @@ async def test_what_nobody_looks_at_is_forgotten(tmp_path: Path) -> None:
         here.rooms.tick()
         here.rooms.beat()
         assert here.rooms.hub.audiences() == []
-        assert len(here.rooms._buckets) == 0
+        assert len(here.rooms._limits) == 0
 
 
 @pytest.mark.parametrize("waits", ["a second", "2 seconds"])

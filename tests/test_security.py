@@ -2,13 +2,15 @@
 
 import re
 from datetime import UTC, datetime
+from socket import gethostname
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.testclient import WebSocketDenialResponse
 
 from app.main import create_app
-from app.security import HEADERS, Turnstile, is_own
+from app.security import HEADERS, is_ours, is_own
 from app.settings import Settings
 from tests.conftest import Clock
 
@@ -97,6 +99,71 @@ def test_an_origin_is_ours_where_host_and_port_are(origin: str, host: str, own: 
     assert is_own(origin, host) is own
 
 
+# By which name we are called
+
+
+@pytest.mark.parametrize(
+    ("host", "ours"),
+    [
+        ("chat.test", True),
+        ("CHAT.test:8000", True),
+        ("localhost:8000", True),
+        ("127.0.0.1:8000", True),
+        ("192.168.1.20", True),
+        ("[::1]:8000", True),
+        (gethostname(), True),
+        (f"{gethostname()}.local:80", True),
+        ("", True),  # no browser leaves it out
+        ("evil.test", False),
+        ("chat.test.evil.test", False),
+        ("evil.test:80@chat.test.evil", False),
+        ("127.0.0.1.evil.test", False),
+        ("localhost.evil.test", False),
+        ("[::1", False),
+        ("2130706433", False),  # 127.0.0.1, as some read it
+        (".", False),
+        (":80", False),
+    ],
+)
+def test_a_name_is_ours_where_it_is_listed_or_nobody_can_lead_it_here(host: str, ours: bool) -> None:
+    assert is_ours(host, ("chat.test",)) is ours
+
+
+def test_any_name_is_ours_where_the_operator_says_so() -> None:
+    assert is_ours("evil.test", ("*",))
+
+
+@pytest.mark.breaks(
+    "app/security.py", 'if not is_ours(Headers(scope=scope).get("host", ""), self.allowed_hosts):', "if False:"
+)
+def test_under_another_name_nothing_is_answered(app: FastAPI, client: TestClient) -> None:
+    """DNS rebinding: a page of `evil.test` whose name leads to us."""
+    answer = client.get("/", headers={"Host": "evil.test"})
+    assert answer.status_code == 421
+    assert "PARLOR_ALLOWED_HOSTS" in answer.text
+    assert "Lobby" not in answer.text
+    rebound = {"Host": "evil.test", "Origin": "http://evil.test", "Sec-Fetch-Site": "same-origin"}
+    assert client.post("/name", data={"name": "Eve"}, headers=rebound).status_code == 421
+    with pytest.raises(WebSocketDenialResponse) as refused, client.websocket_connect("/ws", headers=rebound):
+        pass
+    assert refused.value.status_code == 421
+    assert 'parlor_refused_total{reason="foreign-host"} 3.0' in client.get("/metrics").text
+
+
+# From where we are called
+
+
+@pytest.mark.breaks(
+    "app/security.py", 'if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):', "if False:"
+)
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_what_a_browser_marks_as_from_elsewhere_is_refused_whatever_its_origin(client: TestClient, site: str) -> None:
+    theirs = {"Origin": "http://testserver", "Sec-Fetch-Site": site}
+    assert client.post("/name", data={"name": "Eve"}, headers=theirs).status_code == 403
+    with pytest.raises(WebSocketDenialResponse), client.websocket_connect("/ws", headers=theirs):
+        pass
+
+
 def test_no_other_origin_may_read_our_answers(client: TestClient) -> None:
     answer = client.get("/", headers={"Origin": "http://partner.test"})
     assert "access-control-allow-origin" not in answer.headers
@@ -111,18 +178,6 @@ def test_an_allowed_origin_may_read_and_write(settings: Settings) -> None:
         assert answer.headers["access-control-allow-origin"] == "http://partner.test"
         assert answer.headers["access-control-allow-credentials"] == "true"
         assert client.post("/name", data={"name": "Eve"}, headers={"Origin": "http://evil.test"}).status_code == 403
-
-
-def test_a_turnstile_counts_and_forgets() -> None:
-    turnstile = Turnstile(2)
-    assert [turnstile.enter("a") for _ in range(3)] == [True, True, False]
-    assert turnstile.enter("b")
-    turnstile.leave("a")
-    assert turnstile.enter("a")
-    for _ in range(2):
-        turnstile.leave("a")
-    turnstile.leave("b")
-    assert len(turnstile) == 0
 
 
 def test_times_in_tests_stand_still() -> None:

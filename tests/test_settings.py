@@ -60,6 +60,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
 
 def test_nobody_from_elsewhere_is_let_in_by_default() -> None:
     assert Settings().allowed_origins == ()
+    assert Settings().allowed_hosts == ()
 
 
 def test_the_longest_message_fits_into_a_frame_however_it_is_escaped() -> None:
@@ -96,6 +97,18 @@ def test_durations_have_their_units() -> None:
 # The environment
 
 
+@pytest.mark.parametrize(
+    "host", ["https://chat.example.org", "chat.example.org:8000", "a b", "-", "chat..org", "*.org"]
+)
+def test_a_host_that_is_none_is_refused(host: str) -> None:
+    assert "a host looks like" in complaint(allowed_hosts=host)
+
+
+@pytest.mark.parametrize("host", ["chat.example.org", "CHAT.example.org", "*", "chat", "xn--hxajbheg.example"])
+def test_hosts_are_names_or_any(host: str) -> None:
+    assert Settings(allowed_hosts=host).allowed_hosts == (host.lower(),)
+
+
 def test_every_setting_is_an_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     values: dict[str, Any] = {
         name: _another(name, field.get_default()) for name, field in Settings.model_fields.items()
@@ -115,6 +128,7 @@ def _another(name: str, default: object) -> object:
         "time_zone": "Europe/Berlin",
         "log_level": "debug",
         "log_format": "json",
+        "allowed_hosts": ("one.example", "two.example"),
         "allowed_origins": ("https://one.example", "https://two.example"),
         "data_dir": Path("/srv/parlor"),
         "database_url": "sqlite+aiosqlite:////srv/chat.db",
@@ -153,6 +167,7 @@ def test_a_list_is_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_empty_list_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARLOR_ALLOWED_ORIGINS", "")
     assert Settings().allowed_origins == ()
+    assert Settings().allowed_hosts == ()
 
 
 def test_an_empty_key_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
