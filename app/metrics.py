@@ -81,6 +81,18 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+class Seldom(logging.Filter):
+    """Lets a line pass a few times, and then seldom: what anybody can provoke from outside fills no disk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines = Buckets(LOGGED_PER_SECOND, LOGGED_AT_ONCE)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line may pass. uvicorn's are a few different ones, without anybody's input."""
+        return not self._lines.take(str(record.msg), monotonic())
+
+
 def set_up_logging(level: str, style: str) -> None:
     """One line per event on standard error: `style` "text" for people, "json" for machines."""
     shared: list[structlog.typing.Processor] = [
@@ -104,6 +116,8 @@ def set_up_logging(level: str, style: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel("WARNING")
+    uvicorn = logging.getLogger("uvicorn.error")
+    uvicorn.filters = [Seldom()]
     logging.getLogger("parlor").setLevel(level.upper())
     structlog.configure(
         processors=[

@@ -20,6 +20,7 @@ from app.limits import Turnstile, site
 
 DOOR = "parlor.abort"
 ARRIVALS = "parlor.arrivals"
+LINGER_SECONDS = 1.0  # for an answer to be read before a socket is closed on what is still being sent
 HEAD_BYTES = 65_536  # of a request before its body; browsers stay below 16,384
 
 
@@ -64,17 +65,21 @@ class HttpProtocol(HttpToolsProtocol):
         self._arrivals: Arrivals | None = self.app_state.get(ARRIVALS)
         self._address = site(self.client[0]) if self.client else ""
         self._deadline: asyncio.TimerHandle | None = None
-        self._head: int | None = 0  # bytes of a head that is not there yet
+        self._in_head = True
+        self._heads = 0  # that have come
+        self._head_bytes = 0  # of the one that is coming
+        self._given_up = False
         self._await_request()
 
     def data_received(self, data: bytes) -> None:
         """Take what comes, unless it is a head without an end."""
-        if self._head is not None:
-            self._head += len(data)
-            if self._head > HEAD_BYTES:
-                self._give_up("head-too-large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-                return
+        if self._given_up:
+            return
+        heads = self._heads
         super().data_received(data)
+        self._head_bytes = self._head_bytes + len(data) if self._in_head and heads == self._heads else 0
+        if self._head_bytes > HEAD_BYTES:
+            self._give_up("head-too-large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         """Wait for the rest of a request that has begun."""
@@ -84,12 +89,13 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is there."""
         super().on_headers_complete()
-        self._head = None
+        self._in_head = False
+        self._heads += 1
 
     def on_message_complete(self) -> None:
         """The request is there."""
         super().on_message_complete()
-        self._head = 0
+        self._in_head = True
         self._stop_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -114,12 +120,14 @@ class HttpProtocol(HttpToolsProtocol):
             self._arrivals.unfinished.leave(self._address)
 
     def _give_up(self, reason: str, status: HTTPStatus) -> None:
-        if self.transport.is_closing():
+        if self._given_up or self.transport.is_closing():
             return
+        self._given_up = True
         if self._arrivals is not None:
             self._arrivals.refused(reason)
         answer = (
             f"HTTP/1.1 {status} {status.phrase}\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         )
         self.transport.write(answer.encode())
-        self.transport.close()
+        # Closed at once, with something unread, the system would reset the connection and the answer with it.
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)

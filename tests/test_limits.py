@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.limits import Bucket, Buckets, Turnstile
+from app.limits import Bucket, Buckets, Limits, Turnstile, site
+from app.settings import Settings
 
 A_MOMENT = 1e-6  # more than any rounding error, less than anybody notices
 
@@ -133,3 +134,44 @@ def test_a_turnstile_counts_and_forgets() -> None:
         turnstile.leave("a")
     turnstile.leave("b")
     assert len(turnstile) == 0
+
+
+@given(rates, bursts, st.lists(st.floats(0, 500), min_size=1, max_size=40))
+def test_several_tokens_at_once_are_as_many_one_by_one(rate: float, burst: int, wanted: list[float]) -> None:
+    bucket, now, taken = Bucket(rate, burst, now=0), 0.0, 0.0
+    for tokens in wanted:
+        while wait := bucket.take(now, tokens):
+            now += wait + A_MOMENT
+        taken += min(tokens, burst)
+    assert taken <= burst + now * rate + A_MOMENT * 100
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("::1", "::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("unknown", "unknown"),
+    ],
+)
+def test_one_who_has_a_network_counts_as_one(address: str, counted: str) -> None:
+    assert site(address) == counted
+
+
+@given(st.text())
+def test_whatever_an_address_is_it_counts_as_something(address: str) -> None:
+    assert isinstance(site(address), str)
+
+
+def test_every_limit_forgets_whom_it_need_not_remember() -> None:
+    limits = Limits(Settings())
+    for buckets in limits._all():
+        buckets.take("somebody", now=0)
+    assert len(limits) == len(limits._all())
+    limits.sweep(now=1e9)
+    assert len(limits) == 0

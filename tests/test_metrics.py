@@ -92,10 +92,11 @@ def test_two_applications_count_apart(metrics: Metrics) -> None:
 @pytest.fixture(autouse=True)
 def _quiet_again() -> Iterator[None]:
     """What is set up here is for here alone."""
-    root, parlor = logging.getLogger(), logging.getLogger("parlor")
+    root, parlor, uvicorn = (logging.getLogger(name) for name in ("", "parlor", "uvicorn.error"))
     handlers, levels = list(root.handlers), (root.level, parlor.level)
     yield
     root.handlers = handlers
+    uvicorn.filters = []
     root.setLevel(levels[0])
     parlor.setLevel(levels[1])
     structlog.reset_defaults()
@@ -175,3 +176,15 @@ def test_setting_up_twice_logs_once(capsys: pytest.CaptureFixture[str]) -> None:
     set_up_logging("info", "text")
     structlog.get_logger("parlor.test").info("start")
     assert len(logged(capsys)) == 1
+
+
+def test_what_anybody_can_provoke_is_seldom_worth_a_line(capsys: pytest.CaptureFixture[str], metrics: Metrics) -> None:
+    set_up_logging("info", "text")
+    for _ in range(1000):
+        metrics.refused("foreign-origin")
+        logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    metrics.refused("foreign-host")
+    lines = logged(capsys)
+    assert len(lines) < 50
+    assert "foreign-host" in lines[-1]
+    assert samples(metrics)["parlor_refused_total", "foreign-origin"] == 1000

@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket protocol, with a door to the transport."""
+"""uvicorn's protocols, with a door to a WebSocket's transport and an end to patience."""
 
 import asyncio
 from typing import Any
@@ -8,7 +8,8 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from app.wire import DOOR, WireProtocol, door
+from app.limits import Turnstile
+from app.wire import ARRIVALS, DOOR, HEAD_BYTES, Arrivals, HttpProtocol, WireProtocol, door
 
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: parlor.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -33,6 +34,15 @@ class Transport(asyncio.Transport):
 
     def close(self) -> None:
         self.closed = True
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        pass
 
     def is_closing(self) -> bool:
         return self.closed or self.aborted
@@ -109,3 +119,118 @@ async def test_a_request_that_is_no_handshake_reaches_no_application() -> None:
 )
 def test_where_there_is_no_door_nothing_happens(scope: dict[str, Any]) -> None:
     door(scope)()
+
+
+# Requests that do not come
+
+
+class Door:
+    """The HTTP protocol, with an application that answers everything, and what it refused."""
+
+    def __init__(self, most: int = 2, seconds: float = 3600) -> None:
+        self.refused: list[str] = []
+        self.unfinished = Turnstile(most)
+        self.config = Config(self.application, interface="asgi3", lifespan="off", log_config=None, ws=WireProtocol)
+        self.config.load()
+        self.state = ServerState()
+        self.lifespan = {ARRIVALS: Arrivals(self.unfinished, seconds, self.refused.append)}
+
+    def open(self) -> tuple[HttpProtocol, Transport]:
+        transport, protocol = Transport(), HttpProtocol(self.config, self.state, self.lifespan)
+        protocol.connection_made(transport)
+        return protocol, transport
+
+    async def application(self, scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def answered(self) -> None:
+        await asyncio.gather(*self.state.tasks)
+
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: parlor.test\r\n\r\n"
+
+
+async def test_whole_requests_are_waited_for_no_longer() -> None:
+    here = Door()
+    protocol, transport = here.open()
+    assert len(here.unfinished) == 1
+    protocol.data_received(REQUEST)
+    assert len(here.unfinished) == 0
+    await here.answered()
+    assert transport.written.startswith(b"HTTP/1.1 200")
+    # The next one on the same connection, in pieces.
+    for piece in (REQUEST[:9], REQUEST[9:20]):
+        protocol.data_received(piece)
+        assert len(here.unfinished) == 1
+    protocol.data_received(REQUEST[20:])
+    assert len(here.unfinished) == 0
+    await here.answered()
+    assert transport.written.count(b"HTTP/1.1 200") == 2
+    protocol.connection_lost(None)
+    assert not here.refused
+
+
+async def test_a_handshake_that_is_there_is_waited_for_no_longer() -> None:
+    here = Door()
+    protocol, _ = here.open()
+    protocol.data_received(HANDSHAKE)
+    assert len(here.unfinished) == 0
+    for task in here.state.tasks:
+        task.cancel()
+    await asyncio.wait(here.state.tasks)
+
+
+async def test_one_address_may_leave_so_many_unfinished() -> None:
+    here = Door(most=2)
+    connections = [here.open() for _ in range(3)]
+    assert [bool(transport.written) for _, transport in connections] == [False, False, True]
+    assert connections[2][1].written.startswith(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\n")
+    assert here.refused == ["unfinished"]
+    # What comes all the same is not read.
+    connections[2][0].data_received(REQUEST)
+    assert not here.state.tasks
+    for protocol, _ in connections:
+        protocol.connection_lost(None)
+    assert len(here.unfinished) == 0
+
+
+async def test_a_request_that_comes_too_late_is_not_waited_for() -> None:
+    here = Door(seconds=0)
+    protocol, transport = here.open()
+    loop = asyncio.get_running_loop()
+    timer_runs: asyncio.Future[None] = loop.create_future()
+    loop.call_later(0, timer_runs.set_result, None)
+    await timer_runs
+    assert transport.written.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert here.refused == ["late"]
+    protocol.connection_lost(None)
+    assert len(here.unfinished) == 0
+
+
+async def test_a_head_has_an_end_and_a_body_is_none() -> None:
+    here = Door()
+    protocol, transport = here.open()
+    protocol.data_received(b"POST / HTTP/1.1\r\nHost: parlor.test\r\nContent-Length: 300000\r\n\r\n" + b"x" * 100_000)
+    protocol.data_received(b"x" * 200_000)
+    await here.answered()
+    assert transport.written.startswith(b"HTTP/1.1 200")
+    protocol.data_received(b"GET / HTTP/1.1\r\nX-Long: ")
+    for _ in range(HEAD_BYTES // 1000 + 1):
+        assert not here.refused
+        protocol.data_received(b"x" * 1000)
+    assert here.refused == ["head-too-large"]
+    assert b"HTTP/1.1 431 " in transport.written
+    protocol.connection_lost(None)
+
+
+async def test_an_application_that_says_nothing_about_it_has_no_limits() -> None:
+    here = Door(most=0)
+    here.lifespan = {}
+    protocol, transport = here.open()
+    protocol.data_received(REQUEST)
+    await here.answered()
+    assert transport.written.startswith(b"HTTP/1.1 200")
+    protocol.connection_lost(None)

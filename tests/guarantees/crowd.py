@@ -210,7 +210,6 @@ async def request(
     lines = [
         f"{method} {path} HTTP/1.1",
         f"Host: {host}",
-        "Connection: close",
         "Content-Type: application/x-www-form-urlencoded",
         f"Content-Length: {len(body)}",
         *([f"Cookie: parlor_member={cookie}"] if cookie else []),
@@ -219,7 +218,10 @@ async def request(
     reader, writer = await asyncio.open_connection(name, int(port), local_addr=(address, 0) if address else None)
     try:
         writer.write(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
-        return (await reader.read()).decode("utf-8", "replace")
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+        rest = await reader.readexactly(int(length[1])) if length else b""
+        return (head + rest).decode("utf-8", "replace")
     finally:
         writer.close()
         with suppress(OSError):
