@@ -66,7 +66,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._address = site(self.client[0]) if self.client else ""
         self._deadline: asyncio.TimerHandle | None = None
         self._in_head = True
-        self._heads = 0  # that have come
+        self._parts = 0  # heads and bodies that have come
         self._head_bytes = 0  # of the one that is coming
         self._given_up = False
         self._await_request()
@@ -75,9 +75,9 @@ class HttpProtocol(HttpToolsProtocol):
         """Take what comes, unless it is a head without an end."""
         if self._given_up:
             return
-        heads = self._heads
+        parts = self._parts
         super().data_received(data)
-        self._head_bytes = self._head_bytes + len(data) if self._in_head and heads == self._heads else 0
+        self._head_bytes = self._head_bytes + len(data) if self._in_head and parts == self._parts else 0
         if self._head_bytes > HEAD_BYTES:
             self._give_up("head-too-large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
@@ -90,12 +90,13 @@ class HttpProtocol(HttpToolsProtocol):
         """The head is there."""
         super().on_headers_complete()
         self._in_head = False
-        self._heads += 1
+        self._parts += 1
 
     def on_message_complete(self) -> None:
         """The request is there."""
         super().on_message_complete()
         self._in_head = True
+        self._parts += 1
         self._stop_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -178,8 +178,9 @@ def test_setting_up_twice_logs_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(logged(capsys)) == 1
 
 
-def test_what_anybody_can_provoke_is_seldom_worth_a_line(capsys: pytest.CaptureFixture[str], metrics: Metrics) -> None:
+def test_what_anybody_can_provoke_is_seldom_worth_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     set_up_logging("info", "text")
+    metrics = Metrics()
     for _ in range(1000):
         metrics.refused("foreign-origin")
         logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
