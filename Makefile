@@ -14,7 +14,7 @@ DEV := $(RUNTIME) $(VENV)/.dev node_modules/.dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev install install-dev test check format snapshots screenshots lock clean
+.PHONY: help run dev install install-dev test prove audit check format snapshots screenshots lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,6 +32,14 @@ install-dev: $(DEV) ## Install what checks and tests need, too
 test: install-dev ## Run the tests (ARGS="-k name" is passed to pytest)
 	@scripts/install-test-tools $(BIN)/python
 	@$(BIN)/python -m pytest $(ARGS)
+
+prove: install-dev ## Take out each mechanism that a test watches, and see the test fail (ARGS="-k name")
+	@$(BIN)/python scripts/prove.py $(ARGS)
+
+audit: install ## Ask the registries for known weaknesses of what we build on
+	@$(PIP_INSTALL) pip-audit
+	@$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+	@$(NPM) audit
 
 check: install-dev ## Lint, check the formatting and the types
 	@$(BIN)/ruff check

@@ -215,3 +215,11 @@ def test_no_exception_is_kept_for_later() -> None:
     for module in modules():
         imported = import_module(f"app.{module}")
         assert not [name for name, value in vars(imported).items() if isinstance(value, BaseException)], module
+
+
+def test_every_mechanism_that_a_test_watches_is_there(request: pytest.FixtureRequest) -> None:
+    """`make prove` takes them out, one after the other, and sees the tests fail."""
+    marks = {mark.args for item in request.session.items for mark in item.iter_markers("breaks")}
+    for path, line, instead in sorted(marks):
+        assert (APP.parent / path).read_text().count(line) == 1, f"{path}: {line!r} has to be there once"
+        assert line != instead

@@ -6,6 +6,7 @@ does. What would be wrong to see is an error here: a message twice, out of order
 
 import asyncio
 import json
+import os
 import random
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -20,7 +21,7 @@ from urllib.parse import urlencode
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-PATIENCE = 60.0  # seconds for what a scenario waits for
+PATIENCE = float(os.environ.get("PARLOR_TEST_PATIENCE", "60"))  # seconds for what a scenario waits for
 FIRST_DELAY, LONGEST_DELAY, JITTER = 0.5, 2.3, 0.3  # as `settings.reconnect_*`, and htmx, have it
 
 MESSAGE = re.compile(r'<li id="message-(\d+)".*?<div class="message__body" dir="auto">(.*?)</div></li>', re.DOTALL)

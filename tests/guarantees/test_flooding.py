@@ -184,7 +184,7 @@ async def test_names_and_rooms_without_end(server: Server, flooder: str, neighbo
     "pass",
 )
 async def test_resumes_with_absurd_cursors(server: Server, flooder: str, neighbours: None) -> None:
-    absurd = ["", "x:0", f"x:{2**63 - 1}", f"x:{2**63}", ":::", "-1", "x:-1", f"{'x' * 100_000}:1", "x:1e9", "\0:7"]
+    absurd = ["", "x:0", f"x:{2**63 - 1}", f"x:{2**63}", ":::", "-1", "x:-1", f"{'x' * 9_000}:1", "x:1e9", "\0:7"]
     async with socket(server, flooder) as flood:
         for cursor in absurd * 2:
             await flood.send(json.dumps({"cursor": cursor}))

@@ -1,0 +1,98 @@
+"""Takes out each mechanism that a test watches, and sees the test fail: `make prove`.
+
+A test says what it watches: `@pytest.mark.breaks(path, line, instead)`. In a copy of the project, `line` is replaced by
+`instead`, and the test has to fail. Arguments are passed to pytest, to choose tests: `-k receipt`.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+INSTALLED = (".venv", "node_modules", "static/vendor")
+IMPATIENT = {"PARLOR_TEST_PATIENCE": "8"}  # what has been taken out will not come, however long one waits
+FAILED = 1  # pytest's exit status where tests ran and failed; others are errors of another kind
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A test, and what has to be taken out for it to fail."""
+
+    test: str
+    path: str
+    line: str
+    instead: str
+
+
+@dataclass
+class Collector:
+    """A plugin of pytest's that notes which tests watch what. One with parameters is one test."""
+
+    proofs: dict[Proof, None] = field(default_factory=dict)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note what was collected."""
+        for item in session.items:
+            for mark in item.iter_markers("breaks"):
+                self.proofs[Proof(item.nodeid.partition("[")[0], *mark.args)] = None
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Try all proofs, a line each; returns the exit status."""
+    collector = Collector()
+    pytest.main(["--collect-only", "-qq", "--no-summary", *arguments], plugins=[collector])
+    with TemporaryDirectory() as folder:
+        copy = copy_project(Path(folder) / "parlor")
+        unproven = [proof for proof in collector.proofs if not show(copy, proof)]
+    print(f"{len(collector.proofs) - len(unproven)} of {len(collector.proofs)} mechanisms are watched by a test")
+    return 1 if unproven or not collector.proofs else 0
+
+
+def copy_project(target: Path) -> Path:
+    """Copy what git knows to `target`, with links to what is installed."""
+    files = subprocess.run(
+        ["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+    )
+    for name in filter(None, files.stdout.decode().split("\0")):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target / name)
+    for name in INSTALLED:
+        (target / name).symlink_to((ROOT / name).resolve())
+    return target
+
+
+def show(copy: Path, proof: Proof) -> bool:
+    """Try one proof, print what came of it, and return whether it holds."""
+    started = monotonic()
+    verdict = try_out(copy, proof)
+    print(f"{verdict:12} {monotonic() - started:5.1f} s  {proof.test}", flush=True)
+    if verdict != "fails":
+        print(f"{'':22}{proof.path}: {proof.line!r} -> {proof.instead!r}", flush=True)
+    return verdict == "fails"
+
+
+def try_out(copy: Path, proof: Proof) -> str:
+    """Return how the test does without what it watches: "fails", as it should, or what else."""
+    path = copy / proof.path
+    whole = path.read_text()
+    if whole.count(proof.line) != 1:
+        return "no such line"
+    path.write_text(whole.replace(proof.line, proof.instead))
+    try:
+        command = [sys.executable, "-m", "pytest", "-qq", "-x", "-p", "no:cacheprovider", proof.test]
+        status = subprocess.run(command, cwd=copy, env=os.environ | IMPATIENT, capture_output=True).returncode
+    finally:
+        path.write_text(whole)
+    return {0: "PASSES", FAILED: "fails"}.get(status, f"ERROR {status}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
