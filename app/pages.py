@@ -199,6 +199,7 @@ class Pages:
 
     async def _refuse(self, request: Request, room: Room, refusal: Refused, **entered: str) -> Response:
         """Return the room's page with what was `entered` still in its form, and the reason beside it."""
+        self._count_read(request)
         self._metrics.refused(refusal.reason)
         status = STATUS.get(refusal.reason, 422)
         response = await self._page(request, room, status=status, refusal=refusal, entered=entered)

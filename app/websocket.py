@@ -77,9 +77,16 @@ class Sockets:
         else:
             try:
                 with self._metrics.connections.track_inprogress():
+                    await self._wait_for_turn(address)
                     await self._serve(socket, room)
             finally:
                 self._turnstile.leave(address)
+
+    async def _wait_for_turn(self, address: str) -> None:
+        """Return when one more from `address` may be brought up to date."""
+        while wait := self._limits.resumes.take(address, _now()):
+            self._metrics.refused("paced")
+            await asyncio.sleep(wait)
 
     async def _turn_away(self, socket: WebSocket, reason: str, code: CloseCode, sentence: str) -> None:
         self._metrics.refused(reason)
@@ -174,7 +181,8 @@ class Sockets:
                 case Resume(cursor, drafts):
                     if drafts:
                         await self._rooms.say(audience, connection, drafts)
-                    await self._pace(connection, partial(self._limits.resumes.take, connection.address))
+                    if connection in audience:  # once more: the first time was waited for at the door
+                        await self._pace(connection, partial(self._limits.resumes.take, connection.address))
                     await self._rooms.resume(audience, connection, cursor)
         except StoreUnavailable as error:
             # Only a resume comes here: the page cannot be completed now, so it has to come back and ask again.

@@ -343,7 +343,7 @@ def test_who_writes_too_fast_keeps_the_text_and_others_notice_nothing(settings: 
 
 
 def test_frames_that_come_too_fast_are_read_later_and_none_is_lost(settings: Settings) -> None:
-    slow = settings.model_copy(update={"frames_burst": 3, "frames_per_second": 50, "messages_burst": 100})
+    slow = settings.model_copy(update={"frames_burst": 3, "frames_per_second": 5, "messages_burst": 100})
     with TestClient(create_app(slow, Clock())) as client:
         join(client, "Ann")
         with browser(client) as ann:

@@ -28,7 +28,7 @@ LOW = {
     "address_messages_per_second": 0.1,
     "creations_burst": 5,
     "resumes_burst": 5,
-    "resumes_per_second": 5,
+    "resumes_per_second": 1,
     "reads_burst": 5,
     "reads_per_second": 0.1,
     "unfinished_per_address": 5,
@@ -191,6 +191,23 @@ async def test_resumes_with_absurd_cursors(server: Server, flooder: str, neighbo
         await hear(flood, "one after the other")
         await flood.send('{"cursor": ""}')
         await hear(flood, 'data-state="connected"')
+
+
+@pytest.mark.breaks("app/websocket.py", "await self._wait_for_turn(address)", "pass")
+async def test_sockets_that_come_and_go_without_end(server: Server, flooder: str, neighbours: None) -> None:
+    before = await figure(server, "paced")
+    for _ in range(8):
+        async with socket(server, flooder) as window:
+            await window.send('{"cursor": ""}')
+            await hear(window, 'data-state="connected"')
+    assert await figure(server, "paced") > before
+
+
+@pytest.mark.breaks("app/pages.py", "self._count_read(request)", "pass")
+async def test_forms_that_are_refused_without_end(server: Server, flooder: str, neighbours: None) -> None:
+    answers = [await request(server.host, "POST", "/name", {"name": " "}, address=flooder) for _ in range(7)]
+    assert [answer.startswith("HTTP/1.1 422 ") for answer in answers[:5]] == [True] * 5
+    assert refused(answers[-1], 429)
 
 
 @pytest.mark.breaks("app/pages.py", "wait = self._limits.reads.take(address_of(request), monotonic())", "wait = 0.0")
