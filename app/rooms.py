@@ -220,7 +220,8 @@ class Rooms:
                 (released if refusal.reason == "blank" else refused).append(place)
                 if refusal.reason != "blank" or len(drafts) == 1:
                     notice = refusal.sentence
-        connection.offer(self._fragments.receipt(released, refused, notice, new_keys(len(released))))
+        join = None if connection.member else audience.room
+        connection.offer(self._fragments.receipt(released, refused, notice, new_keys(len(released)), join))
 
     def note_refusal(self, connection: Connection, reason: str) -> None:
         """Count what was refused. The first of its kind on a connection is worth a line; a flood is not."""
