@@ -147,6 +147,15 @@ def test_a_taken_name_is_refused_and_stays_in_the_form(client: TestClient, other
     assert "taken" in one(answer, "#name-refused").text
 
 
+def test_a_name_that_looks_like_one_that_is_taken_is_refused_and_called_so(
+    client: TestClient, other: TestClient
+) -> None:
+    join(client, "Ann")
+    answer = join(other, "\N{CYRILLIC CAPITAL LETTER A}nn")
+    assert answer.status_code == 409
+    assert "looks like one that is taken" in one(answer, "#name-refused").text
+
+
 @pytest.mark.parametrize("name", ["", "   ", "x" * 41, "\u202eeve", "a\u200bb"])
 def test_a_name_that_cannot_be_is_refused(client: TestClient, name: str) -> None:
     answer = join(client, name)
