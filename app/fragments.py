@@ -50,6 +50,7 @@ class RoomView:
     is_newest: bool = True  # false for a page of history
     refusal: Refused | None = None  # why what was `entered` in a form was refused
     entered: dict[str, str] = field(default_factory=dict)
+    notice: str = ""  # what else there is to say
 
 
 class Fragments:
@@ -124,18 +125,23 @@ class Fragments:
         return self._render("partials/frames/replaced.html", room=room, page=page, cursor=cursor, zone=zone)
 
     def receipt(
-        self, released: Sequence[Place], refused: Sequence[Place], notice: str, fresh_keys: Sequence[str]
+        self,
+        released: Sequence[Place],
+        refused: Sequence[Place],
+        notice: str,
+        fresh_keys: Sequence[str],
+        join: Room | None = None,
     ) -> str:
         """Return a frame that lets go of the drafts `released`, marks those `refused`, and says why (`notice`).
 
-        Each key that is let go of is made up for by a fresh one.
+        Each key that is let go of is made up for by a fresh one. `join` is the room where a name can be chosen.
         """
         let_go = list(zip(released, fresh_keys, strict=True))
-        return self._render("partials/frames/receipt.html", released=let_go, refused=refused, notice=notice)
+        return self._render("partials/frames/receipt.html", released=let_go, refused=refused, notice=notice, join=join)
 
     def notice(self, sentence: str) -> str:
         """Return a frame that says something to this browser alone."""
-        return self._render("partials/frames/notice.html", notice=sentence)
+        return self._render("partials/frames/notice.html", notice=sentence, join=None)
 
     def _render(self, template: str, **values: Any) -> str:
         return self._environment.get_template(template).render(values)

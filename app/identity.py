@@ -7,13 +7,14 @@ renamed since) is for the one who has the store to say.
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from secrets import token_urlsafe
+from stat import S_IROTH, S_IWOTH
 from tempfile import mkstemp
 
-from itsdangerous import BadData, URLSafeTimedSerializer
+from itsdangerous import BadData, TimestampSigner, URLSafeTimedSerializer
 
 from app.messages import Member
 
@@ -22,17 +23,18 @@ SALT = "parlor.member"
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Who a cookie says somebody is, and since when."""
+    """Who a cookie says somebody is, and whether it should be signed anew: long before its end, or by a newer key."""
 
     member: Member
-    signed_at: datetime
+    is_due: bool
 
 
 class Signer:
-    """Signs with the newest of `keys`, and accepts what any of them has signed (oldest first)."""
+    """Signs with the newest of `keys` (oldest first), and accepts what any of them has signed within `lifetime`."""
 
     def __init__(self, keys: Sequence[str], lifetime: timedelta) -> None:
-        self._serializer = URLSafeTimedSerializer(list(keys), salt=SALT)
+        self._newest, *self._older = (URLSafeTimedSerializer(key, salt=SALT) for key in reversed(keys))
+        self._clock = TimestampSigner(keys[-1])
         self._lifetime = lifetime
 
     def sign(self, member: Member) -> str:
@@ -41,16 +43,25 @@ class Signer:
 
     def read(self, cookie: str) -> Session | None:
         """Return the session that `cookie` holds; None where it is forged, damaged or too old."""
-        try:
-            fields, signed_at = self._serializer.loads(
-                cookie, max_age=int(self._lifetime.total_seconds()), return_timestamp=True
-            )
-            return Session(Member(**fields), signed_at)
-        except (BadData, TypeError):
-            return None
+        for serializer in (self._newest, *self._older):
+            # UnicodeError: half of a surrogate pair. TypeError: signed, but other fields than a member's.
+            with suppress(BadData, UnicodeError, TypeError):
+                fields, signed_at = serializer.loads(cookie, return_timestamp=True)
+                return self._session(Member(**fields), self._age(signed_at), serializer is self._newest)
+        return None
 
-    def _dump(self, fields: dict[str, str]) -> str:
-        value = self._serializer.dumps(fields)
+    def _session(self, member: Member, age: timedelta, by_newest: bool) -> Session | None:
+        # One from the future is as good as any, and is dated anew: the clock was set back, and that is nobody's
+        # fault. The serializer's own `max_age` would refuse it.
+        if age > self._lifetime or not all(isinstance(value, str) for value in astuple(member)):
+            return None
+        return Session(member, is_due=not by_newest or not timedelta(0) <= age <= self._lifetime / 4)
+
+    def _age(self, signed_at: datetime) -> timedelta:
+        return timedelta(seconds=self._clock.get_timestamp() - signed_at.timestamp())
+
+    def _dump(self, fields: object) -> str:
+        value = self._newest.dumps(fields)
         return value if isinstance(value, str) else value.decode()
 
 
@@ -67,6 +78,11 @@ def read_keys(path: Path) -> list[str]:
     if not keys:
         raise ValueError(f"there is no key in {path}: remove the file, and a new one is made")
     return keys
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Whether anybody on this machine may read the file at `path`, or write to it."""
+    return os.name == "posix" and bool(path.stat().st_mode & (S_IROTH | S_IWOTH))
 
 
 def _make_key(path: Path) -> None:

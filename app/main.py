@@ -7,6 +7,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import structlog
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
@@ -16,7 +17,7 @@ from starlette.types import Scope
 
 from app.bus import LocalBus
 from app.fragments import Fragments
-from app.identity import Signer, read_keys
+from app.identity import Signer, is_open_to_others, read_keys
 from app.limits import Limits, Turnstile
 from app.metrics import Metrics, set_up_logging
 from app.pages import Pages, add_error_pages
@@ -26,6 +27,8 @@ from app.settings import Settings
 from app.store import Clock, Store, utc_now
 from app.websocket import Sockets
 from app.wire import ARRIVALS, Arrivals
+
+log = structlog.get_logger("parlor")
 
 STATIC = Path(__file__).parent.parent / "static"
 
@@ -68,7 +71,13 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
 
 def keys(settings: Settings) -> list[str]:
     """Return the keys that sign cookies: the one that is set, or those in the key file."""
-    return [settings.secret_key.get_secret_value()] if settings.secret_key else read_keys(settings.key_file)
+    if settings.secret_key:
+        return [settings.secret_key.get_secret_value()]
+    found = read_keys(settings.key_file)
+    if is_open_to_others(settings.key_file):
+        # No reason not to start: whoever mounts a secret cannot always choose its mode.
+        log.warning("others can read the key", path=str(settings.key_file), remedy="chmod 600")
+    return found
 
 
 def digest(folder: Path) -> str:

@@ -1,6 +1,5 @@
 """HTTP: the pages, the forms where no socket is, and what operators ask."""
 
-from datetime import UTC, datetime
 from http import HTTPStatus
 from math import ceil
 from secrets import token_urlsafe
@@ -26,6 +25,7 @@ from app.timeline import Gap
 
 log = structlog.get_logger("parlor.pages")
 
+NAME_LOST = "This browser had a name here that no longer holds. Please choose one again."
 PAGE_KEYS = 20  # drafts that one can write before the first receipt
 STATUS = {
     "no-name": 403,
@@ -233,17 +233,19 @@ class Pages:
             is_newest=before == NEWEST,
             refusal=refusal,
             entered=entered or {},
+            notice="" if session or COOKIE not in request.cookies else NAME_LOST,
         )
         response = _html(self._fragments.room(view), status)
-        if session:
-            self._keep(request, response, session)
+        self._keep(request, response, session)
         return response
 
-    def _keep(self, request: Request, response: Response, session: Session) -> None:
-        """Renew the cookie of somebody who keeps coming, long before it ends."""
-        age = datetime.now(UTC) - session.signed_at
-        if age > self._settings.session_lifetime / 4:
+    def _keep(self, request: Request, response: Response, session: Session | None) -> None:
+        """Renew the cookie of somebody who keeps coming, long before it or its key ends; delete one that is broken."""
+        if session and session.is_due:
             self._set_cookie(request, response, session.member)
+        # From before a renaming it stays: a page that loads during one would delete the new cookie.
+        elif COOKIE in request.cookies and not self._doorkeeper.signer.read(request.cookies[COOKIE]):
+            response.delete_cookie(COOKIE)
 
     def _set_cookie(self, request: Request, response: Response, member: Member) -> None:
         response.set_cookie(

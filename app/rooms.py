@@ -220,7 +220,8 @@ class Rooms:
                 (released if refusal.reason == "blank" else refused).append(place)
                 if refusal.reason != "blank" or len(drafts) == 1:
                     notice = refusal.sentence
-        connection.offer(self._fragments.receipt(released, refused, notice, new_keys(len(released))))
+        join = None if connection.member else audience.room
+        connection.offer(self._fragments.receipt(released, refused, notice, new_keys(len(released)), join))
 
     async def post(self, room: Room, member: Member | None, draft: Draft, address: str) -> None:
         """Store one message of `member`, once, however often it is submitted. Raises `Refused`."""

@@ -16,14 +16,14 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, Self
 
-from sqlalchemy import Row, event, func, insert, make_url, select, update
+from sqlalchemy import ColumnElement, Row, event, func, insert, make_url, or_, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app import migrations
 from app.messages import Member, Message, Refused, Room
-from app.names import name_key, slug_of
+from app.names import name_key, skeleton, slug_of
 from app.tables import log, members, messages, rooms
 
 LOBBY = "lobby"
@@ -178,27 +178,35 @@ class Store:
     async def take_name(self, member: Member | None, name: str, time_zone: str, held_days: float) -> Member:
         """Give `name` to `member`, or to a new one, and return them as they are now.
 
-        A name belongs to who took it until they have not been seen for `held_days`. Raises `Refused`
-        ("name-taken").
+        A name, and what looks like it, belongs to who took it until they have not been seen for `held_days`.
+        Raises `Refused` ("name-taken").
         """
-        taken = Refused("name-taken", f"The name “{name}” is taken. Please choose another.")
-        key, now = name_key(name), self._now()
-        changed = {"name": name, "name_key": key, "time_zone": time_zone, "seen_at": now}
+        now = self._now()
+        keys = {"name_key": name_key(name), "name_skeleton": skeleton(name)}
+        changed = {"name": name, **keys, "time_zone": time_zone, "seen_at": now}
         renamed = Member(member.id if member else token_hex(8), name, time_zone)
         try:
             async with self._writing() as connection:
-                await self._release_name(connection, key, now - int(held_days * DAY_MS))
+                await self._release_name(connection, keys, now - int(held_days * DAY_MS))
                 if member:
                     await connection.execute(update(members).where(members.c.id == member.id).values(changed))
                 else:
                     await connection.execute(insert(members).values(id=renamed.id, **changed))
         except IntegrityError as error:
-            raise taken from error
+            raise await self._taken(renamed, keys) from error
         return renamed
 
-    async def _release_name(self, connection: AsyncConnection, key: str, unseen_since: int) -> None:
-        abandoned = (members.c.name_key == key, members.c.seen_at < unseen_since)
-        await connection.execute(update(members).where(*abandoned).values(name_key=None))
+    async def _release_name(self, connection: AsyncConnection, keys: dict[str, str], unseen_since: int) -> None:
+        abandoned = (_have_either(keys), members.c.seen_at < unseen_since)
+        await connection.execute(update(members).where(*abandoned).values(dict.fromkeys(keys)))
+
+    async def _taken(self, member: Member, keys: dict[str, str]) -> Refused:
+        """Return why `member` cannot have their name: another has it, or one that looks like it."""
+        theirs = (_have_either(keys), members.c.id != member.id)
+        async with self._reading() as connection:
+            others = (await connection.scalars(select(members.c.name_key).where(*theirs))).all()
+        is_it = "is taken" if keys["name_key"] in others else "looks like one that is taken"
+        return Refused("name-taken", f"The name “{member.name}” {is_it}. Please choose another.")
 
     # The writer
 
@@ -334,6 +342,10 @@ def _set_up_sqlite(connection: Any, _: object) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _have_either(keys: dict[str, str]) -> ColumnElement[bool]:
+    return or_(*(members.c[column] == key for column, key in keys.items()))
 
 
 def _row(append: Append, position: int, now: int) -> dict[str, Any]:

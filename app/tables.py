@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -32,10 +33,12 @@ members = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("name", Text, nullable=False),
-    # What makes two names the same; null once another has taken the name over.
+    # What makes two names the same, and what makes them look alike; both null once another has taken the name over.
     Column("name_key", Text, unique=True),
+    Column("name_skeleton", Text),
     Column("time_zone", Text, nullable=False),
     Column("seen_at", BigInteger, nullable=False),
+    Index("ix_members_name_skeleton", "name_skeleton", unique=True),
 )
 
 rooms = Table(

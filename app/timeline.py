@@ -70,7 +70,6 @@ def place(message: Message, after: Message | None, zone: tzinfo, window: timedel
 
 
 def _is_continuation(message: Message, after: Message, window: timedelta) -> bool:
-    # The pause counts in both directions: a clock that was set back does not glue two hours together.
-    return (message.author_id, message.author_name) == (after.author_id, after.author_name) and abs(
-        message.created_at - after.created_at
-    ) <= window
+    # A message that seems older than the one before it says that the clock was set back, and not how long ago it was.
+    is_same_author = (message.author_id, message.author_name) == (after.author_id, after.author_name)
+    return is_same_author and timedelta(0) <= message.created_at - after.created_at <= window

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fastapi import FastAPI
@@ -27,12 +28,18 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
+        self.elapsed = 0.0  # in seconds: a clock for pauses, which never goes back
 
     def __call__(self) -> datetime:
         return self.now
 
     def advance(self, **by: float) -> None:
         """Let `by` (as for `timedelta`) pass."""
+        self.now += timedelta(**by)
+        self.elapsed += timedelta(**by).total_seconds()
+
+    def jump(self, **by: float) -> None:
+        """Set it `by` (as for `timedelta`) forward, or back: no time passes."""
         self.now += timedelta(**by)
 
 
@@ -48,6 +55,13 @@ def anyio_backend() -> str:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def today(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The same clock, for what is signed as well."""
+    monkeypatch.setattr("itsdangerous.timed.time", SimpleNamespace(time=lambda: clock().timestamp()))
+    return clock
 
 
 @pytest.fixture

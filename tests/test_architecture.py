@@ -57,7 +57,7 @@ KEEPERS = {
     "fastapi": {"main", "pages", "websocket"},
     "starlette": {"main", "pages", "security", "websocket"},
 }
-# What waits, or speaks to the world outside. The core does neither; two of it read a file at the start.
+# What waits, or speaks to the world outside. The core does neither; three of it read a file at the start.
 IO = {"asyncio", "socket", "subprocess", "threading", "time", "random", "structlog", "logging"}
 
 

@@ -217,6 +217,7 @@ def test_every_part_of_a_frame_is_out_of_band_and_inert(fragments: Fragments) ->
         fragments.heartbeat(),
         fragments.notice("hello"),
         fragments.receipt([Place(1, "a")], [Place(2, "b")], "hello", ["c"]),
+        fragments.receipt([], [Place(1, "a")], "hello", [], join=LOBBY),
     )
     for frame in frames:
         soup = BeautifulSoup(frame, "html.parser")

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from app.__main__ import main
+from app.identity import read_keys
 from app.main import create_app, digest
 from app.settings import Settings
 from tests.server import PATIENCE, ROOT, Server, serving
@@ -199,3 +201,13 @@ def test_static_addresses_change_with_their_content(tmp_path: Path) -> None:
     assert digest(tmp_path) == before
     (tmp_path / "a.css").write_text("b{}")
     assert digest(tmp_path) != before
+
+
+@pytest.mark.breaks("app/main.py", "if is_open_to_others(settings.key_file)", "if False")
+def test_a_start_with_a_key_that_others_can_read_says_so(settings: Settings) -> None:
+    read_keys(settings.key_file)
+    for mode, warnings in ((0o600, 0), (0o644, 1)):
+        settings.key_file.chmod(mode)
+        with capture_logs() as logs:
+            create_app(settings)
+        assert [entry["log_level"] for entry in logs] == ["warning"] * warnings

@@ -1,15 +1,17 @@
-"""What a name may be, and when two names are the same."""
+"""What a name may be, when two names are the same, and when they look alike."""
 
 import re
+import string
 import unicodedata
+from itertools import combinations
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.characters import is_blank
+from app.characters import is_blank, without_invisible
 from app.messages import Refused
-from app.names import clean_name, name_key, slug_of
+from app.names import LOOKALIKES, clean_name, name_key, skeleton, slug_of
 
 LONGEST = 40
 SLUG_COLUMN = 80
@@ -177,6 +179,126 @@ def test_a_name_is_the_same_in_capitals_and_in_any_composition(name: str) -> Non
 def test_every_name_that_is_taken_has_a_key(name: str) -> None:
     text = cleaned(name)
     assert text is None or name_key(text)
+
+
+# Two names that look alike
+
+
+def clash(one: str, other: str) -> bool:
+    """Whether two members cannot have these names at once, as the store sees it."""
+    return name_key(one) == name_key(other) or skeleton(one) == skeleton(other)
+
+
+@pytest.mark.breaks("app/names.py", ".translate(LOOKALIKES)", "")
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Bob", "B\N{CYRILLIC SMALL LETTER O}b"),
+        ("Bob", "\N{CYRILLIC CAPITAL LETTER VE}ob"),
+        ("Bob", "B0b"),
+        ("BOB", "\N{GREEK CAPITAL LETTER BETA}\N{GREEK CAPITAL LETTER OMICRON}\N{GREEK CAPITAL LETTER BETA}"),
+        ("Bob", "\N{CYRILLIC CAPITAL LETTER VE}\N{CYRILLIC CAPITAL LETTER O}\N{CYRILLIC CAPITAL LETTER VE}"),
+        ("coco", "\N{CYRILLIC SMALL LETTER ES}\N{CYRILLIC SMALL LETTER O}" * 2),
+        ("Anna", "\N{GREEK CAPITAL LETTER ALPHA}NNA"),
+        ("David", "Da\N{GREEK SMALL LETTER NU}id"),
+        ("Nina", "\N{GREEK CAPITAL LETTER NU}ina"),
+        ("Alice", "AIice"),
+        ("Alice", "A1ice"),
+        ("Alice", "A|ice"),
+        ("Laura", "Iaura"),
+        ("Bill", "B\N{LATIN SMALL LETTER DOTLESS I}ll"),
+        ("Bill", "Bi\u0307ll"),
+        ("O'Brien", "O\N{RIGHT SINGLE QUOTATION MARK}Brien"),
+        ("Jean-Luc", "Jean\N{HYPHEN}Luc"),
+        ("Ann Lee", "Ann\u3000\N{LISU LETTER LA}ee"),
+        ("Zo\u00eb", "Zo\N{CYRILLIC SMALL LETTER IO}"),
+        ("\u03a1\u03a9", "\N{CYRILLIC CAPITAL LETTER ER}\N{OHM SIGN}"),
+    ],
+    ids=ascii,
+)
+def test_names_that_look_alike_clash(one: str, other: str) -> None:
+    assert skeleton(one) == skeleton(other)
+    assert name_key(one) != name_key(other)  # only their looks give them away
+
+
+@given(st.text(st.sampled_from("aeopcyxABEHKMOPCTX"), min_size=1, max_size=LONGEST))
+def test_a_name_written_in_another_script_clashes(name: str) -> None:
+    cyrillic = str.maketrans(
+        "aeopcyxABEHKMOPCTX",
+        "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0410\u0412\u0415\u041d\u041a\u041c\u041e\u0420\u0421\u0422\u0425",
+    )
+    assert skeleton(name.translate(cyrillic)) == skeleton(name)
+
+
+# The most common of many languages, as in the statistics of births. Variants in spelling are there on purpose.
+FIRST_NAMES = """
+    James Mary Michael Patricia John Jennifer Robert Linda David Elizabeth William Barbara Richard Susan Joseph
+    Jessica Thomas Karen Christopher Sarah Charles Lisa Daniel Nancy Matthew Sandra Anthony Ashley Mark Emily Steven
+    Kimberly Donald Betty Andrew Margaret Joshua Donna Paul Michelle Kenneth Carol Kevin Amanda Brian Melissa Timothy
+    Deborah Ronald Stephanie George Rebecca Jason Sharon Edward Laura Jeffrey Cynthia Ryan Dorothy Jacob Amy Nicholas
+    Kathleen Gary Angela Eric Shirley Jonathan Emma Stephen Brenda Larry Pamela Justin Nicole Scott Anna Brandon
+    Samantha Benjamin Katherine Samuel Christine Gregory Debra Alexander Rachel Patrick Olivia Frank Carolyn Raymond
+    Maria Jack Janet Dennis Heather Jerry Diane Tyler Catherine Aaron Julie Jose Victoria Adam Helen Nathan Joyce Zoe
+    Ian Iain Evan Ewan Owen Liam Noah Elijah Lucas Mason Logan Ethan Levi Mia Ella Isla Ava Eva Ivy Lily Lilly Lila
+    Lola Leila Layla Eila Ellie Alice Alicia Elisa Eliza Elsa Ilse Lise Lea Leah Lia Mila Milla Emil Emile Amelie
+    Jana Jan Jean Joan Jon Joel Noel Noelle Ali Alli Allie Alia Al Sam Sean Shaun Jim Tim Tom Ron Don Dan Den Ken Ben
+    Marnie Mamie Erna Ema Arne Ame Arno Amo Bernie Nina Vina Vera Nera Rosa Tosa Ray Tay Yara Tara Zara Ruth Uma Una
+    Jürgen Jörg Jorg Björn Bjorn Käthe Kathe Günther Gunther Gunter Günter Sönke Ute Uwe Wolfgang Heike Anke Antje
+    François Francois Françoise Zoé Zoë Chloé Chloe René Rene Renée Renee Léa Léo Leo Théo Theo Inès Ines Hélène Helene
+    Élodie Elodie Benoît Benoit José Josefa Iñigo Inigo Begoña Ángel Angel Lucía Lucia Andrés Andres Sofía Sofia Íñigo
+    João Joao Conceição Inácio Nuno Vasco Gonçalo Giuseppe Giulia Giulio Luigi Luca Luka Chiara Niccolò Matteo Mattia
+    Søren Soren Øyvind Oyvind Åse Ase Åsa Asa Ása Jens Jonas Jönas Håkan Hakan Linnéa Linnea Göran Goran Aino Eino
+    Väinö Vaino Aada Ilmari Tuuli Łukasz Lukasz Zbigniew Małgorzata Agnieszka Wojciech Jiří Jiri Šárka Sarka Zdeněk
+    Ondřej Žofie Zofie Zofia Đorđe Dorde Milan Milán Zoltán Zoltan Ödön Ágnes Agnes Ágota Ştefan Stefan Ștefan Ioana
+    İlker Ilker Işıl Çağla Cagla Oğuz Oguz Gül Gul Đặng Dang Đăng Đạt Dat Hà Hạ Hả Hải Hai Linh Lan Lân Ngọc Thảo
+    Anh Ánh Minh Huyền Tuấn Tuân Dung Dũng Dzung Иван Ольга Анна Мария Дмитрий Сергей Андрей Алексей Елена Наталья
+    Татьяна Ирина Светлана Юлия Екатерина Александр Александра Михаил Николай Роман Степан Пётр Петр Софья София
+    Нина Вова Вера Антон Артём Артем Оксана Тарас Рита Арсен Ася Ева Оля Юра Яна Аня Катя Макс Олег Ихор Ігор Їжак
+    Γιώργος Δημήτρης Κώστας Μαρία Ελένη Κατερίνα Νίκος Γιάννης Βασίλης Άννα Σοφία Ζωή Ηλίας Θανάσης Υπατία Χρήστος
+    יוסף מרים דוד שרה אברהם רחל יעקב לאה משה חנה נועם תמר محمد أحمد فاطمة علي عمر مريم يوسف خديجة حسن حسين زينب نور
+    राहुल प्रिया अमित नीता सुनीता विजय अनिल सुनिल গৌতম மீனா కిరణ్ ราชา สมชาย สมหญิง ქეთევან გიორგი Արմեն Անի
+    王伟 王芳 李娜 李静 張偉 张伟 刘洋 陈杰 杨磊 佐藤 鈴木 田中 太郎 大郎 花子 さくら サクラ はると ハルト
+    민준 서연 지훈 수진 예은
+"""  # noqa: RUF001
+# A stroke is a capital I or a small l; cedilla and comma are one to most who write them.
+ALIKE = {frozenset({"Ian", "Lan"}), frozenset({"Ştefan", "Ștefan"})}
+
+
+def test_people_with_common_names_can_meet() -> None:
+    names = FIRST_NAMES.split()
+    pairs = {frozenset({one, other}) for one, other in combinations(names, 2) if clash(one, other)}
+    assert pairs == ALIKE
+
+
+@given(ANYTHING)
+@example("i\u0307\u0307")
+@example("\N{CHEROKEE SMALL LETTER TE}\u0345\u200d\u0301")
+def test_the_skeleton_of_a_skeleton_is_that_skeleton(name: str) -> None:
+    assert skeleton(skeleton(name)) == skeleton(name)
+
+
+def test_every_character_that_looks_like_another_has_a_skeleton_that_stays() -> None:
+    for character in map(chr, LOOKALIKES):
+        for each in (character, character.upper(), character.lower()):
+            assert skeleton(skeleton(each)) == skeleton(each)
+
+
+@given(ANYTHING)
+def test_a_skeleton_does_not_depend_on_composition_nor_on_what_cannot_be_seen(name: str) -> None:
+    for form in ("NFC", "NFD", "NFKC", "NFKD"):
+        assert skeleton(unicodedata.normalize(form, name)) == skeleton(name)
+    assert skeleton(without_invisible(name)) == skeleton(name)
+
+
+@given(ANYTHING)
+def test_every_name_that_is_taken_has_a_skeleton(name: str) -> None:
+    text = cleaned(name)
+    assert text is None or skeleton(text)
+
+
+@given(st.text(st.sampled_from(string.ascii_letters), max_size=LONGEST))
+def test_plain_letters_are_themselves_but_for_the_capital_i(name: str) -> None:
+    assert skeleton(name) == name.replace("I", "l").lower()
 
 
 # Addresses of rooms

@@ -147,6 +147,15 @@ def test_a_taken_name_is_refused_and_stays_in_the_form(client: TestClient, other
     assert "taken" in one(answer, "#name-refused").text
 
 
+def test_a_name_that_looks_like_one_that_is_taken_is_refused_and_called_so(
+    client: TestClient, other: TestClient
+) -> None:
+    join(client, "Ann")
+    answer = join(other, "\N{CYRILLIC CAPITAL LETTER A}nn")
+    assert answer.status_code == 409
+    assert "looks like one that is taken" in one(answer, "#name-refused").text
+
+
 @pytest.mark.parametrize("name", ["", "   ", "x" * 41, "\u202eeve", "a\u200bb"])
 def test_a_name_that_cannot_be_is_refused(client: TestClient, name: str) -> None:
     answer = join(client, name)
@@ -196,13 +205,32 @@ def test_an_unknown_zone_is_refused(client: TestClient) -> None:
     assert join(client, time_zone="Mars/Olympus").status_code == 422
 
 
-def test_the_cookie_of_somebody_who_keeps_coming_is_renewed(settings: Settings) -> None:
-    fleeting = settings.model_copy(update={"session_days": 1e-9})
-    with TestClient(create_app(fleeting, Clock())) as client:
-        signed = client.post("/name", data={"name": "Ann"}, follow_redirects=False).headers["set-cookie"]
-        assert "Max-Age=0" in signed
-        answer = client.get("/", headers={"Cookie": signed.split(";")[0]})
-        assert COOKIE in answer.headers["set-cookie"]
+def test_the_cookie_of_somebody_who_keeps_coming_is_renewed(client: TestClient, today: Clock) -> None:
+    join(client)
+    today.advance(days=365 / 4)
+    assert "set-cookie" not in client.get("/").headers
+    today.advance(days=1)
+    assert f"Max-Age={365 * 24 * 3600};" in client.get("/").headers["set-cookie"]
+    today.advance(days=364)
+    assert one(client.get("/"), ".account__name").text == "Ann"
+
+
+def test_keys_are_changed_without_anybody_losing_their_name(settings: Settings, today: Clock) -> None:
+    settings.key_file.write_text("old\n")
+    with TestClient(create_app(settings, today)) as client:
+        join(client)
+        cookies, old = client.cookies, client.cookies[COOKIE]
+    settings.key_file.write_text("old\nnew\n")
+    with TestClient(create_app(settings, today), cookies=cookies) as client:
+        assert COOKIE in client.get("/").headers["set-cookie"]
+        assert "set-cookie" not in client.get("/").headers
+        cookies = client.cookies
+    settings.key_file.write_text("new\n")
+    with TestClient(create_app(settings, today), cookies=cookies) as client:
+        assert one(client.get("/"), ".account__name").text == "Ann"
+        client.cookies.clear()
+        client.cookies.set(COOKIE, old)
+        assert one(client.get("/"), "#join")
 
 
 # Writing without a socket

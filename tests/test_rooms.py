@@ -45,9 +45,7 @@ class World:
         self.fragments = Fragments(settings, "")
         bus = LocalBus()
         store.on_commit = bus.announce
-        self.rooms = Rooms(
-            settings, store, bus, self.fragments, Metrics(), Limits(settings), lambda: clock.now.timestamp()
-        )
+        self.rooms = Rooms(settings, store, bus, self.fragments, Metrics(), Limits(settings), lambda: clock.elapsed)
 
     async def settle(self) -> None:
         """Wait until everything that was stored is shown."""
@@ -149,6 +147,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("say"), st.sampled_from(["Ann", "Bob"]), st.sampled_from(["hi", "<b>", "a\nb", "www.x.org"])),
         st.tuples(st.just("wait"), st.sampled_from([1, 4, 6, 60 * 11, 60 * 24])),
+        st.tuples(st.just("set the clock"), st.sampled_from([-60 * 24, -60, -1, 60, 60 * 24])),
         st.tuples(st.just("drop")),
         st.tuples(st.just("return")),
         st.tuples(st.just("rename"), st.sampled_from(["Ann", "Bob"])),
@@ -178,6 +177,8 @@ async def test_live_resumed_and_reloaded_pages_are_the_same(
                         await say(here, room, people[name], text)
                     case "wait", minutes:
                         here.clock.advance(minutes=float(minutes))
+                    case "set the clock", minutes:
+                        here.clock.jump(minutes=float(minutes))
                     case ("drop",) if dropping.connection:
                         await dropping.drop()
                     case ("return",) if not dropping.connection:

@@ -1,16 +1,24 @@
 """Origin, headers, and who may read our answers."""
 
 import re
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from socket import gethostname
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from starlette.testclient import WebSocketDenialResponse
 
+from app.identity import Signer, read_keys
 from app.main import create_app
-from app.security import HEADERS, is_ours, is_own
+from app.messages import Member
+from app.pages import NAME_LOST
+from app.security import COOKIE, HEADERS, is_ours, is_own
 from app.settings import Settings
 from tests.conftest import Clock
 
@@ -178,6 +186,106 @@ def test_an_allowed_origin_may_read_and_write(settings: Settings) -> None:
         assert answer.headers["access-control-allow-origin"] == "http://partner.test"
         assert answer.headers["access-control-allow-credentials"] == "true"
         assert client.post("/name", data={"name": "Eve"}, headers={"Origin": "http://evil.test"}).status_code == 403
+
+
+# Who somebody is
+
+# Of a cookie of Ann's, who is called Anna now; with `signer` as the application has it. None is anybody's.
+BROKEN: dict[str, Callable[[str, Member, Signer], str]] = {
+    "forged": lambda cookie, ann, signer: f"{cookie[:-4]}AAAA",
+    "cut": lambda cookie, ann, signer: cookie[:-10],
+    "with something before it": lambda cookie, ann, signer: "x" + cookie,
+    "foreign key": lambda cookie, ann, signer: Signer(["a foreign key"], timedelta(days=365)).sign(ann),
+    "number": lambda cookie, ann, signer: signer._dump(asdict(ann) | {"id": 1}),
+    "nested": lambda cookie, ann, signer: signer._dump(asdict(ann) | {"id": asdict(ann)}),
+    "a field too many": lambda cookie, ann, signer: signer._dump(asdict(ann) | {"role": "admin"}),
+    "a field too few": lambda cookie, ann, signer: signer._dump({"id": ann.id}),
+    "null": lambda cookie, ann, signer: signer._dump(None),
+    "not ASCII": lambda cookie, ann, signer: "\u00e4" + cookie,
+    "long": lambda cookie, ann, signer: "x" * 10_000,
+}
+OUTDATED: dict[str, Callable[[str, Member, Signer], str]] = {
+    "no such member": lambda cookie, ann, signer: signer.sign(replace(ann, id="f" * 16)),
+    "from before a renaming": lambda cookie, ann, signer: cookie,
+}
+
+
+@pytest.mark.breaks("app/security.py", "return session if known == session.member else None", "return session")
+@pytest.mark.parametrize("kind", [*BROKEN, *OUTDATED])
+def test_a_cookie_that_is_nobodys_reads_along_and_is_told_how_to_go_on(
+    settings: Settings, client: TestClient, other: TestClient, kind: str
+) -> None:
+    signer = Signer(read_keys(settings.key_file), settings.session_lifetime)
+    client.post("/name", data={"name": "Ann"})
+    once = client.cookies[COOKIE]
+    session = signer.read(once)
+    assert session
+    client.post("/name", data={"name": "Anna"})
+    client.post("/rooms/lobby/messages", data={"message": "hello"})
+    cookie = (BROKEN | OUTDATED)[kind](once, session.member, signer)
+    headers = {b"cookie": f"{COOKIE}={cookie}".encode(), b"origin": b"http://testserver"}
+
+    page = other.get("/", headers=headers)
+    assert page.status_code == 200
+    assert 'id="join"' in page.text and 'id="composer"' not in page.text
+    assert NAME_LOST in page.text
+    # What was right once is not deleted: its owner may be getting the new one at this very moment.
+    assert ("Max-Age=0" in page.headers.get("set-cookie", "")) is (kind in BROKEN)
+
+    said = other.post("/rooms/lobby/messages", data={"message": "as Ann"}, headers=headers)
+    assert said.status_code == 403
+    assert "choose a name" in said.text and "\nas Ann</textarea>" in said.text
+    assert other.post("/rooms", data={"name": "Ann's"}, headers=headers).status_code == 403
+
+    with other.websocket_connect("/ws/lobby", headers=headers) as socket:
+        socket.send_json({"cursor": ""})
+        received = ""
+        while 'data-state="connected"' not in received:
+            received += socket.receive_text()
+        assert "hello" in received
+        socket.send_json({"message": "as Ann", "key": "k"})
+        while "innerHTML:#notice" not in received:
+            received += socket.receive_text()
+        assert "choose a name" in received and 'href="/rooms/lobby" target="_blank"' in received
+        assert "delete target" not in received  # the text stays in the composer
+
+    assert "as Ann" not in client.get("/").text
+    named = other.post("/name", data={"name": "Eve"}, headers=headers, follow_redirects=False)
+    assert named.status_code == 303 and COOKIE in named.headers["set-cookie"]
+    assert 'account__name">Anna<' in client.get("/").text
+
+
+def test_a_name_that_ended_with_its_time_is_asked_for_again(client: TestClient, today: Clock) -> None:
+    client.post("/name", data={"name": "Ann"})
+    today.advance(days=366)
+    page = client.get("/")
+    assert NAME_LOST in page.text and 'id="join"' in page.text
+    assert not client.cookies  # it is told once
+    assert NAME_LOST not in client.get("/").text
+
+
+def test_who_never_had_a_name_is_not_told_of_one(client: TestClient) -> None:
+    page = client.get("/")
+    assert NAME_LOST not in page.text
+    assert "set-cookie" not in page.headers
+
+
+@given(st.text(st.characters(codec="latin-1")))
+@hypothesis_settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_page_is_shown_whatever_the_cookie(client: TestClient, text: str) -> None:
+    assert client.get("/", headers={b"cookie": f"{COOKIE}={text}".encode("latin-1")}).status_code == 200
+
+
+@pytest.mark.breaks("app/identity.py", "if age > self._lifetime", "if not timedelta(0) <= age <= self._lifetime")
+def test_nobody_loses_their_name_to_a_clock_that_jumps(client: TestClient, other: TestClient, today: Clock) -> None:
+    client.post("/name", data={"name": "Ann"})
+    for hours in (-1, 24, -48, 24):
+        today.jump(hours=hours)
+        assert 'account__name">Ann<' in client.get("/").text
+        assert client.post("/rooms/lobby/messages", data={"message": f"after {hours}"}).status_code == 200
+        assert other.post("/name", data={"name": "Ann"}).status_code == 409
+    said = re.findall(r'"message__body"[^>]*>([^<]*)<', client.get("/").text)
+    assert said == ["after -1", "after 24", "after -48", "after 24"]
 
 
 def test_times_in_tests_stand_still() -> None:

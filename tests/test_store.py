@@ -361,6 +361,39 @@ async def test_a_name_in_use_is_taken_however_it_is_written(log: Store, ann: Mem
     assert await log.member(bob.id) == bob
 
 
+@pytest.mark.breaks("app/store.py", ', "name_skeleton": skeleton(name)}', "}")
+@pytest.mark.parametrize("name", ["\N{CYRILLIC CAPITAL LETTER A}nn", "\N{GREEK CAPITAL LETTER ALPHA}NN"])
+async def test_a_name_that_looks_like_one_in_use_is_refused_and_called_so(
+    log: Store, ann: Member, bob: Member, name: str
+) -> None:
+    for member in (None, bob):
+        with pytest.raises(Refused, match=f"“{name}” looks like one that is taken") as refusal:
+            await log.take_name(member, name, "UTC", HELD_DAYS)
+        assert refusal.value.reason == "name-taken"
+    with pytest.raises(Refused, match="“ANN” is taken"):
+        await log.take_name(bob, "ANN", "UTC", HELD_DAYS)
+    assert [await log.member(each.id) for each in (ann, bob)] == [ann, bob]
+
+
+async def test_one_who_is_called_the_same_in_other_letters_may_change_them(
+    log: Store, ann: Member, bob: Member
+) -> None:
+    lookalike = await log.take_name(ann, "\N{CYRILLIC CAPITAL LETTER A}nn", "UTC", HELD_DAYS)
+    assert await log.member(ann.id) == lookalike
+    with pytest.raises(Refused, match="“Ann” looks like one that is taken"):
+        await log.take_name(bob, "Ann", "UTC", HELD_DAYS)
+    assert await log.take_name(ann, "Ann", "UTC", HELD_DAYS) == ann
+
+
+async def test_an_abandoned_name_is_no_reason_to_refuse_what_looks_like_it(
+    log: Store, ann: Member, clock: Clock
+) -> None:
+    clock.advance(days=HELD_DAYS + 1)
+    new = await log.take_name(None, "\N{CYRILLIC CAPITAL LETTER A}nn", "UTC", HELD_DAYS)
+    assert await log.member(new.id) == new
+    assert await log.member(ann.id) is None
+
+
 async def test_renaming_keeps_the_member_and_frees_the_old_name(log: Store, ann: Member) -> None:
     anna = await log.take_name(ann, "Anna", "Asia/Kathmandu", HELD_DAYS)
     assert anna == Member(ann.id, "Anna", "Asia/Kathmandu")
@@ -530,11 +563,13 @@ def differences(connection: Connection) -> list[Any]:
     return list(compare_metadata(MigrationContext.configure(connection), tables.metadata))
 
 
-def downgrade(connection: Connection) -> None:
+def migrate(connection: Connection, revision: str) -> None:
+    """Bring an empty database up to `revision`, a migrated one down to it."""
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     config.attributes["connection"] = connection
-    command.downgrade(config, "base")
+    is_empty = MigrationContext.configure(connection).get_current_revision() is None
+    (command.upgrade if is_empty else command.downgrade)(config, revision)
 
 
 def test_the_migrations_make_the_tables_that_the_code_uses(database: Callable[..., Any]) -> None:
@@ -551,10 +586,39 @@ def test_migrating_again_changes_nothing(database: Callable[..., Any]) -> None:
 
 def test_the_way_back_leaves_nothing_and_the_way_forth_goes_again(database: Callable[..., Any]) -> None:
     database(migrations.upgrade)
-    database(downgrade)
+    database(lambda connection: migrate(connection, "base"))
     assert set(database(lambda connection: inspect(connection).get_table_names())) <= {"alembic_version"}
     database(migrations.upgrade)
     assert database(differences) == []
+
+
+@pytest.mark.breaks("app/migrations/versions/0002_look_alikes.py", ".desc()", "")
+def test_of_members_who_look_alike_the_one_seen_last_keeps_the_name(database: Callable[..., Any]) -> None:
+    database(lambda connection: migrate(connection, "0001"))
+    lookalike = "\N{CYRILLIC CAPITAL LETTER A}nn"
+    rows = [
+        ("first", "Ann", "ann", 1),
+        ("last", lookalike, lookalike.casefold(), 3),
+        ("between", "\N{GREEK CAPITAL LETTER ALPHA}nn", "\N{GREEK SMALL LETTER ALPHA}nn", 2),
+        ("bob", "Bob", "bob", 1),
+        ("gone", "Carl", None, 9),
+        ("carl", "Carl", "carl", 1),
+    ]
+    add = text("INSERT INTO members VALUES (:id, :name, :key, 'UTC', :seen)")
+    columns = ("id", "name", "key", "seen")
+    database(lambda connection: connection.execute(add, [dict(zip(columns, row, strict=True)) for row in rows]))
+    database(migrations.upgrade)
+    query = text("SELECT id, name, name_key IS NOT NULL, name_skeleton FROM members ORDER BY id")
+    assert database(lambda connection: connection.execute(query).all()) == [
+        ("between", "\N{GREEK CAPITAL LETTER ALPHA}nn", 0, None),
+        ("bob", "Bob", 1, "bob"),
+        ("carl", "Carl", 1, "carl"),
+        ("first", "Ann", 0, None),
+        ("gone", "Carl", 0, None),
+        ("last", lookalike, 1, "ann"),
+    ]
+    database(lambda connection: migrate(connection, "0001"))
+    assert "name_skeleton" not in database(lambda connection: str(inspect(connection).get_columns("members")))
 
 
 async def test_an_error_does_not_tell_what_was_said(log: Store) -> None:
