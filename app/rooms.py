@@ -21,6 +21,7 @@ import structlog
 
 from app.bus import LocalBus
 from app.connection import Connection
+from app.drafts import whole
 from app.fragments import Fragments, Place
 from app.hub import Audience, Hub
 from app.limits import Buckets
@@ -38,6 +39,7 @@ TICK_SECONDS = 0.25  # how long arrivals and departures are collected before the
 RETRY_SECONDS = 1.0  # until a delivery that the store could not serve is tried again
 VISIT_SECONDS = 3600.0  # between two notes in the store that those present are here
 FRAME_MESSAGES = 100  # most messages in one frame
+OPEN_DRAFTS = 10_000  # of how many drafts we remember what was said
 
 NEWEST = 2**63 - 1  # before this position stands the newest page
 
@@ -70,6 +72,7 @@ class Rooms:
         self._directory: dict[str, Room] = {}
         self._buckets = Buckets(settings.messages_per_second, settings.messages_burst)
         self._creations = Buckets(settings.creations_per_minute / 60, settings.creations_burst)  # by address
+        self._said: dict[tuple[str, str], str] = {}  # by member and key: what was said of a draft that was open
         self._deliveries: dict[Audience, asyncio.Task[None]] = {}
         bus.listen(self.reached)
 
@@ -204,23 +207,46 @@ class Rooms:
 
     # Say
 
-    async def say(self, audience: Audience, connection: Connection, drafts: Sequence[Draft]) -> None:
-        """Store `drafts` in their order, and tell their sender what became of each, in one receipt."""
-        released: list[Place] = []
+    async def say(
+        self, audience: Audience, connection: Connection, drafts: Sequence[Draft], is_open: bool = False
+    ) -> None:
+        """Store `drafts` in their order, and tell their sender what became of each, in one receipt.
+
+        Into open drafts something may be typed right now: they stay in the composer until they have come again.
+        """
+        author = connection.member.id if connection.member else ""
+        places = [Place(number, draft.key) for number, draft in enumerate(drafts, start=1)]
+        said = [self._said.get((author, draft.key)) for draft in drafts]
+        done: list[Place] = []
         refused: list[Place] = []
         notice = ""
-        for number, draft in enumerate(drafts, start=1):
-            place = Place(number, draft.key)
+        for saying in whole(drafts, said, is_open):
+            its_places = [places[number - 1] for number in saying.numbers]
             try:
-                await self.post(audience.room, connection.member, draft)
-                released.append(place)
+                if saying.draft:
+                    await self.post(audience.room, connection.member, saying.draft)
+                done += its_places
             except Refused as refusal:
                 self.note_refusal(connection, refusal.reason)
                 # An empty draft is let go; beside others, it is the one that somebody has yet to fill.
-                (released if refusal.reason == "blank" else refused).append(place)
+                if refusal.reason == "blank":
+                    done += its_places
+                else:
+                    refused.append(its_places[-1])
                 if refusal.reason != "blank" or len(drafts) == 1:
                     notice = refusal.sentence
+        if is_open:
+            self._remember(author, [drafts[place.number - 1] for place in done])
+        released = [] if is_open else done
         connection.offer(self._fragments.receipt(released, refused, notice, new_keys(len(released))))
+
+    def _remember(self, author: str, drafts: Sequence[Draft]) -> None:
+        """Note what was said of open drafts; in time it is forgotten."""
+        for draft in drafts:
+            if len(draft.body) <= self._settings.message_length:
+                self._said[author, draft.key] = draft.body
+        while len(self._said) > OPEN_DRAFTS:
+            del self._said[next(iter(self._said))]
 
     def note_refusal(self, connection: Connection, reason: str) -> None:
         """Count what was refused. The first of its kind on a connection is worth a line; a flood is not."""

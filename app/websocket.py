@@ -143,8 +143,8 @@ class Sockets:
                 case Malformed(reason, sentence):
                     self._rooms.note_refusal(connection, reason)
                     connection.offer(self._fragments.notice(sentence))
-                case Say(drafts):
-                    await self._rooms.say(audience, connection, drafts)
+                case Say(drafts, is_open):
+                    await self._rooms.say(audience, connection, drafts, is_open)
                 case Resume(cursor, drafts):
                     if drafts:
                         await self._rooms.say(audience, connection, drafts)

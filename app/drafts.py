@@ -1,0 +1,57 @@
+"""What the drafts in a composer come to: what of them was said before, and what is to be said now.
+
+A page needs a moment to open a fresh draft after an Enter. What is typed in that moment lands in the draft that was
+just sent, and belongs to the next message. Plain values. This module does no I/O.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from operator import eq
+
+from app.messages import Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """Say `draft` (None: nothing), and the drafts with these `numbers`, counted from 1, are done."""
+
+    numbers: tuple[int, ...]
+    draft: Draft | None
+
+
+def whole(drafts: Sequence[Draft], said: Sequence[str | None], is_open: bool) -> list[Saying]:
+    """Return what is to be said, where of each draft this was `said` before (None: it is new).
+
+    What a draft has gained since then is put before the next new one; where there is none, it waits in its draft. But
+    where the drafts are open, Enter was just pressed in the last one: what that has gained is a message.
+    """
+    sayings = []
+    waiting: list[int] = []
+    carried = ""
+    for number, (draft, before) in enumerate(zip(drafts, said, strict=True), start=1):
+        gained = typed_since(before or "", draft.body)
+        if before is None:
+            sayings.append(Saying((*waiting, number), Draft(carried + gained, draft.key)))
+            waiting, carried = [], ""
+        elif not gained:
+            sayings.append(Saying((number,), None if before else draft))
+        elif is_open and number == len(drafts):
+            # With a key of its own: the same text once more is another message.
+            sayings.append(Saying((number,), Draft(gained, f"{draft.key}+{len(before)}")))
+        else:
+            waiting.append(number)
+            carried += gained
+    return sayings
+
+
+def typed_since(before: str, now: str) -> str:
+    """Return what was put in, at one place, to make `now` of `before`."""
+    start = _shared(before, now)
+    end = _shared(before[start:][::-1], now[start:][::-1])
+    return now[start : len(now) - end]
+
+
+def _shared(one: str, other: str) -> int:
+    """Return how many characters the beginnings of two texts share."""
+    return sum(takewhile(bool, map(eq, one, other)))
