@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from operator import eq
 
+from app.characters import is_blank
 from app.messages import Draft
 
 
@@ -35,7 +36,8 @@ def whole(drafts: Sequence[Draft], said: Sequence[str | None], is_open: bool) ->
             sayings.append(Saying((*waiting, number), Draft(carried + gained, draft.key)))
             waiting, carried = [], ""
         elif not gained:
-            sayings.append(Saying((number,), None if before else draft))
+            # What is blank was not said, and is refused as often as it comes.
+            sayings.append(Saying((number,), draft if is_blank(before) else None))
         elif is_open and number == len(drafts):
             # With a key of its own: the same text once more is another message.
             sayings.append(Saying((number,), Draft(gained, f"{draft.key}+{len(before)}")))

@@ -1,6 +1,5 @@
 """What is typed into a composer arrives, every message whole and once, wherever the caret was meanwhile."""
 
-from collections.abc import Iterator
 from itertools import count
 
 import pytest
@@ -101,9 +100,9 @@ def frames(*bodies: str) -> list[Draft]:
     return [Draft(body, key) for body, key in zip(bodies, (ONE, TWO), strict=False)]
 
 
-def results(drafts: list[Draft], *said: str | None, is_open: bool = False) -> Iterator[tuple[tuple[int, ...], str]]:
-    for saying in whole(drafts, said, is_open):
-        yield saying.numbers, saying.draft.body if saying.draft else ""
+def results(drafts: list[Draft], *said: str | None) -> list[tuple[tuple[int, ...], str]]:
+    sayings = whole(drafts, said, is_open=False)
+    return [(saying.numbers, saying.draft.body if saying.draft else "") for saying in sayings]
 
 
 def test_new_drafts_are_said_as_they_are() -> None:
@@ -116,13 +115,21 @@ def test_what_was_said_is_done() -> None:
     assert whole(frames("first"), ["first"], is_open=False) == [Saying((1,), None)]
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\n\n"])
+def test_what_is_blank_comes_to_be_refused_again_and_what_it_has_gained_waits(blank: str) -> None:
+    (draft,) = frames(blank)
+    assert whole([draft], [blank], is_open=False) == [Saying((1,), draft)]
+    assert results(frames(f"{blank}h"), blank) == []
+    assert results(frames(f"{blank}h", "ello"), blank, None) == [((1, 2), "hello")]
+
+
 def test_what_a_draft_has_gained_belongs_to_the_next_and_they_are_done_together() -> None:
-    assert list(results(frames("firsts", "econd"), "first", None)) == [((1, 2), "second")]
+    assert results(frames("firsts", "econd"), "first", None) == [((1, 2), "second")]
 
 
 def test_what_no_draft_takes_waits_where_it_is() -> None:
-    assert list(results(frames("firsts"), "first")) == []
-    assert list(results(frames("firsts", "second"), "first", "second")) == [((2,), "")]
+    assert results(frames("firsts"), "first") == []
+    assert results(frames("firsts", "second"), "first", "second") == [((2,), "")]
 
 
 @pytest.mark.breaks("app/drafts.py", 'f"{draft.key}+{len(before)}"', "draft.key")

@@ -365,6 +365,20 @@ async def test_a_repeated_submission_costs_no_patience(tmp_path: Path) -> None:
         await say(here, here.rooms.lobby, ann, "two")
 
 
+@pytest.mark.breaks("app/rooms.py", "del self._said[next(iter(self._said))]", "break")
+async def test_of_open_drafts_a_limited_number_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.rooms.OPEN_DRAFTS", 5)
+    async with world(tmp_path) as here:
+        (ann,) = await members(here, "Ann")
+        page = await here.open(here.rooms.lobby, ann)
+        assert page.audience and page.connection
+        for number in range(20):
+            drafts = [Draft("hello", f"k{number}"), Draft(" " * 40_000, f"spaces{number}")]
+            await here.rooms.say(page.audience, page.connection, drafts, is_open=True)
+        assert len(here.rooms._said) == 5
+        assert set(here.rooms._said.values()) == {"hello"}
+
+
 async def test_a_store_that_fails_refuses_and_gives_the_token_back(tmp_path: Path) -> None:
     async with world(tmp_path, messages_burst=1, messages_per_second=0.001) as here:
         (ann,) = await members(here, "Ann")
