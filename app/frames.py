@@ -27,9 +27,10 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Say these, in this order."""
+    """Say these, in this order. While they are open, more may be typed into them: they come again."""
 
     drafts: tuple[Draft, ...]
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ Frame = Resume | Say | Malformed
 
 
 def parse(text: str, largest: int) -> Frame:
-    """Return what `text` says: a flat JSON object with `cursor`, or `message` and `key`, or all three.
+    """Return what `text` says: a flat JSON object with `cursor`, or `message` and `key` (and `open`), or all three.
 
     `largest` limits the text's length in characters. Fields that are not known are ignored.
     """
@@ -64,9 +65,9 @@ def _read(fields: dict[str, Any]) -> Frame:
     if drafts is None:
         return Malformed("bad-message", "That could not be read: message and key are texts, or lists of texts.")
     if "cursor" not in fields:
-        return (
-            Say(drafts) if drafts else Malformed("unknown", "That could not be read: neither a message nor a cursor.")
-        )
+        if not drafts:
+            return Malformed("unknown", "That could not be read: neither a message nor a cursor.")
+        return Say(drafts, is_open="open" in fields)
     if fields["cursor"] == "":
         return Resume(None, drafts)
     cursor = parse_cursor(fields["cursor"])

@@ -21,6 +21,7 @@ import structlog
 
 from app.bus import LocalBus
 from app.connection import Connection
+from app.drafts import Said, whole
 from app.fragments import Fragments, Place
 from app.hub import Audience, Hub
 from app.limits import Limits
@@ -70,6 +71,7 @@ class Rooms:
         self._limits = limits
         self._now = now  # a clock for pauses, in seconds; the store has the one for dates
         self._directory: dict[str, Room] = {}
+        self._said = Said()
         self._deliveries: dict[Audience, asyncio.Task[None]] = {}
         bus.listen(self.reached)
 
@@ -204,24 +206,44 @@ class Rooms:
 
     # Say
 
-    async def say(self, audience: Audience, connection: Connection, drafts: Sequence[Draft]) -> None:
-        """Store `drafts` in their order, and tell their sender what became of each, in one receipt."""
-        released: list[Place] = []
+    async def say(
+        self, audience: Audience, connection: Connection, drafts: Sequence[Draft], is_open: bool = False
+    ) -> None:
+        """Store `drafts` in their order, and tell their sender what became of each, in one receipt.
+
+        Into open drafts something may be typed right now: they stay in the composer until they have come again.
+        """
+        author = connection.member.id if connection.member else ""
+        places = [Place(number, draft.key) for number, draft in enumerate(drafts, start=1)]
+        said = [self._said.of(author, draft) for draft in drafts]
+        done: list[Place] = []
         refused: list[Place] = []
         notice = ""
-        for number, draft in enumerate(drafts, start=1):
-            place = Place(number, draft.key)
+        for saying in whole(drafts, said, is_open):
+            its_places = [places[number - 1] for number in saying.numbers]
             try:
-                await self.post(audience.room, connection.member, draft, connection.address)
-                released.append(place)
+                if saying.draft:
+                    await self.post(audience.room, connection.member, saying.draft, connection.address)
+                done += its_places
             except Refused as refusal:
                 self._metrics.refused(refusal.reason, connection.member.id if connection.member else None)
                 # An empty draft is let go; beside others, it is the one that somebody has yet to fill.
-                (released if refusal.reason == "blank" else refused).append(place)
+                if refusal.reason == "blank":
+                    done += its_places
+                else:
+                    refused.append(its_places[-1])
                 if refusal.reason != "blank" or len(drafts) == 1:
                     notice = refusal.sentence
+        if is_open:
+            self._remember(author, [drafts[place.number - 1] for place in done])
+        released = [] if is_open else done
         join = None if connection.member else audience.room
         connection.offer(self._fragments.receipt(released, refused, notice, new_keys(len(released)), join))
+
+    def _remember(self, author: str, drafts: Sequence[Draft]) -> None:
+        for draft in drafts:
+            if len(draft.body) <= self._settings.message_length:
+                self._said.note(author, draft, self._now())
 
     async def post(self, room: Room, member: Member | None, draft: Draft, address: str) -> None:
         """Store one message of `member`, once, however often it is submitted. Raises `Refused`."""
@@ -379,6 +401,7 @@ class Rooms:
             self.hub.publish(audience, heartbeat)
         self.hub.forget_empty()
         self._limits.sweep(self._now())
+        self._said.sweep(self._now())
 
     async def _note_visits_forever(self) -> None:
         while True:

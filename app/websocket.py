@@ -176,8 +176,8 @@ class Sockets:
                 case Malformed(reason, sentence):
                     self._metrics.refused(reason)
                     connection.offer(self._fragments.notice(sentence))
-                case Say(drafts):
-                    await self._rooms.say(audience, connection, drafts)
+                case Say(drafts, is_open):
+                    await self._rooms.say(audience, connection, drafts, is_open)
                 case Resume(cursor, drafts):
                     if drafts:
                         await self._rooms.say(audience, connection, drafts)

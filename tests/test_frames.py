@@ -112,6 +112,13 @@ def test_what_is_said_comes_through_in_its_order(drafts: list[Draft]) -> None:
     assert [(draft.body, draft.key) for draft in frame.drafts] == [(draft.body, draft.key) for draft in drafts]
 
 
+def test_drafts_may_be_open() -> None:
+    assert said(message="hello", key="k") == Say((Draft("hello", "k"),))
+    assert said(message="hello", key="k", open="yes") == Say((Draft("hello", "k"),), is_open=True)
+    # What comes with a cursor comes again, and not from a caret.
+    assert said(message="hello", key="k", open="yes", cursor="") == Resume(None, (Draft("hello", "k"),))
+
+
 @given(cursors, drafts)
 def test_a_cursor_comes_through_with_the_drafts_beside_it(cursor: Cursor, drafts: list[Draft]) -> None:
     frame = said(cursor=str(cursor), message=[draft.body for draft in drafts], key=[draft.key for draft in drafts])

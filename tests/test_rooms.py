@@ -377,6 +377,19 @@ async def test_a_repeated_submission_costs_no_patience(tmp_path: Path) -> None:
         await say(here, here.rooms.lobby, ann, "two")
 
 
+async def test_what_is_longer_than_a_message_is_not_remembered(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        (ann,) = await members(here, "Ann")
+        page = await here.open(here.rooms.lobby, ann)
+        assert page.audience and page.connection
+        drafts = [Draft("hello", "k"), Draft(" " * 40_000, "spaces")]
+        await here.rooms.say(page.audience, page.connection, drafts, is_open=True)
+        assert [here.rooms._said.of(ann.id, draft) for draft in drafts] == ["hello", None]
+        here.clock.advance(hours=1)
+        here.rooms.beat()
+        assert len(here.rooms._said) == 0
+
+
 async def test_a_store_that_fails_refuses_and_gives_the_token_back(tmp_path: Path) -> None:
     async with world(tmp_path, messages_burst=1, messages_per_second=0.001) as here:
         (ann,) = await members(here, "Ann")

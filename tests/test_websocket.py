@@ -265,6 +265,48 @@ def test_an_empty_draft_beside_others_is_let_go_without_a_word(client: TestClien
         assert len(receipt.select("input[name=key]")) == 2
 
 
+@pytest.mark.breaks("app/rooms.py", "released = [] if is_open else done", "released = done")
+def test_an_open_draft_stays_until_it_has_come_again(client: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann:
+        ann.resume()
+        ann.send(message="hello", key="a", open="yes")
+        receipt = ann.frame_with("[hx-swap-oob='innerHTML:#notice']")
+        assert notice(receipt) == ""
+        assert not receipt.select("[hx-swap-oob^=delete]")
+        assert ann.say("hello", "a").select("[hx-swap-oob^=delete]")
+    assert bodies(BeautifulSoup(client.get("/").text, "html.parser")) == ["hello"]
+
+
+@pytest.mark.breaks("app/rooms.py", "self._said.note(author, draft, self._now())", "pass")
+def test_what_was_typed_after_an_enter_comes_with_what_follows_even_after_a_break(client: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann:
+        ann.resume()
+        ann.send(message="first", key="a", open="yes")
+        ann.frame_with("#message-1")
+    for _ in range(2):  # whoever did not get the receipt asks again
+        with browser(client) as ann:
+            ann.send(cursor="", message=["firsts", "econd"], key=["a", "b"])
+            receipt = ann.frame_with("[hx-swap-oob='innerHTML:#notice']")
+            assert len(receipt.select("input[name=key]")) == 2
+    assert bodies(BeautifulSoup(client.get("/").text, "html.parser")) == ["first", "second"]
+
+
+def test_where_the_next_message_is_refused_what_belongs_to_it_stays(client: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann:
+        ann.send(message="first", key="a", open="yes")
+        ann.frame_with("[hx-swap-oob='innerHTML:#notice']")
+        ann.send(message=["firsts", "o" * 4_000], key=["a", "b"])
+        receipt = ann.frame_with("[hx-swap-oob='innerHTML:#notice']")
+        assert "4,001 characters" in notice(receipt)
+        assert not receipt.select("[hx-swap-oob^=delete]")
+        ann.send(message=["firsts", "econd"], key=["a", "b"])
+        ann.frame_with("[hx-swap-oob^=delete]")
+    assert bodies(BeautifulSoup(client.get("/").text, "html.parser")) == ["first", "second"]
+
+
 @pytest.mark.parametrize(
     ("raw", "sentence"),
     [

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, Self
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
 COOKIE = "parlor_member"
-KEY_MILLISECONDS = 30  # from key to key: faster than anybody types
 
 # What the browser, and htmx after it, say when a connection fails: true, and not our doing.
 CONNECTION_FAILED = re.compile(
@@ -91,17 +90,8 @@ class Person:
         return self.page.locator("#notice")
 
     def types(self, text: str) -> Self:
-        """Type, key by key, into whatever has the focus; a line end is Enter.
-
-        After an Enter in the composer they go on when the caret stands in the fresh draft: docs/decisions/0003 tells of
-        the milliseconds in between.
-        """
-        for line in text.splitlines(keepends=True):
-            writes = self.page.locator("#drafts textarea:focus").count() > 0
-            self.page.keyboard.type(line, delay=KEY_MILLISECONDS)
-            if writes and line.endswith("\n"):
-                expect(self.composer).to_be_focused()
-                expect(self.composer).to_have_value("")
+        """Type, key by key and without a pause, into whatever has the focus; a line end is Enter."""
+        self.page.keyboard.type(text)
         return self
 
     def presses(self, *keys: str) -> Self:

@@ -1,0 +1,88 @@
+"""What the drafts in a composer come to: what of them was said before, and what is to be said now.
+
+A page needs a moment to open a fresh draft after an Enter. What is typed in that moment lands in the draft that was
+just sent, and belongs to the next message. Plain values. This module does no I/O.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from operator import eq
+
+from app.characters import is_blank
+from app.messages import Draft
+
+NOTED_SECONDS = 600.0  # for which somebody may be away with a draft that has no receipt yet
+MOST_NOTED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """Say `draft` (None: nothing), and the drafts with these `numbers`, counted from 1, are done."""
+
+    numbers: tuple[int, ...]
+    draft: Draft | None
+
+
+class Said:
+    """What was said of drafts while they were open: for a while, and of so many."""
+
+    def __init__(self) -> None:
+        self._texts: dict[tuple[str, str], tuple[float, str]] = {}  # the oldest first
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def of(self, author: str, draft: Draft) -> str | None:
+        """Return what `author` said of `draft` before."""
+        noted = self._texts.get((author, draft.key))
+        return noted[1] if noted else None
+
+    def note(self, author: str, draft: Draft, now: float) -> None:
+        """`author` says `draft`, as it is `now` (seconds)."""
+        self._texts.pop((author, draft.key), None)
+        self._texts[author, draft.key] = (now, draft.body)
+        if len(self._texts) > MOST_NOTED:
+            del self._texts[next(iter(self._texts))]
+
+    def sweep(self, now: float) -> None:
+        """Forget what was said so long ago that no draft waits for it."""
+        self._texts = {key: noted for key, noted in self._texts.items() if now - noted[0] < NOTED_SECONDS}
+
+
+def whole(drafts: Sequence[Draft], said: Sequence[str | None], is_open: bool) -> list[Saying]:
+    """Return what is to be said, where of each draft this was `said` before (None: it is new).
+
+    What a draft has gained since then is put before the next new one; where there is none, it waits in its draft. But
+    where the drafts are open, Enter was just pressed in the last one: what that has gained is a message.
+    """
+    sayings = []
+    waiting: list[int] = []
+    carried = ""
+    for number, (draft, before) in enumerate(zip(drafts, said, strict=True), start=1):
+        gained = typed_since(before or "", draft.body)
+        if before is None:
+            sayings.append(Saying((*waiting, number), Draft(carried + gained, draft.key)))
+            waiting, carried = [], ""
+        elif not gained:
+            # What is blank was not said, and is refused as often as it comes.
+            sayings.append(Saying((number,), draft if is_blank(before) else None))
+        elif is_open and number == len(drafts):
+            # With a key of its own: the same text once more is another message.
+            sayings.append(Saying((number,), Draft(gained, f"{draft.key}+{len(before)}")))
+        else:
+            waiting.append(number)
+            carried += gained
+    return sayings
+
+
+def typed_since(before: str, now: str) -> str:
+    """Return what was put in, at one place, to make `now` of `before`."""
+    start = _shared(before, now)
+    end = _shared(before[start:][::-1], now[start:][::-1])
+    return now[start : len(now) - end]
+
+
+def _shared(one: str, other: str) -> int:
+    """Return how many characters the beginnings of two texts share."""
+    return sum(takewhile(bool, map(eq, one, other)))

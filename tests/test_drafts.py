@@ -1,0 +1,175 @@
+"""What is typed into a composer arrives, every message whole and once, wherever the caret was meanwhile."""
+
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.drafts import NOTED_SECONDS, Said, Saying, typed_since, whole
+from app.messages import Draft
+
+ONE, TWO = "one", "two"
+
+
+class Server:
+    """Stores each submission once, and remembers what was said of open drafts."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.said: dict[str, str] = {}
+        self._submissions: set[Draft] = set()
+
+    def take(self, drafts: list[Draft], is_open: bool) -> list[str]:
+        """Take a frame, and return the keys that its receipt lets go of."""
+        said = [self.said.get(draft.key) for draft in drafts]
+        done = []
+        for saying in whole(drafts, said, is_open):
+            if saying.draft and saying.draft.body and saying.draft not in self._submissions:
+                self._submissions.add(saying.draft)
+                self.log.append(saying.draft.body)
+            done += [drafts[number - 1] for number in saying.numbers]
+        if is_open:
+            self.said |= {draft.key: draft.body for draft in done}
+            return []
+        return [draft.key for draft in done]
+
+
+class Composer:
+    """Drafts, of which the last is fresh a while after an Enter. Until then, the caret is in the one before."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.drafts = {0: ""}
+        self.receipts: list[list[str]] = []
+        self._numbers = count(1)
+        self._fresh_comes = False
+
+    @property
+    def texts(self) -> list[str]:
+        return list(self.drafts.values())
+
+    def press(self, key: str) -> None:
+        if key == "\n":
+            self._send(open_ones=True)
+            self._fresh_comes = True
+        else:
+            self.drafts[max(self.drafts)] += key
+
+    def happen(self, what: str) -> None:
+        if what == "fresh" and self._fresh_comes:
+            self._fresh_comes = False
+            self.drafts[next(self._numbers)] = ""
+            self._send()
+        elif what == "receipt" and self.receipts:
+            for key in self.receipts.pop(0):
+                self.drafts.pop(int(key), None)
+        elif what == "break":
+            self.receipts.clear()
+            self._send()
+
+    def _send(self, open_ones: bool = False) -> None:
+        drafts = [Draft(text, str(number)) for number, text in self.drafts.items()]
+        self.receipts.append(self.server.take(drafts if open_ones else drafts[:-1], open_ones))
+
+
+@pytest.mark.breaks("app/drafts.py", "carried += gained", "pass")
+@given(
+    st.lists(st.text("ab", max_size=3), max_size=6),
+    st.lists(st.sampled_from(["key", "key", "key", "fresh", "receipt", "break"]), max_size=80),
+)
+def test_what_is_typed_without_a_pause_arrives_whole_and_once(lines: list[str], events: list[str]) -> None:
+    server = Server()
+    page = Composer(server)
+    keys = iter("".join(f"{line}\n" for line in lines))
+    for event in events:
+        if event != "key":
+            page.happen(event)
+        elif key := next(keys, ""):
+            page.press(key)
+    for key in keys:
+        page.press(key)
+    page.happen("fresh")
+    for _ in list(page.receipts):
+        page.happen("receipt")
+    assert server.log == [line for line in lines if line]
+    assert page.texts == [""]
+
+
+def frames(*bodies: str) -> list[Draft]:
+    return [Draft(body, key) for body, key in zip(bodies, (ONE, TWO), strict=False)]
+
+
+def results(drafts: list[Draft], *said: str | None) -> list[tuple[tuple[int, ...], str]]:
+    sayings = whole(drafts, said, is_open=False)
+    return [(saying.numbers, saying.draft.body if saying.draft else "") for saying in sayings]
+
+
+def test_new_drafts_are_said_as_they_are() -> None:
+    drafts = frames("first", "second")
+    for is_open in (True, False):
+        assert whole(drafts, [None, None], is_open) == [Saying((1,), drafts[0]), Saying((2,), drafts[1])]
+
+
+def test_what_was_said_is_done() -> None:
+    assert whole(frames("first"), ["first"], is_open=False) == [Saying((1,), None)]
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n\n"])
+def test_what_is_blank_comes_to_be_refused_again_and_what_it_has_gained_waits(blank: str) -> None:
+    (draft,) = frames(blank)
+    assert whole([draft], [blank], is_open=False) == [Saying((1,), draft)]
+    assert results(frames(f"{blank}h"), blank) == []
+    assert results(frames(f"{blank}h", "ello"), blank, None) == [((1, 2), "hello")]
+
+
+def test_what_a_draft_has_gained_belongs_to_the_next_and_they_are_done_together() -> None:
+    assert results(frames("firsts", "econd"), "first", None) == [((1, 2), "second")]
+
+
+def test_what_no_draft_takes_waits_where_it_is() -> None:
+    assert results(frames("firsts"), "first") == []
+    assert results(frames("firsts", "second"), "first", "second") == [((2,), "")]
+
+
+@pytest.mark.breaks("app/drafts.py", 'f"{draft.key}+{len(before)}"', "draft.key")
+def test_a_second_enter_in_one_draft_is_a_second_message_even_with_the_same_text() -> None:
+    first, second = (
+        saying.draft
+        for said, text in ((None, "ho"), ("ho", "hoho"))
+        for saying in whole(frames(text), [said], is_open=True)
+    )
+    assert first and second
+    assert first.body == second.body == "ho"
+    assert first.key != second.key
+
+
+@given(st.text("ab", max_size=5), st.text("ab", max_size=3), st.text("ab", max_size=5))
+def test_what_was_typed_since_is_what_has_to_be_put_in(start: str, typed: str, end: str) -> None:
+    found = typed_since(start + end, start + typed + end)
+    assert len(found) == len(typed)
+    assert typed_since(start, start + typed) == typed
+    assert any(
+        (start + end)[:at] + found + (start + end)[at:] == start + typed + end for at in range(len(start + end) + 1)
+    )
+
+
+@pytest.mark.parametrize(("before", "now", "typed"), [("first", "firs", ""), ("first", "s", "s"), ("", "h", "h")])
+def test_what_was_taken_away_is_no_text(before: str, now: str, typed: str) -> None:
+    assert typed_since(before, now) == typed
+
+
+def test_what_was_said_is_noted_for_a_while_and_of_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.drafts.MOST_NOTED", 2)
+    said = Said()
+    one, two, three = (Draft(f"text {number}", f"k{number}") for number in range(3))
+    said.note("ann", one, now=0)
+    said.note("ann", two, now=1)
+    said.note("ann", one, now=2)
+    said.note("ann", three, now=3)
+    assert [said.of("ann", draft) for draft in (one, two, three)] == [one.body, None, three.body]
+    assert said.of("bob", one) is None
+    said.sweep(now=2 + NOTED_SECONDS)
+    assert [said.of("ann", draft) for draft in (one, three)] == [None, three.body]
+    said.sweep(now=3 + NOTED_SECONDS)
+    assert len(said) == 0
