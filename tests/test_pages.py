@@ -12,7 +12,6 @@ from httpx2 import Response
 from app.main import create_app
 from app.security import COOKIE
 from app.settings import Settings
-from tests.cast import HOSTILE
 from tests.conftest import Clock
 
 WIDE_ANN = "\N{FULLWIDTH LATIN CAPITAL LETTER A}\N{FULLWIDTH LATIN CAPITAL LETTER N}" + "n"
@@ -342,10 +341,3 @@ def test_a_store_that_does_not_answer_is_said(client: TestClient, broken_store: 
     assert client.get("/healthz").status_code == 200
     assert client.get("/").status_code == 503
     assert "on our side" not in client.get("/").text
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_stays_text(client: TestClient, text: str) -> None:
-    join(client)
-    say(client, text)
-    assert bodies(client.get("/")) == [text]
