@@ -36,6 +36,7 @@ SETTINGS = {
 }
 SOCKETS = 24  # at once, and as many clients of HTTP
 PATIENCE = 30.0  # seconds for what should be there at once, on a busy machine
+END_SECONDS = 120.0  # until a socket has been read to its end, of which many end together
 ANSWER_SECONDS = 0.2  # for an answer to what may get none
 SHORT_BODIES = [text for text in BODIES if len(text) < 500]
 
@@ -222,7 +223,7 @@ async def _send(server: Server, cookie: str, frames: Iterator[str | bytes], rand
     while remaining:
         headers = {"Cookie": cookie} if random.random() < 0.7 else {}
         room = f"ws://{server.host}/ws/lobby"
-        async with connect(room, additional_headers=headers, max_size=None, compression=None) as socket:
+        async with connect(room, additional_headers=headers, max_size=None, ping_interval=None) as socket:
             answers = asyncio.create_task(_drain(socket))
             try:
                 for frame in frames:
@@ -233,7 +234,7 @@ async def _send(server: Server, cookie: str, frames: Iterator[str | bytes], rand
                 else:
                     remaining = False
                 await socket.send('{"cursor": "", "message": "the end", "key": "end"}')
-                await asyncio.wait_for(answers, PATIENCE)
+                await asyncio.wait_for(answers, END_SECONDS)
             except ConnectionClosed as closed:
                 result.count(closed.rcvd.code if closed.rcvd else "dropped")
             except TimeoutError:
@@ -484,10 +485,10 @@ def _path(random: Random, method: str) -> str:
     return quote(path.encode(*BYTES), safe="/?&=%.:;*@~!$'()+,-_\\")
 
 
-HEADERS = """Sec-Fetch-Site X-Forwarded-For X-Forwarded-Proto Accept Accept-Encoding Range If-None-Match If-Modified-Since
-    Upgrade Expect HX-Request Access-Control-Request-Method"""
-PATHS = """/ /rooms /rooms/{slug} /rooms/{slug}/messages /rooms/{slug}/messages /rooms/{slug}/gap /name /name /healthz
-    /readyz /metrics /ws /ws/{slug} /static /static/x /static/.. /static/%2e%2e/pyproject.toml /static/..\\..
+HEADERS = """Sec-Fetch-Site X-Forwarded-For X-Forwarded-Proto Accept Accept-Encoding Range If-None-Match
+    If-Modified-Since Upgrade Expect HX-Request Access-Control-Request-Method"""
+PATHS = """/ /rooms /rooms/{slug} /rooms/{slug}/messages /rooms/{slug}/messages /rooms/{slug}/gap /name /name
+    /healthz /readyz /metrics /ws /ws/{slug} /static /static/x /static/.. /static/%2e%2e/pyproject.toml /static/..\\..
     /docs * //evil.example/ http://evil.example/ /../ /./ /rooms/../name /static/%00 /{slug}"""
 BYTES = ("utf-8", "surrogatepass")  # halves of surrogate pairs too, which nothing should send
 POSTED = "/name " * 4 + "/rooms/{slug}/messages " * 8 + "/rooms"
