@@ -80,7 +80,8 @@ class Fragments:
 
     def room(self, view: RoomView) -> str:
         """Return a room's whole page."""
-        return self._render("room.html", **vars(view))
+        entered = {name: _sendable(text) for name, text in view.entered.items()}
+        return self._render("room.html", **{**vars(view), "entered": entered})
 
     def error(self, status: int, title: str, sentence: str, nonce: str) -> str:
         """Return a page that says what went wrong, with a way back."""
@@ -145,6 +146,11 @@ class Fragments:
 
     def _render(self, template: str, **values: Any) -> str:
         return self._environment.get_template(template).render(values)
+
+
+def _sendable(text: str) -> str:
+    """Return `text` without halves of surrogate pairs: a form can bring them, and no answer can hold them."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def clock(moment: datetime, zone: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from app.messages import Cursor, Draft
 
 # What a key may look like: ours, a UUID, base64. A quote would end the selector by which a receipt finds it.
-KEY = re.compile(r"[\w.:~+/=-]{1,128}", re.ASCII)
+KEY = re.compile(r"[A-Za-z0-9_.:~+/=-]{1,128}")
 MOST_DRAFTS = 200
 LARGEST_POSITION = 2**63 - 1
 

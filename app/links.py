@@ -8,6 +8,8 @@ from functools import lru_cache
 
 from linkify_it import LinkifyIt
 
+from app.characters import INVISIBLE
+
 # Only what is certainly meant as a web address: "www.…" and http(s) with their scheme. A bare "main.py" or
 # "README.md" would be one too (.py and .md are countries), and is not what people mean in a chat.
 SCHEMES = ("http:", "https:")
@@ -31,6 +33,8 @@ def split(text: str) -> tuple[Part, ...]:
     end = 0
     for match in _finder().match(text) or ():
         if match.schema not in SCHEMES and not match.text.lower().startswith("www."):
+            continue
+        if INVISIBLE.search(match.text):  # it could read as another address than it is
             continue
         if match.index > end:
             parts.append(Part(text[end : match.index]))

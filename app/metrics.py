@@ -81,6 +81,10 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+# A client's fault, with a traceback of ours: we count it by the code with which uvicorn closes.
+NOT_UTF8 = "Invalid UTF-8 sequence received from client."
+
+
 class Seldom(logging.Filter):
     """Lets a line pass a few times, and then seldom: what anybody can provoke from outside fills no disk."""
 
@@ -90,7 +94,7 @@ class Seldom(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line may pass. uvicorn's are a few different ones, without anybody's input."""
-        return not self._lines.take(str(record.msg), monotonic())
+        return record.msg != NOT_UTF8 and not self._lines.take(str(record.msg), monotonic())
 
 
 def set_up_logging(level: str, style: str) -> None:

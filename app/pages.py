@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse,
 from starlette.exceptions import HTTPException
 
 from app.fragments import Fragments, RoomView, time_zones
+from app.frames import KEY
 from app.identity import Session
 from app.limits import Limits
 from app.messages import Draft, Member, Refused, Room
@@ -48,6 +49,7 @@ SENTENCES = {
 
 Position = Annotated[int, Query(ge=1, le=NEWEST)]
 Text = Annotated[str, Form()]
+Key = Annotated[str, Form(pattern=f"^{KEY.pattern}$")]
 
 
 class Pages:
@@ -117,7 +119,7 @@ class Pages:
 
     # Writing, where no socket is
 
-    async def say(self, request: Request, slug: str, message: Text = "", key: Text = "") -> Response:
+    async def say(self, request: Request, slug: str, message: Text = "", key: Key = "") -> Response:
         """Say something, then go back to the room."""
         room, member = self._find(slug), await self._doorkeeper.member(request)
         try:
@@ -264,7 +266,8 @@ def add_error_pages(app: FastAPI, fragments: Fragments) -> None:
     async def show(request: Request, error: Exception) -> Response:
         status = _status(error)
         if status >= 500:
-            log.error("failed", path=request.url.path, error=repr(error))
+            # Not what the error says: that may be what somebody said.
+            log.error("failed", path=request.url.path, error=type(error).__name__)
         nonce = getattr(request.state, "nonce", token_urlsafe(16))
         phrase = HTTPStatus(status).phrase
         response = _html(fragments.error(status, phrase, SENTENCES.get(status, SENTENCES[422]), nonce), status)

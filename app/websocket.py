@@ -25,6 +25,8 @@ from app.store import LOBBY, StoreUnavailable
 
 log = structlog.get_logger("parlor.websocket")
 
+# Why uvicorn ended a connection, by its close code. https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+BROKEN = {1002: "not-websocket", 1007: "not-utf-8", CloseCode.TOO_BIG: "frame-too-big"}
 CLOSE_SECONDS = 1.0  # for a close frame to be taken, before the socket is dropped
 
 
@@ -147,11 +149,11 @@ class Sockets:
         while True:
             event = await socket.receive()
             if event["type"] == "websocket.disconnect":
-                if event.get("code") == CloseCode.TOO_BIG:
-                    self._metrics.refused("frame-too-big")
+                if reason := BROKEN.get(event.get("code", 0)):
+                    self._metrics.refused(reason)
                 return
             text = event.get("text")
-            size = len(event["bytes"] if text is None else text.encode())
+            size = len(event["bytes"] if text is None else text.encode("utf-8", "replace"))
             await self._pace(connection, frames.take)
             await self._pace(connection, partial(octets.take, tokens=size))
             await self._take(text, audience, connection)

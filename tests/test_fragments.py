@@ -15,7 +15,7 @@ from app.fragments import HUES, Fragments, Place, RoomView, data_url, day, hue, 
 from app.messages import Cursor, Member, Message, Refused
 from app.settings import Settings
 from app.timeline import Entry, Gap, Page, arrange
-from tests.cast import ANN, BOB, HOSTILE, LOBBY, START, WATERCOOLER, message
+from tests.cast import ANN, BOB, LOBBY, START, WATERCOOLER, message
 
 Snapshot = Callable[[str, str], None]
 
@@ -179,15 +179,6 @@ def test_a_receipt_for_what_is_refused(fragments: Fragments, snapshot: Snapshot)
 
 
 # What holds for all of them
-
-
-def test_hostile_bodies_and_names_stay_text(fragments: Fragments, snapshot: Snapshot) -> None:
-    crooks = [Member(f"c{number:015}", text[:40], "UTC") for number, text in enumerate(HOSTILE)]
-    said = [message(number + 1, text, crooks[number], minutes=number) for number, text in enumerate(HOSTILE)]
-    frame = fragments.appended(entries(said), CURSOR, "UTC")
-    snapshot("frame_appended_hostile", frame)
-    bodies = BeautifulSoup(frame, "html.parser").select(".message__body")
-    assert tuple(body.text for body in bodies) == HOSTILE
 
 
 @given(st.text(min_size=1, max_size=200))

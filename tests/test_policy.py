@@ -18,7 +18,8 @@ from app.fragments import Fragments, Place
 from app.messages import Cursor
 from app.settings import Settings
 from app.timeline import Gap, Page, arrange
-from tests.cast import ANN, BOB, HOSTILE, LOBBY, START, WATERCOOLER, message
+from tests.cast import ANN, BOB, LOBBY, START, WATERCOOLER, message
+from tests.hostile import BODIES
 
 ROOT = Path(__file__).parent.parent
 TEMPLATES = ROOT / "templates"
@@ -179,7 +180,7 @@ def test_no_script_of_ours_is_served() -> None:
 def frames() -> dict[str, str]:
     """Return every frame that can go down the wire, with everything in it that it can have."""
     fragments = Fragments(Settings(), "/static/none")
-    log = [message(number, body, (ANN, BOB)[number % 2], number) for number, body in enumerate(HOSTILE, start=2)]
+    log = [message(number, body, (ANN, BOB)[number % 2], number) for number, body in enumerate(BODIES[::20], start=2)]
     entries = arrange(log, None, START.tzinfo, Settings().group_window)  # type: ignore[arg-type]
     cursor, page = Cursor("0a1b2c3d", len(log) + 1), Page(entries, len(log) + 1, older=2)
     return {
@@ -191,8 +192,8 @@ def frames() -> dict[str, str]:
         "room_added": fragments.room_added(WATERCOOLER),
         "heartbeat": fragments.heartbeat(),
         "resumed": fragments.resumed([LOBBY, WATERCOOLER], LOBBY, [ANN, BOB]),
-        "receipt": fragments.receipt([Place(1, "k1"), Place(2, "k2")], [Place(3, "k3")], HOSTILE[0], ["k4", "k5"]),
-        "notice": fragments.notice(HOSTILE[0]),
+        "receipt": fragments.receipt([Place(1, "k1"), Place(2, "k2")], [Place(3, "k3")], BODIES[0], ["k4", "k5"]),
+        "notice": fragments.notice(BODIES[0]),
     }
 
 

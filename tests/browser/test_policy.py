@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Request, Route, expect
 
 from tests.browser.cast import Cast, Person
 
@@ -43,6 +43,74 @@ def test_what_is_smuggled_in_is_refused(cast: Cast, room: str, what: str) -> Non
     directive = ann.page.evaluate(INSERT % SMUGGLED[what])
     assert re.match("script-src|style-src|require-trusted-types-for|frame-src|default-src", directive)
     assert not ann.page.evaluate("window.caught ?? false")
+
+
+# What could stand in a page if escaping failed somewhere, and which part of the policy the page is told refused it.
+# htmx is not refused anything: it looks for its nonce, and takes the attributes away.
+INJECTED = {
+    "script": ("<script>caught()</script>", "script-src-elem"),
+    "foreign script": ("<script src=//evil.example/a.js></script>", "script-src-elem"),
+    "script with a guessed nonce": ("<script nonce=guessed>caught()</script>", "script-src-elem"),
+    "handler": ("<img src=x onerror=caught()>", "script-src-attr"),
+    "address": ("<a id=bait href=javascript:caught()>bait</a>", "script-src-elem"),
+    "htmx handler": ("<b hx-on:htmx:after:init=caught() hx-on:click=caught() id=bait>bait</b>", None),
+    "htmx request": ("<b hx-get=/healthz?evil hx-trigger='load, click' id=bait>bait</b>", None),
+    "htmx request, data-": ("<b data-hx-get=/healthz?evil data-hx-trigger='load, click' id=bait>bait</b>", None),
+    "htmx with a guessed nonce": ("<b hx-get=/healthz?evil hx-trigger='load, click' hx-nonce=x id=bait>bait</b>", None),
+    "style": ("<style>body { position: fixed }</style>", "style-src-elem"),
+    "style attribute": ("<b style='position: fixed'>x</b>", "style-src-attr"),
+    "foreign style": ("<link rel=stylesheet href=//evil.example/a.css>", "style-src-elem"),
+    "picture": ("<img src=//evil.example/pixel.gif>", "img-src"),
+    "base": ("<base href=//evil.example/>", "base-uri"),
+    "form": ("<form action=//evil.example/><button id=bait>bait</button></form>", "form-action"),
+    "frame": ("<iframe src=//evil.example/></iframe>", "frame-src"),
+    "frame with a script": ("<iframe srcdoc='<script>parent.caught()</script>'></iframe>", None),  # it is told itself
+    "object": ("<object data=//evil.example/a.swf></object>", "object-src"),
+}
+TRIPWIRE = """
+    window.catches = 0
+    window.caught = () => catches++
+    window.refused = []
+    addEventListener("securitypolicyviolation", event => refused.push(event.effectiveDirective))
+"""
+REFUSED = """directive => new Promise((done, failed) => {
+    const look = () => refused.includes(directive) ? done() : setTimeout(look, 10)
+    setTimeout(() => failed(new Error(`no ${directive} among what was refused: ${refused}`)), 5000)
+    look()
+})"""
+
+
+@pytest.mark.breaks("app/security.py", "script-src 'nonce-{nonce}'", "script-src * 'unsafe-inline'")
+def test_what_is_injected_into_a_page_neither_runs_nor_loads(cast: Cast, room: str) -> None:
+    """The page as the server sends it, with its headers, and markup at its end that nobody escaped."""
+    ann = cast.member("Ann").foresees("")
+    ann.context.add_init_script(TRIPWIRE)
+    markup, requests = "", []
+
+    def inject(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.text().replace("</body>", f"{markup}</body>"))
+
+    def note(request: Request) -> None:
+        # Chromium reports a request even where the policy stops it; one that was let through gets an answer, or an
+        # error that is not the policy's.
+        if "evil" in request.url and request.failure != "csp":
+            requests.append(f"{request.url}: {request.failure}")
+
+    ann.page.route(f"**/rooms/{room}", inject)
+    for event in ("requestfinished", "requestfailed"):
+        ann.page.on(event, note)
+    for what, (markup, directive) in INJECTED.items():  # noqa: B007
+        ann.page.goto(f"{cast.url}/rooms/{room}")
+        bait = ann.page.locator("#bait")
+        if bait.count():
+            bait.dispatch_event("click")
+        if directive:
+            ann.page.evaluate(REFUSED, directive)
+        assert ann.page.evaluate("catches") == 0, what
+        assert ann.page.url == f"{cast.url}/rooms/{room}"
+        assert ann.page.evaluate("getComputedStyle(document.body).position") == "static"
+    assert requests == []
 
 
 def test_htmx_takes_nothing_from_what_people_write(ann: Person, bob: Person) -> None:
