@@ -31,7 +31,7 @@ CORE = {
 }
 LAYERS: tuple[set[str], ...] = (
     CORE,
-    {"metrics", "tables", "wire"},
+    {"engines", "metrics", "tables", "wire"},
     {"migrations"},
     {"connection", "fragments", "store"},
     {"bus", "hub"},
@@ -45,7 +45,7 @@ LAYERS: tuple[set[str], ...] = (
 KEEPERS = {
     "jinja2": {"fragments"},
     "markupsafe": {"fragments"},
-    "sqlalchemy": {"store", "tables", "migrations"},
+    "sqlalchemy": {"engines", "store", "tables", "migrations"},
     "alembic": {"migrations"},
     "aiosqlite": set(),
     "sqlite3": set(),
