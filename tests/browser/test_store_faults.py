@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from tests.browser.cast import Cast
 from tests.browser.conftest import GENEROUS, Gather
+from tests.proxy import proxying
 from tests.server import Server, serving
 
 UNSTORED = "The server cannot store anything just now. Your text is kept: please send it again."
@@ -93,26 +94,34 @@ def test_what_cannot_be_stored_stays_with_its_sender_until_it_can(
 
 @pytest.mark.breaks("app/store.py", "if self._file_identity and", "if False and")
 def test_a_database_file_that_is_gone_is_missed_at_once_and_found_again(
-    own_cast: Cast, own_server: Server, tmp_path: Path
+    gather: Gather, own_cast: Cast, own_server: Server, tmp_path: Path
 ) -> None:
     file, aside = tmp_path / "parlor.db", tmp_path / "aside.db"
-    ann, bob = own_cast.member("Ann").opens(), own_cast.member("Bob").opens()
-    ann.says("before")
-    bob.reads("before").foresees("503")
-    file.rename(aside)
-    ann.types("kept\n")
-    expect(ann.notice).to_have_text(UNSTORED)
-    assert bob.context.request.get(f"{own_server.url}/readyz").status == 503
-    answer = bob.page.reload()
-    assert answer and answer.status == 503
-    expect(bob.page.locator("body")).to_contain_text("The server cannot reach its memory just now.")
-    aside.rename(file)
-    bob.opens().sees("before")
-    ann.drafts.first.locator("textarea").press("Enter")
-    ann.has_receipt()
-    for person in (ann, bob):
-        person.sees("before", "kept")
-    assert bob.messages() == ann.messages()
+    with proxying(own_server.port) as link:
+        ann, bob = own_cast.member("Ann").opens(), own_cast.member("Bob").opens()
+        carl = gather(own_server, link.url).member("Carl").opens()
+        ann.says("before")
+        bob.reads("before").foresees("503")
+        file.rename(aside)
+        ann.types("kept\n")
+        expect(ann.notice).to_have_text(UNSTORED)
+        assert bob.context.request.get(f"{own_server.url}/readyz").status == 503
+        answer = bob.page.reload()
+        assert answer and answer.status == 503
+        expect(bob.page.locator("body")).to_contain_text("The server cannot reach its memory just now.")
+        # A page that comes back meanwhile keeps what it shows, says that it is not connected, and tries again.
+        link.cut()
+        link.heal()
+        expect(carl.notice).to_have_text("The server is not ready. Trying again.")
+        carl.finds_it("disconnected").sees("before")
+        assert not file.exists()
+        aside.rename(file)
+        bob.opens()
+        ann.drafts.first.locator("textarea").press("Enter")
+        ann.has_receipt()
+        for person in (ann, bob, carl):
+            person.is_connected().sees("before", "kept")
+        assert ann.messages() == bob.messages() == carl.messages()
     assert not [line for line in own_server.log if "Traceback" in line]
 
 
@@ -124,13 +133,14 @@ def test_a_page_shows_another_log_from_the_beginning_and_nothing_of_the_one_befo
     ann.says("one", "two", "three")
     bob.sees("one", "two", "three")
     ann.types("being written")
+    elsewhere = [f"elsewhere {position}" for position in range(1, 7)]
     own_server.stop()
     replace_the_log(tmp_path / "parlor.db", without="Ann")
     own_server.start()
     for person in (ann, bob):
-        person.is_connected().sees("elsewhere 1", "elsewhere 2")
+        person.is_connected().sees(*elsewhere)
     bob.says("after")
-    ann.sees("elsewhere 1", "elsewhere 2", "after")
+    ann.sees(*elsewhere, "after")
     # Bob is somebody there, Ann is not. She is told so, and keeps what she wrote.
     ann.presses("Enter")
     expect(ann.notice).to_contain_text("choose a name")
@@ -140,15 +150,16 @@ def test_a_page_shows_another_log_from_the_beginning_and_nothing_of_the_one_befo
 
 
 def replace_the_log(file: Path, without: str) -> None:
-    """Make another log of the one in `file`: another epoch, two messages that nobody here has seen, one member less."""
+    """Make another log of the one in `file`: another epoch, six messages that nobody here has seen, one member less."""
     with closing(sqlite3.connect(file, isolation_level=None)) as database:
         database.executescript(
             """
             UPDATE log SET epoch = 'another';
-            DELETE FROM messages WHERE position > 2;
+            INSERT INTO messages (room_id, position, author_id, author_name, body, created_at, submission)
+                SELECT room_id, position + 3, author_id, author_name, body, created_at, randomblob(32) FROM messages;
             UPDATE messages SET body = 'elsewhere ' || position,
                 author_id = (SELECT id FROM members WHERE name = 'Bob');
-            UPDATE rooms SET position = 2;
+            UPDATE rooms SET position = 6;
             """
         )
         database.execute("DELETE FROM members WHERE name = ?", [without])
