@@ -1,7 +1,7 @@
 """The log: what was said, in which order, by whom. The only module that speaks to the database.
 
 Appends go through one writer, which commits what waits together as one batch. Reads go past it.
-Nobody waits for a database that cannot be written for longer than `lock_wait`, however many others wait as well.
+Nobody waits longer than `lock_wait` seconds for others who write, here or in another process, however many wait.
 It knows nothing of sockets, HTML or who is here.
 """
 
@@ -28,7 +28,7 @@ from app.tables import log, members, messages, rooms
 
 LOBBY = "lobby"
 LARGEST_BATCH = 256
-MOST_WAITING = 10_000  # appends; many more than ever wait for a database that can be written
+MOST_WAITING = 10_000  # appends: far more than wait while the database can be written
 VISIT_NOTED_EVERY_MS = 3_600_000
 VISIT_WAIT = 0.1  # seconds that somebody's page may be late because their visit is noted
 DAY_MS = 86_400_000
@@ -66,7 +66,10 @@ class Append:
 
 
 class Store:
-    """The log at the SQLAlchemy URL `url`, and what belongs to it. It serves while it is `opened`."""
+    """The log at the SQLAlchemy URL `url`, and what belongs to it. It serves while it is `opened`.
+
+    A write waits up to `lock_wait` seconds for others who write, and is then refused.
+    """
 
     def __init__(self, url: str, clock: Clock, lock_wait: float = 5) -> None:
         self.epoch = ""  # of the log that is open
@@ -74,7 +77,7 @@ class Store:
         self._file = file_of(url)
         self._file_identity: tuple[int, int] | None = None  # of the file that is open
         self._clock = clock
-        self._lock_wait = lock_wait  # seconds for which a write may wait for others who write
+        self._lock_wait = lock_wait
         self._turn = asyncio.Lock()  # held by whoever writes
         self._appends: asyncio.Queue[Append] = asyncio.Queue(MOST_WAITING)
         # Called with room and position after each commit; whoever delivers listens here, so that a message is
@@ -182,15 +185,12 @@ class Store:
             return None
         if row.seen_at < self._now() - VISIT_NOTED_EVERY_MS:
             with suppress(StoreUnavailable):
-                await self._note_visits([member_id], self._deadline(VISIT_WAIT))
+                await self.saw([member_id], VISIT_WAIT)
         return Member(row.id, row.name, row.time_zone)
 
-    async def saw(self, member_ids: Sequence[str]) -> None:
-        """Note that these members are here, which keeps their names theirs."""
-        await self._note_visits(member_ids, self._deadline())
-
-    async def _note_visits(self, member_ids: Sequence[str], deadline: float) -> None:
-        async with self._writing(deadline) as connection:
+    async def saw(self, member_ids: Sequence[str], wait: float | None = None) -> None:
+        """Note that these members are here, which keeps their names theirs; wait as long as others, or `wait`."""
+        async with self._writing(self._deadline(wait)) as connection:
             await connection.execute(update(members).where(members.c.id.in_(member_ids)).values(seen_at=self._now()))
 
     async def take_name(self, member: Member | None, name: str, time_zone: str, held_days: float) -> Member:

@@ -544,7 +544,7 @@ async def test_reading_goes_on_while_somebody_else_writes(
         assert await log.member(ann.id) == ann
 
 
-@pytest.mark.breaks("app/store.py", "self._deadline(VISIT_WAIT)", "self._deadline()")
+@pytest.mark.breaks("app/store.py", "self.saw([member_id], VISIT_WAIT)", "self.saw([member_id])")
 async def test_no_page_waits_for_its_visit_to_be_noted(
     log: Store, ann: Member, lobby: Room, tmp_path: Path, clock: Clock, lock_wait: float
 ) -> None:
