@@ -31,6 +31,7 @@ class Metrics:
         self.connections = Gauge("parlor_connections", "Open sockets.", registry=registry)
         self.rooms = Gauge("parlor_rooms", "Rooms that exist.", registry=registry)
         self.active_rooms = Gauge("parlor_rooms_active", "Rooms that somebody looks at.", registry=registry)
+        self.waiting = Gauge("parlor_store_waiting", "Messages that wait to be stored.", registry=registry)
         self._worth_a_line = Buckets(LOGGED_PER_SECOND, LOGGED_AT_ONCE)
         self._messages = Counter("parlor_messages", "Messages stored.", registry=registry)
         self._refused = Counter("parlor_refused", "What was refused, by reason.", ["reason"], registry=registry)

@@ -176,6 +176,7 @@ class Pages:
         """All figures, for Prometheus."""
         self._metrics.rooms.set(len(self._rooms.all()))
         self._metrics.active_rooms.set(len(self._rooms.hub.audiences()))
+        self._metrics.waiting.set(self._store.waiting)
         return Response(self._metrics.text(), media_type=self._metrics.content_type)
 
     # What they share

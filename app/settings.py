@@ -155,6 +155,9 @@ class Settings(BaseSettings):
     stall_seconds: float = Field(
         8, gt=0, description="Seconds for which a browser may take nothing before it is cut off."
     )
+    lock_wait_seconds: float = Field(
+        5, gt=0, le=60, description="Seconds for which a write may wait for a database that somebody else writes to."
+    )
     shutdown_seconds: int = Field(10, ge=0, description="Seconds that a stop may take.")
 
     @field_validator("allowed_hosts", "allowed_origins", mode="before")

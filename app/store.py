@@ -1,6 +1,7 @@
 """The log: what was said, in which order, by whom. The only module that speaks to the database.
 
 Appends go through one writer, which commits what waits together as one batch. Reads go past it.
+Nobody waits longer than `lock_wait` seconds for others who write, here or in another process, however many wait.
 It knows nothing of sockets, HTML or who is here.
 """
 
@@ -9,28 +10,28 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from hashlib import sha256
 from itertools import groupby
-from pathlib import Path
 from secrets import token_hex
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Row, event, func, insert, make_url, or_, select, update
+from sqlalchemy import ColumnElement, Row, func, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import migrations
+from app.engines import file_of, identity, open_engines
 from app.messages import Member, Message, Refused, Room
 from app.names import name_key, skeleton, slug_of
 from app.tables import log, members, messages, rooms
 
 LOBBY = "lobby"
 LARGEST_BATCH = 256
+MOST_WAITING = 10_000  # appends: far more than wait while the database can be written
 VISIT_NOTED_EVERY_MS = 3_600_000
+VISIT_WAIT = 0.1  # seconds that somebody's page may be late because their visit is noted
 DAY_MS = 86_400_000
-LOCK_WAIT_SECONDS = 5  # for a SQLite file that somebody else is writing to
 
 Clock = Callable[[], datetime]
 
@@ -60,17 +61,25 @@ class Append:
     author: Member
     body: str
     submission: bytes
+    deadline: float  # until when it may wait for others who write, on the loop's clock
     stored: asyncio.Future[Stored]
 
 
 class Store:
-    """The log at the SQLAlchemy URL `url`, and what belongs to it. It serves while it is `opened`."""
+    """The log at the SQLAlchemy URL `url`, and what belongs to it. It serves while it is `opened`.
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    A write waits up to `lock_wait` seconds for others who write, and is then refused.
+    """
+
+    def __init__(self, url: str, clock: Clock, lock_wait: float = 5) -> None:
         self.epoch = ""  # of the log that is open
-        self._reader, self._writer = _engines(url)
+        self._reader, self._writer = open_engines(url, lock_wait)
+        self._file = file_of(url)
+        self._file_identity: tuple[int, int] | None = None  # of the file that is open
         self._clock = clock
-        self._appends: asyncio.Queue[Append] = asyncio.Queue()
+        self._lock_wait = lock_wait
+        self._turn = asyncio.Lock()  # held by whoever writes
+        self._appends: asyncio.Queue[Append] = asyncio.Queue(MOST_WAITING)
         # Called with room and position after each commit; whoever delivers listens here, so that a message is
         # announced even when the one who sent it has gone before hearing of it.
         self.on_commit: Callable[[int, int], None] = lambda room_id, position: None
@@ -106,6 +115,12 @@ class Store:
             self.epoch = str(await connection.scalar(select(log.c.epoch)))
             if not await connection.scalar(select(func.count()).select_from(rooms)):
                 await self._insert_room(connection, LOBBY, lobby)
+        self._file_identity = identity(self._file)
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be stored."""
+        return self._appends.qsize()
 
     # Messages
 
@@ -116,7 +131,10 @@ class Store:
         """
         submission = sha256("\0".join((author.id, key, body)).encode("utf-8", "surrogatepass")).digest()
         stored: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
-        self._appends.put_nowait(Append(room_id, author, body, submission, stored))
+        try:
+            self._appends.put_nowait(Append(room_id, author, body, submission, self._deadline(), stored))
+        except asyncio.QueueFull:
+            raise StoreUnavailable("too many messages wait to be stored") from None
         return await stored
 
     async def since(self, room_id: int, after: int, upto: int, limit: int) -> list[Message]:
@@ -167,12 +185,12 @@ class Store:
             return None
         if row.seen_at < self._now() - VISIT_NOTED_EVERY_MS:
             with suppress(StoreUnavailable):
-                await self.saw([member_id])
+                await self.saw([member_id], VISIT_WAIT)
         return Member(row.id, row.name, row.time_zone)
 
-    async def saw(self, member_ids: Sequence[str]) -> None:
-        """Note that these members are here, which keeps their names theirs."""
-        async with self._writing() as connection:
+    async def saw(self, member_ids: Sequence[str], wait: float | None = None) -> None:
+        """Note that these members are here, which keeps their names theirs; wait as long as others, or `wait`."""
+        async with self._writing(self._deadline(wait)) as connection:
             await connection.execute(update(members).where(members.c.id.in_(member_ids)).values(seen_at=self._now()))
 
     async def take_name(self, member: Member | None, name: str, time_zone: str, held_days: float) -> Member:
@@ -252,7 +270,8 @@ class Store:
         stored = {}
         # Rooms in one order, so that two processes never wait for each other's rows.
         in_rooms = sorted(batch, key=lambda append: append.room_id)
-        async with self._writing() as connection:
+        # Who has waited longest decides for all: nobody waits twice, in the queue and then at the file.
+        async with self._writing(batch[0].deadline) as connection:
             for room_id, appends in groupby(in_rooms, key=lambda append: append.room_id):
                 wanted = {append.submission: append for append in appends}
                 for submission, result in (await self._append(connection, room_id, wanted)).items():
@@ -285,14 +304,39 @@ class Store:
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:
         with _unavailable():
+            self._find_file()
             async with self._reader.connect() as connection:
                 yield connection
 
     @asynccontextmanager
-    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+    async def _writing(self, deadline: float | None = None) -> AsyncIterator[AsyncConnection]:
+        """Write in a transaction, which has until `deadline` to begin: one's turn comes, and nobody locks the file."""
+        deadline = self._deadline() if deadline is None else deadline
         with _unavailable():
-            async with self._writer.begin() as connection:
-                yield connection
+            async with self._taking_turns(deadline):
+                self._find_file()
+                async with self._writer.connect() as connection:
+                    await connection.execution_options(lock_wait=deadline - asyncio.get_running_loop().time())
+                    async with connection.begin():
+                        yield connection
+
+    @asynccontextmanager
+    async def _taking_turns(self, deadline: float) -> AsyncIterator[None]:
+        async with asyncio.timeout_at(deadline):
+            await self._turn.acquire()
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def _deadline(self, wait: float | None = None) -> float:
+        return asyncio.get_running_loop().time() + (self._lock_wait if wait is None else wait)
+
+    def _find_file(self) -> None:
+        # SQLite goes on with a file that was taken away, and what it writes there is lost; and a new connection would
+        # open whatever lies in its place, and mix two logs.
+        if self._file_identity and identity(self._file) != self._file_identity:
+            raise StoreUnavailable("the database file is gone, or another lies in its place")
 
     def _now(self) -> int:
         return int(self._clock().timestamp() * 1000)
@@ -305,43 +349,8 @@ def _unavailable() -> Iterator[None]:
         yield
     except IntegrityError:
         raise
-    except (DBAPIError, PoolTimeout, OSError) as error:
-        raise StoreUnavailable(str(error)) from error
-
-
-def _engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
-    """Return an engine to read by and one to write by."""
-    parsed = make_url(url)
-    # Parameters are what people said, and what they are called: an error is logged, they are not.
-    create = partial(create_async_engine, parsed, hide_parameters=True)
-    if parsed.get_backend_name() != "sqlite":
-        engine = create(pool_pre_ping=True)
-        return engine.execution_options(isolation_level="AUTOCOMMIT"), engine
-    if parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    reader = create()
-    # One writer: SQLite has one write lock, and waiting for it in a queue of ours beats polling for it.
-    writer = create(pool_size=1, max_overflow=0)
-    event.listen(reader.sync_engine, "connect", _set_up_sqlite)
-    event.listen(writer.sync_engine, "connect", _set_up_sqlite)
-    # A transaction that reads first and writes later can fail in the middle; one that starts as a writer cannot.
-    # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#enabling-non-legacy-sqlite-transactional-modes
-    event.listen(writer.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return reader, writer
-
-
-def _set_up_sqlite(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # the driver starts no transactions of its own
-    cursor = connection.cursor()
-    # WAL lets reads go on during a write; FULL puts a commit on the disk before it is acknowledged.
-    for pragma in (
-        f"busy_timeout={LOCK_WAIT_SECONDS * 1000}",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    except (DBAPIError, PoolTimeout, OSError) as error:  # a TimeoutError is an OSError
+        raise StoreUnavailable(str(error) or "somebody else writes for too long") from error
 
 
 def _have_either(keys: dict[str, str]) -> ColumnElement[bool]:
@@ -366,11 +375,11 @@ def _new(append: Append, row: dict[str, Any]) -> Stored:
 
 
 def _heads(stored: dict[tuple[int, bytes], Stored]) -> dict[int, int]:
-    """Return how far each room has come by what is new in it."""
+    """Return up to where the log of each room goes, as far as `stored` tells."""
     heads: dict[int, int] = {}
+    # What was there already counts: it may be a commit that failed as far as we could tell, and was never announced.
     for (room_id, _), result in stored.items():
-        if result.is_new:
-            heads[room_id] = max(heads.get(room_id, 0), result.message.position)
+        heads[room_id] = max(heads.get(room_id, 0), result.message.position)
     return heads
 
 

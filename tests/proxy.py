@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 CHUNK = 65_536
+UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 PATIENCE = 30  # seconds for what a test waits for
 
 
@@ -21,6 +22,7 @@ class Proxy:
         self._flowing = threading.Event()
         self._flowing.set()
         self._broken = False
+        self._refusing = False
         self._changed = threading.Condition()
         self._sockets: set[socket.socket] = set()
         self._lost: set[socket.socket] = set()
@@ -41,6 +43,11 @@ class Proxy:
             for end in self._sockets:
                 _shut(end)
 
+    def refuse(self) -> None:
+        """Break every connection, and answer each new one with 503, until `heal`: a proxy that misses its server."""
+        self._refusing = True
+        self.cut()
+
     def stall(self) -> None:
         """Accept, and pass nothing on, until `heal`: nobody is told that the link is gone."""
         self._flowing.clear()
@@ -52,13 +59,13 @@ class Proxy:
 
     def heal(self) -> None:
         """Pass on everything again, and what has come while it stalled."""
-        self._broken = False
+        self._broken = self._refusing = False
         self._flowing.set()
 
-    def wait_for_attempts(self, count: int) -> list[float]:
+    def wait_for_attempts(self, count: int, patience: float = PATIENCE) -> list[float]:
         """Wait until there were `count` attempts to connect, and return their times."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.attempts) >= count, PATIENCE), self.attempts
+            assert self._changed.wait_for(lambda: len(self.attempts) >= count, patience), self.attempts
             return self.attempts[:count]
 
     def close(self) -> None:
@@ -92,6 +99,9 @@ class Proxy:
         with near, suppress(OSError), socket.create_connection(("127.0.0.1", self._target)) as far:
             with self._changed:
                 if self._broken:
+                    if self._refusing:
+                        near.recv(CHUNK)
+                        near.sendall(UNAVAILABLE)
                     return
                 self._sockets |= {near, far}
             back = threading.Thread(target=self._pass_on, args=(far, near), daemon=True)

@@ -80,6 +80,12 @@ class Server:
         self._reader.join(PATIENCE)
 
     @property
+    def pid(self) -> int:
+        """The process' number."""
+        assert self._process
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         """Whether the process is there."""
         return self._process is not None and self._process.poll() is None

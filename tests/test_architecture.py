@@ -32,7 +32,7 @@ CORE = {
 }
 LAYERS: tuple[set[str], ...] = (
     CORE,
-    {"metrics", "tables", "wire"},
+    {"engines", "metrics", "tables", "wire"},
     {"migrations"},
     {"connection", "fragments", "store"},
     {"bus", "hub"},
@@ -46,7 +46,7 @@ LAYERS: tuple[set[str], ...] = (
 KEEPERS = {
     "jinja2": {"fragments"},
     "markupsafe": {"fragments"},
-    "sqlalchemy": {"store", "tables", "migrations"},
+    "sqlalchemy": {"engines", "store", "tables", "migrations"},
     "alembic": {"migrations"},
     "aiosqlite": set(),
     "sqlite3": set(),

@@ -358,6 +358,7 @@ def test_health_readiness_and_figures(client: TestClient) -> None:
         "parlor_rooms 1.0",
         "parlor_connections 0.0",
         "parlor_store_append_seconds_count 1.0",
+        "parlor_store_waiting 0.0",
     ):
         assert line in figures
 

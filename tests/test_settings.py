@@ -267,6 +267,7 @@ def test_the_slowest_reconnecting_that_is_allowed_keeps_the_promise() -> None:
         ("presence_grace", -1),
         ("outbox_length", 0),
         ("stall_seconds", 0),
+        ("lock_wait_seconds", 0),
         ("shutdown_seconds", -1),
     ],
 )

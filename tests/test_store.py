@@ -18,7 +18,7 @@ from sqlalchemy import Connection, TextClause, create_engine, inspect, text
 
 from app import migrations, store, tables
 from app.messages import Member, Refused, Room
-from app.store import LARGEST_BATCH, LOBBY, Store, Stored, StoreUnavailable
+from app.store import LARGEST_BATCH, LOBBY, Append, Store, Stored, StoreUnavailable
 from tests.conftest import Clock
 
 HELD_DAYS = 30.0
@@ -33,12 +33,18 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def opening(store_url: str, clock: Clock) -> Opener:
+def lock_wait() -> float:
+    """Seconds for which a write may wait. Tests of locks say less."""
+    return 5
+
+
+@pytest.fixture
+def opening(store_url: str, clock: Clock, lock_wait: float) -> Opener:
     """Open the same database, as often as asked."""
 
     @asynccontextmanager
     async def open_it() -> AsyncIterator[Store]:
-        async with Store(store_url, clock).opened("Lobby") as store:
+        async with Store(store_url, clock, lock_wait).opened("Lobby") as store:
             yield store
 
     return open_it
@@ -67,6 +73,13 @@ async def lobby(log: Store) -> Room:
 
 async def bodies(log: Store, room: Room) -> list[str]:
     return [message.body for message in await log.since(room.id, 0, 1_000_000, 1_000_000)]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return when `condition` is true."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
 
 async def refused(attempt: Coroutine[Any, Any, object]) -> str:
@@ -296,9 +309,6 @@ async def test_a_commit_announces_how_far_each_room_has_come(log: Store, ann: Me
         *(log.append(room.id, ann, f"{n}", f"k{n}") for n in range(10) for room in (lobby, tea)),
     )
     assert dict(announced) == {lobby.id: 10, tea.id: 10}
-    announced.clear()
-    await log.append(lobby.id, ann, "0", "k0")
-    assert announced == []
 
 
 async def test_what_is_announced_can_be_read(log: Store, ann: Member, lobby: Room) -> None:
@@ -469,11 +479,6 @@ async def test_of_many_who_want_an_abandoned_name_at_once_one_gets_it(log: Store
 # SQLite: a file that somebody else writes to
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "LOCK_WAIT_SECONDS", 0.02)
-
-
 @asynccontextmanager
 async def locked(path: Path) -> AsyncIterator[None]:
     """Write to the database from elsewhere, for as long as it takes."""
@@ -483,8 +488,9 @@ async def locked(path: Path) -> AsyncIterator[None]:
         other.execute("ROLLBACK")
 
 
+@pytest.mark.parametrize("lock_wait", [0.1])
 async def test_a_locked_file_refuses_to_write_and_recovers(
-    impatient: None, log: Store, ann: Member, lobby: Room, tmp_path: Path
+    log: Store, ann: Member, lobby: Room, tmp_path: Path
 ) -> None:
     await log.append(lobby.id, ann, "before", "k0")
     async with locked(tmp_path / "parlor.db"):
@@ -501,8 +507,65 @@ async def test_a_locked_file_refuses_to_write_and_recovers(
     assert await bodies(log, lobby) == ["before", "1"]
 
 
+async def test_what_waits_for_a_short_lock_is_stored(log: Store, ann: Member, lobby: Room, tmp_path: Path) -> None:
+    async with locked(tmp_path / "parlor.db"):
+        said = [asyncio.create_task(log.append(lobby.id, ann, "first", "k"))]
+        await until(log._turn.locked)  # the writer has taken it, and waits for the file
+        said += [asyncio.create_task(log.append(lobby.id, ann, f"{n}", f"k{n}")) for n in range(49)]
+        await until(lambda: log.waiting == 49)
+    assert all(each.is_new for each in await asyncio.gather(*said))
+    assert log.waiting == 0
+
+
+@pytest.mark.parametrize("lock_wait", [1])
+@pytest.mark.breaks("app/store.py", "self._writing(batch[0].deadline)", "self._writing()")
+async def test_however_many_wait_for_a_lock_nobody_waits_longer(
+    log: Store, ann: Member, lobby: Room, tmp_path: Path, lock_wait: float
+) -> None:
+    """Not first for those before them, and then for the lock."""
+    clock = asyncio.get_running_loop().time
+
+    async def waits(attempt: Coroutine[Any, Any, object]) -> float:
+        started = clock()
+        with pytest.raises(StoreUnavailable):
+            await attempt
+        return clock() - started
+
+    async with locked(tmp_path / "parlor.db"):
+        first = asyncio.create_task(waits(log.append(lobby.id, ann, "first", "k")))
+        await until(log._turn.locked)  # the writer has taken it, and waits for the file
+        waited = await asyncio.gather(
+            first,
+            *(waits(log.append(lobby.id, ann, f"{n}", f"k{n}")) for n in range(50)),
+            *(waits(log.create_room(f"{n}")) for n in range(5)),
+            *(waits(log.take_name(None, f"{n}", "UTC", HELD_DAYS)) for n in range(5)),
+        )
+    assert max(waited) < 1.9 * lock_wait
+    assert (await log.append(lobby.id, ann, "1", "k1")).message.position == 1
+
+
+@pytest.mark.breaks("app/store.py", "asyncio.Queue(MOST_WAITING)", "asyncio.Queue()")
+async def test_of_a_flood_that_cannot_be_stored_only_so_much_waits(
+    monkeypatch: pytest.MonkeyPatch, opening: Opener, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(store, "MOST_WAITING", 5)
+    async with opening() as log:
+        ann = await log.take_name(None, "Ann", "UTC", HELD_DAYS)
+        room = (await log.rooms())[0]
+        async with locked(tmp_path / "parlor.db"):
+            said = [asyncio.create_task(log.append(room.id, ann, "first", "k"))]
+            await until(log._turn.locked)  # the writer has taken it, and waits for the file
+            said += [asyncio.create_task(log.append(room.id, ann, f"{n}", f"k{n}")) for n in range(5)]
+            await until(lambda: log.waiting == 5)
+            with pytest.raises(StoreUnavailable, match="too many"):
+                await asyncio.wait_for(log.append(room.id, ann, "one too many", "k"), 1)
+        await asyncio.gather(*said)
+        assert await bodies(log, room) == ["first", "0", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("lock_wait", [0.1])
 async def test_reading_goes_on_while_somebody_else_writes(
-    impatient: None, log: Store, ann: Member, lobby: Room, tmp_path: Path, clock: Clock
+    log: Store, ann: Member, lobby: Room, tmp_path: Path, clock: Clock
 ) -> None:
     await log.append(lobby.id, ann, "before", "k0")
     clock.advance(days=1)  # a visit is due to be noted
@@ -514,9 +577,21 @@ async def test_reading_goes_on_while_somebody_else_writes(
         assert await log.member(ann.id) == ann
 
 
-async def test_a_file_that_is_locked_cannot_be_opened_and_later_it_can(
-    impatient: None, opening: Opener, tmp_path: Path
+@pytest.mark.breaks("app/store.py", "self.saw([member_id], VISIT_WAIT)", "self.saw([member_id])")
+async def test_no_page_waits_for_its_visit_to_be_noted(
+    log: Store, ann: Member, lobby: Room, tmp_path: Path, clock: Clock, lock_wait: float
 ) -> None:
+    clock.advance(days=1)
+    async with locked(tmp_path / "parlor.db"):
+        said = asyncio.create_task(log.append(lobby.id, ann, "waits longer", "k"))
+        await until(log._turn.locked)
+        async with asyncio.timeout(lock_wait / 2):
+            assert await log.member(ann.id) == ann
+    await said
+
+
+@pytest.mark.parametrize("lock_wait", [0.1])
+async def test_a_file_that_is_locked_cannot_be_opened_and_later_it_can(opening: Opener, tmp_path: Path) -> None:
     async with opening():
         pass
     async with locked(tmp_path / "parlor.db"):
@@ -528,13 +603,107 @@ async def test_a_file_that_is_locked_cannot_be_opened_and_later_it_can(
         await log.check()
 
 
-async def test_every_connection_commits_to_the_disk_and_lets_others_read(log: Store) -> None:
-    for engine in (log._reader, log._writer):
-        async with engine.connect() as connection:
+@pytest.mark.breaks("app/store.py", "heads[room_id] = max(", "if result.is_new: heads[room_id] = max(")
+async def test_a_commit_that_only_seemed_to_fail_is_one_message_and_announced(
+    monkeypatch: pytest.MonkeyPatch, log: Store, ann: Member, lobby: Room
+) -> None:
+    commit, announced = log._commit, list[tuple[int, int]]()
+    log.on_commit = lambda room_id, position: announced.append((room_id, position))
+
+    async def commit_and_fail(batch: list[Append]) -> None:
+        await commit(batch)
+        raise StoreUnavailable("the answer was lost")
+
+    monkeypatch.setattr(log, "_commit", commit_and_fail)
+    with pytest.raises(StoreUnavailable):
+        await log.append(lobby.id, ann, "hello", "k1")
+    monkeypatch.undo()
+    assert not announced
+    assert (await log.append(lobby.id, ann, "hello", "k1")).is_new is False
+    assert announced == [(lobby.id, 1)]
+    assert await bodies(log, lobby) == ["hello"]
+
+
+# SQLite: a disk that is full, a file that is gone
+
+
+@pytest.mark.breaks("app/store.py", "except (DBAPIError, PoolTimeout, OSError) as error:", "except OSError as error:")
+async def test_a_full_disk_refuses_to_write_and_recovers_when_there_is_room(
+    log: Store, ann: Member, lobby: Room, tmp_path: Path
+) -> None:
+    long = "x" * 4000
+    async with log._writing() as connection:
+        pages = await connection.scalar(_pragma("page_count"))
+        await connection.execute(_pragma(f"max_page_count={pages + 8}"))
+    said = await asyncio.gather(
+        *(log.append(lobby.id, ann, f"{n}{long}", f"k{n}") for n in range(20)), return_exceptions=True
+    )
+    said += [await attempted(log.append(lobby.id, ann, f"{n}{long}", f"k{n}")) for n in range(20, 40)]
+    stored = [each.message.body for each in said if isinstance(each, Stored)]
+    assert stored
+    assert {type(each) for each in said if not isinstance(each, Stored)} == {StoreUnavailable}
+    with pytest.raises(StoreUnavailable):
+        await log.create_room(long)
+    with pytest.raises(StoreUnavailable):
+        await log.take_name(None, long, "UTC", HELD_DAYS)
+    assert await bodies(log, lobby) == stored
+    await log.check()
+    async with log._writing() as connection:
+        await connection.execute(_pragma(f"max_page_count={2**32 - 2}"))
+    again = [await log.append(lobby.id, ann, f"{n}{long}", f"k{n}") for n in range(40)]
+    assert [each.is_new for each in again] == [not isinstance(each, Stored) for each in said]
+    assert sorted(each.message.position for each in again) == list(range(1, 41))
+    async with log._reading() as connection:
+        assert await connection.scalar(_pragma("integrity_check")) == "ok"
+
+
+async def attempted(attempt: Coroutine[Any, Any, Stored]) -> Stored | BaseException:
+    """Return what `asyncio.gather` would."""
+    outcome: tuple[Stored | BaseException] = await asyncio.gather(attempt, return_exceptions=True)
+    return outcome[0]
+
+
+@pytest.mark.breaks("app/store.py", "if self._file_identity and", "if False and")
+async def test_a_file_that_is_taken_away_is_missed_and_found_again(
+    log: Store, ann: Member, lobby: Room, tmp_path: Path
+) -> None:
+    """SQLite itself writes on into a file that is gone, and a receipt would be a lie."""
+    file, aside = tmp_path / "parlor.db", tmp_path / "aside.db"
+    await log.append(lobby.id, ann, "before", "k0")
+    file.rename(aside)
+    with pytest.raises(StoreUnavailable):
+        await log.append(lobby.id, ann, "1", "k1")
+    with pytest.raises(StoreUnavailable):
+        await log.since(lobby.id, 0, 9, 9)
+    with pytest.raises(StoreUnavailable):
+        await log.check()
+    assert not file.exists()
+    aside.rename(file)
+    assert (await log.append(lobby.id, ann, "1", "k1")).message.position == 2
+    assert await bodies(log, lobby) == ["before", "1"]
+
+
+@pytest.mark.breaks("app/store.py", "if self._file_identity and", "if False and")
+async def test_another_file_in_its_place_is_never_taken_for_the_same_log(
+    log: Store, ann: Member, lobby: Room, tmp_path: Path, clock: Clock
+) -> None:
+    async with Store(f"sqlite+aiosqlite:///{tmp_path / 'another.db'}", clock).opened("Lobby") as another:
+        bob = await another.take_name(None, "Bob", "UTC", HELD_DAYS)
+        await another.append(lobby.id, bob, "elsewhere", "k")
+    (tmp_path / "another.db").replace(tmp_path / "parlor.db")
+    with pytest.raises(StoreUnavailable):
+        await log.append(lobby.id, ann, "hello", "k")
+    with pytest.raises(StoreUnavailable):
+        await log.since(lobby.id, 0, 9, 9)
+
+
+async def test_every_connection_commits_to_the_disk_and_lets_others_read(log: Store, lock_wait: float) -> None:
+    for using in (log._reading, log._writing):
+        async with using() as connection:
             assert await connection.scalar(_pragma("journal_mode")) == "wal"
             assert await connection.scalar(_pragma("synchronous")) == 2  # FULL
             assert await connection.scalar(_pragma("foreign_keys")) == 1
-            assert await connection.scalar(_pragma("busy_timeout")) == store.LOCK_WAIT_SECONDS * 1000
+            assert await connection.scalar(_pragma("busy_timeout")) == lock_wait * 1000
 
 
 def _pragma(name: str) -> TextClause:

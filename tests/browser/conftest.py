@@ -27,6 +27,8 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# Playwright turns off what people's browsers do: a page that was left is kept, for the Back button.
+REMEMBERING = ["--disable-back-forward-cache"]
 # Tests write faster than people, and do not wait long for somebody to be gone.
 GENEROUS = {
     "messages_burst": 10_000,
@@ -55,7 +57,7 @@ def chromium() -> Iterator[Browser]:
                 pytest.fail(sentence)
             pytest.skip(sentence)
         expect.set_options(timeout=PATIENCE)
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS, ignore_default_args=REMEMBERING)
         yield browser
         browser.close()
 

@@ -1,8 +1,11 @@
 """The connection: what its status says, and what becomes of messages when it breaks and comes back."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
+from time import monotonic
+from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Route, expect
@@ -188,36 +191,128 @@ def test_a_hidden_tab_stays_up_to_date_and_comes_back(far_ann: Person, bob: Pers
     far_ann.is_connected().sees("while hidden", "while hidden and offline")
 
 
-def test_the_back_button_brings_back_a_live_page(ann: Person, bob: Person, room: str) -> None:
-    ann.page.goto(f"{ann.url}/rooms/lobby")
-    bob.says("while Ann was away")
-    ann.page.go_back()
-    ann.is_connected().sees("while Ann was away")
-    bob.says("and now")
-    ann.sees("while Ann was away", "and now")
+@pytest.mark.breaks("templates/room.html", "1005, 1006, 1011", "1005, 1011")
+def test_a_proxy_that_misses_its_server_is_asked_until_it_has_found_it(
+    far_ann: Person, bob: Person, link: Proxy
+) -> None:
+    link.refuse()
+    far_ann.finds_it("disconnected", within=1).types("in vain\n")
+    bob.says("missed")
+    link.wait_for_attempts(len(link.attempts) + 2)
+    far_ann.finds_it("disconnected")
+    link.heal()
+    far_ann.is_connected().has_receipt().sees("missed", "in vain")
+    bob.sees("missed", "in vain")
 
 
-def test_a_link_that_is_lost_without_a_word_is_replaced_by_another(gather: Gather, tmp_path: Path) -> None:
+@pytest.mark.breaks(
+    "templates/partials/wiring.html", 'hx-include="#keys, #drafts > :not(:last-child)"', 'hx-include="#keys"'
+)
+def test_what_was_on_its_way_when_the_server_stopped_arrives_once(
+    gather: Gather, own_cast: Cast, own_server: Server
+) -> None:
+    with proxying(own_server.port) as link:
+        bob, ann = own_cast.member("Bob").opens(), gather(own_server, link.url).member("Ann").opens()
+        link.stall()
+        ann.types("on its way\n").types("being wr")
+        link.lose()  # the server never gets it
+        own_server.stop()
+        link.cut()
+        ann.finds_it("disconnected", within=1).types("itten")
+        own_server.start()
+        link.heal()
+        for person in (ann, bob):
+            person.is_connected().sees("on its way")
+        expect(ann.drafts).to_have_count(1)
+        expect(ann.composer).to_have_value("being written")
+        ann.types("\n").has_receipt()
+        for person in (ann, bob, bob.reloads()):
+            person.sees("on its way", "being written")
+
+
+# Links that fail without a word: half-open, nobody tells the browser that they are gone.
+
+
+class Timing(NamedTuple):
+    """The times of a server, and in how many seconds the page has to show what: from the silence on."""
+
+    settings: Mapping[str, float]
+    yellow: float
+    red: float
+    green: float = 10  # from when the link is there again
+
+
+QUICK = Timing({"heartbeat": 0.5, "stale_after": 1.5, "lost_after": 3.5}, yellow=3, red=5.5)
+REAL = Timing({}, yellow=15, red=30, green=40)  # a page that was lost tries again each half a minute
+at_any_pace = pytest.mark.parametrize(
+    "timing",
+    [
+        pytest.param(QUICK, id="quick"),
+        pytest.param(
+            REAL,
+            id="real",
+            marks=[
+                pytest.mark.timeout(300),
+                pytest.mark.skipif(os.environ.get("PARLOR_SOAK") != "1", reason="it takes minutes: make soak"),
+            ],
+        ),
+    ],
+)
+
+
+@at_any_pace
+@pytest.mark.breaks("templates/partials/wiring.html", 'hx-target="#chat"', 'hx-target="#nothing"')
+def test_a_link_that_is_lost_without_a_word_is_replaced_by_another(
+    gather: Gather, tmp_path: Path, timing: Timing
+) -> None:
     """No end hears of it, and nothing ever comes through it again: a new socket is opened, again if need be."""
-    timing = {"heartbeat": 0.5, "stale_after": 1.5, "lost_after": 3}
-    with serving(tmp_path, **GENEROUS, **timing) as server, proxying(server.port) as link:
+    with serving(tmp_path, **GENEROUS, **timing.settings) as server, proxying(server.port) as link:
         bob = gather(server).member("Bob").opens()
         ann = gather(server, link.url).member("Ann").opens()
         for time in ("the first time", "the second time"):
             link.lose()
             ann.types(f"said into the void {time}\n")
             bob.says(f"unheard {time}")
-            ann.finds_it("connecting", within=5)
-            expect(ann.page.get_by_text(f"unheard {time}")).to_be_visible()
-            ann.is_connected()
-            expect(bob.page.get_by_text(f"said into the void {time}")).to_have_count(1)
-        assert len(ann.page.locator("#messages .message").all()) == 4
+            ann.finds_it("connecting", within=timing.yellow)
+            ann.finds_it("connected", within=timing.green)
+            ann.reads(f"unheard {time}")
+            bob.reads(f"said into the void {time}")
+        assert len(ann.messages()) == 4
 
 
-def test_a_link_that_falls_silent_is_noticed_by_itself(gather: Gather, tmp_path: Path) -> None:
-    """Half-open: nobody tells the browser that the link is gone. Yellow, then red, then green when it is back."""
-    timing = {"heartbeat": 0.5, "stale_after": 1.5, "lost_after": 3}
-    with serving(tmp_path, **GENEROUS, **timing) as server, proxying(server.port) as link:
+@at_any_pace
+@pytest.mark.breaks("templates/partials/wiring.html", "{% for number in (1, 2) %}", "{% for number in (1,) %}")
+def test_a_link_that_answers_no_handshake_is_tried_again_and_again(
+    gather: Gather, tmp_path: Path, timing: Timing
+) -> None:
+    """Not even a new socket gets an answer, nor a refusal: no event would tell the page to open another."""
+    with serving(tmp_path, **GENEROUS, **timing.settings) as server, proxying(server.port) as link:
+        bob = gather(server).member("Bob").opens()
+        ann = gather(server, link.url).member("Ann").opens()
+        ann.says("before")
+        known = len(link.attempts)
+        link.stall()
+        ann.finds_it("disconnected", within=timing.red)
+        link.wait_for_attempts(known + 1)
+        link.lose()  # the first that were tried are never answered
+        bob.says("unheard")
+        link.wait_for_attempts(len(link.attempts) + 1, patience=timing.green)
+        ann.finds_it("disconnected")
+        link.heal()
+        ann.finds_it("connected", within=timing.green).sees("before", "unheard")
+        ann.says("heard")
+        bob.sees("before", "unheard", "heard")
+
+
+@at_any_pace
+@pytest.mark.breaks(
+    "templates/partials/wiring.html",
+    "htmx:ws:after:message:incoming from:#chat delay:{{ settings.stale_after }}s, ",
+    "",
+)
+def test_a_link_that_falls_silent_is_noticed_by_itself(gather: Gather, tmp_path: Path, timing: Timing) -> None:
+    """Yellow, then red; green with the first frame, and without a new socket if it comes soon."""
+    with serving(tmp_path, **GENEROUS, **timing.settings) as server, proxying(server.port) as link:
         bob = gather(server).member("Bob").opens()
         ann = gather(server, link.url).member("Ann").opens()
         # As long as something comes, however little, it is connected.
@@ -228,14 +323,21 @@ def test_a_link_that_falls_silent_is_noticed_by_itself(gather: Gather, tmp_path:
                     .observe(document.querySelector("#chat"), {subtree: true, childList: true, attributes: true})
             }"""
         )
+        opened = len(link.attempts)
         link.stall()
-        ann.finds_it("connecting", within=3)
+        ann.finds_it("connecting", within=timing.yellow)
         expect(ann.status).to_have_text("Connecting…")
-        ann.finds_it("disconnected", within=4)
+        link.heal()
+        ann.finds_it("connected", within=2)
+        assert len(link.attempts) == opened
+        link.stall()
+        silent_since = monotonic()
+        ann.finds_it("connecting", within=timing.yellow)
+        ann.finds_it("disconnected", within=silent_since + timing.red - monotonic())
         bob.says("said into the silence").finds_it("connected")
         link.heal()
-        ann.is_connected().sees("said into the silence")
+        ann.finds_it("connected", within=timing.green).sees("said into the silence")
         states: list[str] = ann.page.evaluate("window.states")
         changes = [state for state, after in pairwise([*states, ""]) if state != after]
-        assert changes[-3:] == ["connecting", "disconnected", "connected"]
-        assert set(changes[:-3]) <= {"connected"}
+        assert changes[-5:] == ["connecting", "connected", "connecting", "disconnected", "connected"]
+        assert set(changes[:-5]) <= {"connected"}
