@@ -138,11 +138,12 @@ class Fragments:
         Each key that is let go of is made up for by a fresh one. `join` is the room where a name can be chosen.
         """
         let_go = list(zip(released, fresh_keys, strict=True))
-        return self._render("partials/frames/receipt.html", released=let_go, refused=refused, notice=notice, join=join)
+        drafts = {"released": let_go, "refused": refused}
+        return self._render("partials/frames/receipt.html", **drafts, notice=notice, join=join, passes=False)
 
-    def notice(self, sentence: str) -> str:
-        """Return a frame that says something to this browser alone."""
-        return self._render("partials/frames/notice.html", notice=sentence, join=None)
+    def notice(self, sentence: str, passes: bool = False) -> str:
+        """Return a frame that says something to this browser alone; what `passes` goes when the page is complete."""
+        return self._render("partials/frames/notice.html", notice=sentence, join=None, passes=passes)
 
     def _render(self, template: str, **values: Any) -> str:
         return self._environment.get_template(template).render(values)

@@ -6,6 +6,7 @@ No message body, name or cookie is ever counted or logged.
 
 import logging
 import sys
+from collections import defaultdict
 from time import monotonic
 
 import structlog
@@ -16,7 +17,7 @@ from app.limits import Buckets
 
 log = structlog.get_logger("parlor")
 
-LOGGED_PER_SECOND, LOGGED_AT_ONCE = 0.1, 20  # refusals for one reason: a flood of them fills no disk
+LOGGED_PER_SECOND, LOGGED_AT_ONCE = 0.1, 20  # lines that say the same
 FAST = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -32,7 +33,6 @@ class Metrics:
         self.rooms = Gauge("parlor_rooms", "Rooms that exist.", registry=registry)
         self.active_rooms = Gauge("parlor_rooms_active", "Rooms that somebody looks at.", registry=registry)
         self.waiting = Gauge("parlor_store_waiting", "Messages that wait to be stored.", registry=registry)
-        self._worth_a_line = Buckets(LOGGED_PER_SECOND, LOGGED_AT_ONCE)
         self._messages = Counter("parlor_messages", "Messages stored.", registry=registry)
         self._refused = Counter("parlor_refused", "What was refused, by reason.", ["reason"], registry=registry)
         self._cut = Counter("parlor_connections_cut", "Sockets cut off, by reason.", ["reason"], registry=registry)
@@ -60,8 +60,7 @@ class Metrics:
     def refused(self, reason: str, member: str | None = None) -> None:
         """Something was refused, to `member` (an id) if there is one; `reason` is one of a few words, never input."""
         self._refused.labels(reason).inc()
-        if not self._worth_a_line.take(reason, monotonic()):
-            log.info("refused", reason=reason, member=member)
+        log.info("refused", reason=reason, member=member)
 
     def cut(self, reason: str) -> None:
         """A socket was cut off."""
@@ -87,15 +86,25 @@ NOT_UTF8 = "Invalid UTF-8 sequence received from client."
 
 
 class Seldom(logging.Filter):
-    """Lets a line pass a few times, and then seldom: what anybody can provoke from outside fills no disk."""
+    """Lets lines that say the same pass a few times, and then seldom: what others can provoke fills no disk."""
 
     def __init__(self) -> None:
         super().__init__()
         self._lines = Buckets(LOGGED_PER_SECOND, LOGGED_AT_ONCE)
+        self._withheld: dict[str, int] = defaultdict(int)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line may pass. uvicorn's are a few different ones, without anybody's input."""
-        return record.msg != NOT_UTF8 and not self._lines.take(str(record.msg), monotonic())
+        """Whether the line may pass; our own then say how many like it did not."""
+        ours = record.msg if isinstance(record.msg, dict) else {}
+        line = f"{ours['event']} {ours.get('reason', '')}" if ours else str(record.msg)
+        if line == NOT_UTF8:
+            return False
+        if self._lines.take(line, monotonic()):
+            self._withheld[line] += 1
+            return False
+        if withheld := self._withheld.pop(line, 0):
+            ours["withheld"] = withheld
+        return True
 
 
 def set_up_logging(level: str, style: str) -> None:
@@ -118,11 +127,10 @@ def set_up_logging(level: str, style: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(Seldom())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel("WARNING")
-    uvicorn = logging.getLogger("uvicorn.error")
-    uvicorn.filters = [Seldom()]
     logging.getLogger("parlor").setLevel(level.upper())
     structlog.configure(
         processors=[

@@ -295,6 +295,9 @@ class Rooms:
             while audience.position < audience.reached:
                 try:
                     await self._show_next(audience)
+                except StoreUnavailable as error:
+                    log.error("not delivered yet", room=audience.room.slug, error=str(error))
+                    await asyncio.sleep(RETRY_SECONDS)
                 except Exception:  # whatever it is: the log is still there, and will be shown
                     log.exception("not delivered yet", room=audience.room.slug)
                     await asyncio.sleep(RETRY_SECONDS)

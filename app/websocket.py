@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from random import uniform
 from time import monotonic as _now
 from typing import Any
 
@@ -27,6 +28,7 @@ log = structlog.get_logger("parlor.websocket")
 
 # Why uvicorn ended a connection, by its close code. https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 BROKEN = {1002: "not-websocket", 1007: "not-utf-8", CloseCode.TOO_BIG: "frame-too-big"}
+UNREADY_SECONDS = (1.0, 3.0)  # until one is told that the store does not answer, at random: not all come back at once
 CLOSE_SECONDS = 1.0  # for a close frame to be taken, before the socket is dropped
 
 
@@ -92,7 +94,7 @@ class Sockets:
 
     async def _turn_away(self, socket: WebSocket, reason: str, code: CloseCode, sentence: str) -> None:
         self._metrics.refused(reason)
-        await socket.send_text(self._fragments.notice(sentence))
+        await socket.send_text(self._fragments.notice(sentence, passes=True))
         await socket.close(code)
 
     async def _serve(self, socket: WebSocket, room: Room) -> None:
@@ -105,6 +107,8 @@ class Sockets:
             audience = await self._rooms.enter(room, connection)
         except StoreUnavailable as error:
             log.error("not opened", room=room.slug, error=str(error))
+            # To the browser a socket that opened is a success, and it comes back at once: so let it wait here.
+            await asyncio.sleep(uniform(*UNREADY_SECONDS))  # noqa: S311 - no secret
             await self._turn_away(socket, "unavailable", CloseCode.OVERLOADED, "The server is not ready. Trying again.")
             return
         log.info("joined", room=room.slug, member=member.id if member else None)

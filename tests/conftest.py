@@ -99,6 +99,7 @@ def broken_store(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def break_it() -> None:
         monkeypatch.setattr(Store, "_reading", unavailable)
         monkeypatch.setattr(Store, "_writing", unavailable)
+        monkeypatch.setattr("app.websocket.UNREADY_SECONDS", (0, 0))
 
     return break_it
 

@@ -8,7 +8,7 @@ import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.metrics import Metrics, set_up_logging
+from app.metrics import LOGGED_AT_ONCE, NOT_UTF8, Metrics, set_up_logging
 
 BASE_UNITS = ("seconds", "bytes", "ratio")
 OTHER_UNITS = ("milliseconds", "ms", "minutes", "hours", "kilobytes", "kb", "megabytes", "mb", "percent")
@@ -92,11 +92,10 @@ def test_two_applications_count_apart(metrics: Metrics) -> None:
 @pytest.fixture(autouse=True)
 def _quiet_again() -> Iterator[None]:
     """What is set up here is for here alone."""
-    root, parlor, uvicorn = (logging.getLogger(name) for name in ("", "parlor", "uvicorn.error"))
+    root, parlor = logging.getLogger(), logging.getLogger("parlor")
     handlers, levels = list(root.handlers), (root.level, parlor.level)
     yield
     root.handlers = handlers
-    uvicorn.filters = []
     root.setLevel(levels[0])
     parlor.setLevel(levels[1])
     structlog.reset_defaults()
@@ -178,14 +177,22 @@ def test_setting_up_twice_logs_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(logged(capsys)) == 1
 
 
-def test_what_anybody_can_provoke_is_seldom_worth_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    set_up_logging("info", "text")
+def test_what_others_can_provoke_is_seldom_worth_a_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("app.metrics.monotonic", lambda: now)
+    set_up_logging("info", "json")
     metrics = Metrics()
     for _ in range(1000):
         metrics.refused("foreign-origin")
         logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+        logging.getLogger("uvicorn.error").error(NOT_UTF8)
     metrics.refused("foreign-host")
-    lines = logged(capsys)
-    assert len(lines) < 50
-    assert "foreign-host" in lines[-1]
-    assert samples(metrics)["parlor_refused_total", "foreign-origin"] == 1000
+    now = 60.0
+    metrics.refused("foreign-origin")
+    events = [json.loads(line) for line in logged(capsys)]
+    assert len(events) == LOGGED_AT_ONCE * 2 + 2
+    assert [event["reason"] for event in events[-2:]] == ["foreign-host", "foreign-origin"]
+    assert events[-1]["withheld"] == 1000 - LOGGED_AT_ONCE
+    assert samples(metrics)["parlor_refused_total", "foreign-origin"] == 1001
