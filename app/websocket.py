@@ -28,7 +28,7 @@ log = structlog.get_logger("parlor.websocket")
 
 # Why uvicorn ended a connection, by its close code. https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 BROKEN = {1002: "not-websocket", 1007: "not-utf-8", CloseCode.TOO_BIG: "frame-too-big"}
-UNREADY_SECONDS = (1.0, 3.0)  # until one is told that the store does not answer, at random: not all come back at once
+UNREADY_SECONDS = (1.0, 3.0)  # until a browser is let go when the store does not answer
 CLOSE_SECONDS = 1.0  # for a close frame to be taken, before the socket is dropped
 
 
@@ -107,9 +107,8 @@ class Sockets:
             audience = await self._rooms.enter(room, connection)
         except StoreUnavailable as error:
             log.error("not opened", room=room.slug, error=str(error))
-            # To the browser a socket that opened is a success, and it comes back at once: so let it wait here.
-            await asyncio.sleep(uniform(*UNREADY_SECONDS))  # noqa: S311 - no secret
-            await self._turn_away(socket, "unavailable", CloseCode.OVERLOADED, "The server is not ready. Trying again.")
+            await _hesitate()
+            await self._turn_away(socket, "unavailable", CloseCode.OVERLOADED, UNREADY)
             return
         log.info("joined", room=room.slug, member=member.id if member else None)
         try:
@@ -193,6 +192,8 @@ class Sockets:
         except StoreUnavailable as error:
             # Only a resume comes here: the page cannot be completed now, so it has to come back and ask again.
             log.error("not resumed", room=audience.room.slug, error=str(error))
+            connection.offer(self._fragments.notice(UNREADY, passes=True))
+            await _hesitate()
             connection.cut("unavailable")
 
     async def _drop(self, socket: WebSocket, code: CloseCode) -> None:
@@ -203,5 +204,11 @@ class Sockets:
                 await socket.close(code)
 
 
+async def _hesitate() -> None:
+    """Wait a moment, by chance: a browser whose socket opened comes back at once, and all of them together."""
+    await asyncio.sleep(uniform(*UNREADY_SECONDS))  # noqa: S311 - no secret
+
+
+UNREADY = "The server is not ready. Trying again."
 SLOWED = "That is a lot at once. It is read, one after the other."
 BINARY = Malformed("binary", "That could not be read: a frame is text, not bytes.")
