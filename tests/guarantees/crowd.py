@@ -8,7 +8,8 @@ import asyncio
 import json
 import random
 import re
-from collections.abc import AsyncIterator, Sequence
+import resource
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from html import unescape
@@ -21,7 +22,18 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 PATIENCE = 60.0  # seconds for what a scenario waits for
-FIRST_DELAY, LONGEST_DELAY, JITTER = 0.5, 2.3, 0.3  # as `settings.reconnect_*`, and htmx, have it
+
+# What a server allows where hundreds come from one address and say more than people do.
+CROWD: dict[str, object] = {
+    "messages_per_second": 1_000_000,
+    "messages_burst": 1_000_000,
+    "frames_per_second": 1_000_000,
+    "frames_burst": 1_000_000,
+    "creations_per_minute": 1_000_000,
+    "creations_burst": 1_000_000,
+    "connections_per_address": 100_000,
+}
+FILES = 8192  # that may be open at once, in this process and in a server that it starts
 
 MESSAGE = re.compile(r'<li id="message-(\d+)".*?<div class="message__body" dir="auto">(.*?)</div></li>', re.DOTALL)
 GAP = re.compile(r'<li id="gap-(\d+)"')
@@ -29,6 +41,29 @@ REPLACED = 'hx-swap-oob="innerHTML:#messages"'
 CURSOR = re.compile(r'id="cursor"[^>]* value="([^"]*)"|value="([^"]*)"[^>]* id="cursor"')
 RECEIPT = re.compile(r"delete target:'#keys > \[value=&quot;([^&]*)&quot;\]'")
 NOTICE = re.compile(r'hx-swap-oob="innerHTML:#notice">([^<]*)<')
+HTMX_CONFIG = re.compile(r"<meta name=\"htmx-config\" content='([^']*)'")
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """How long a page waits before it tries to connect again: seconds, and their jitter as a share."""
+
+    first: float
+    longest: float
+    jitter: float
+
+    def delay(self, failures: int) -> float:
+        """Return the seconds until the next try, as htmx has it."""
+        delay = min(self.first * 2.0**failures, self.longest)
+        return delay * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311
+
+
+async def backoff(host: str) -> Backoff:
+    """Return what the pages of the server at `host` are told."""
+    found = HTMX_CONFIG.search(await request(host, "GET", "/"))
+    assert found, "a page without its configuration"
+    config = json.loads(unescape(found[1]))["ws"]
+    return Backoff(config["reconnectDelay"] / 1000, config["reconnectMaxDelay"] / 1000, config["reconnectJitter"])
 
 
 @dataclass
@@ -38,8 +73,8 @@ class Guest:
     host: str
     room: str = "lobby"
     cookie: str = ""
+    backoff: Backoff = Backoff(0.5, 2.3, 0.3)
     address: str | None = None  # of this machine, to come from
-    receives: int | None = None  # size of the socket's receive buffer in bytes, where it matters
 
     cursor: str = ""
     shown: dict[int, str] = field(default_factory=dict)  # texts by position
@@ -49,21 +84,24 @@ class Guest:
     notices: list[str] = field(default_factory=list)
     closings: list[int] = field(default_factory=list)  # close codes, in their order
     resumed_at: list[float] = field(default_factory=list)  # when its page was complete, after each connect
-    drafts: dict[str, str] = field(default_factory=dict)  # said and without a receipt, by key
+    said: dict[str, str] = field(default_factory=dict)  # every text that it ever said, by key
+    drafts: dict[str, str] = field(default_factory=dict)  # those without a receipt
     receipts: dict[str, float] = field(default_factory=dict)  # by key: when it came
     socket: ClientConnection | None = None
 
     def __post_init__(self) -> None:
         self._changed = asyncio.Condition()
         self._coming: asyncio.Task[None] | None = None
-        self._tries = 0
+        self._failures = 0
+        self._queue: list[str] = []  # frames that htmx keeps while there is no socket
 
     # Coming and going
 
     async def come(self) -> "Guest":
         """Open the page, and return when it is complete."""
+        known = len(self.resumed_at)
         self._coming = asyncio.create_task(self._stay())
-        await self.until(lambda: bool(self.resumed_at), "the page to be complete")
+        await self.until(lambda: len(self.resumed_at) > known, "the page to be complete")
         return self
 
     async def go(self) -> None:
@@ -71,20 +109,24 @@ class Guest:
         if self._coming:
             self._coming.cancel()
             await asyncio.wait({self._coming})
+            self._coming = None
 
     async def _stay(self) -> None:
         while True:
             try:
-                async with self._connected() as self.socket:
-                    await self._resume(self.socket)
-                    await self._listen(self.socket)
+                async with self._connected() as socket:
+                    self._failures = 0
+                    await self._greet(socket)
+                    self.socket = socket
+                    await self._listen(socket)
             except (OSError, InvalidHandshake, TimeoutError):
                 pass
             except ConnectionClosed as closed:
                 self.closings.append(closed.rcvd.code if closed.rcvd else 1006)
             finally:
                 self.socket = None
-            await asyncio.sleep(self._delay())
+            await asyncio.sleep(self.backoff.delay(self._failures))
+            self._failures += 1
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[ClientConnection]:
@@ -105,14 +147,11 @@ class Guest:
         ) as socket:
             yield socket
 
-    def _delay(self) -> float:
-        """Return the seconds until the next try, as htmx has it."""
-        delay = min(FIRST_DELAY * 2.0**self._tries, LONGEST_DELAY)
-        self._tries += 1
-        return delay * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
-
-    async def _resume(self, socket: ClientConnection) -> None:
-        # The drafts that wait come along, as the page sends them.
+    async def _greet(self, socket: ClientConnection) -> None:
+        # First what was queued offline, then the resume, and along with it the drafts that wait: all of them twice.
+        queue, self._queue = self._queue, []
+        for frame in queue:
+            await socket.send(frame)
         waiting = {"message": list(self.drafts.values()), "key": list(self.drafts)} if self.drafts else {}
         await socket.send(json.dumps({"cursor": self.cursor, **waiting}))
 
@@ -120,7 +159,6 @@ class Guest:
 
     async def _listen(self, socket: ClientConnection) -> None:
         async for frame in socket:
-            self._tries = 0
             self._take(str(frame))
             async with self._changed:
                 self._changed.notify_all()
@@ -134,7 +172,7 @@ class Guest:
         for position, text in MESSAGE.findall(frame):
             self._show(int(position), unescape(text), now, after_gap=gap)
             gap = False
-        if cursor := CURSOR.search(frame):
+        if 'id="cursor"' in frame and (cursor := CURSOR.search(frame)):
             self.cursor = cursor[1] or cursor[2]
         for key in RECEIPT.findall(frame):
             self.receipts.setdefault(key, now)
@@ -171,10 +209,15 @@ class Guest:
     async def say(self, text: str, key: str | None = None) -> str:
         """Say `text` once, whatever happens on the way, and return its key. `receipt` waits for the receipt."""
         key = key or f"key-{next(self._keys)}"
-        self.drafts[key] = text
-        if self.socket:
-            with suppress(ConnectionClosed):
-                await self.socket.send(json.dumps({"message": text, "key": key}))
+        self.said[key] = self.drafts[key] = text
+        frame = json.dumps({"message": text, "key": key})
+        try:
+            if self.socket is None:
+                self._queue.append(frame)
+            else:
+                await self.socket.send(frame)
+        except ConnectionClosed:
+            pass  # it is a draft, and goes along with the next resume
         return key
 
     async def receipt(self, key: str, patience: float = PATIENCE) -> None:
@@ -226,6 +269,12 @@ async def request(
             await writer.wait_closed()
 
 
+async def members(host: str, names: Iterable[str]) -> list[Guest]:
+    """Return a guest for each of `names`, who has that name at `host`."""
+    pace = await backoff(host)
+    return [Guest(host, cookie=await sign_in(host, name), backoff=pace) for name in names]
+
+
 @asynccontextmanager
 async def gathered(guests: Sequence[Guest]) -> AsyncIterator[Sequence[Guest]]:
     """Have all `guests` come; in the end they go."""
@@ -234,3 +283,30 @@ async def gathered(guests: Sequence[Guest]) -> AsyncIterator[Sequence[Guest]]:
         yield guests
     finally:
         await asyncio.gather(*(guest.go() for guest in guests))
+
+
+@asynccontextmanager
+async def talking(writers: Sequence[Guest], pause: float) -> AsyncIterator[None]:
+    """Have each of `writers` say one unique text after the other, waiting for the receipt and then `pause` seconds."""
+
+    async def talk(number: int, writer: Guest) -> None:
+        for turn in count(1):
+            await writer.receipt(await writer.say(f"{turn} of writer {number}"))
+            await asyncio.sleep(pause)
+
+    tasks = [asyncio.create_task(talk(number, writer)) for number, writer in enumerate(writers)]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if not isinstance(result, asyncio.CancelledError):
+                raise result
+
+
+def allow_many_files() -> None:
+    """Let this process, and the servers it starts, have as many sockets as a crowd needs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
