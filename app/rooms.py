@@ -88,6 +88,11 @@ class Rooms:
         """The room that is there from the start."""
         return self._directory[LOBBY]
 
+    @property
+    def remembered(self) -> int:
+        """How many members and addresses have a bucket that is not full yet."""
+        return len(self._buckets) + len(self._creations)
+
     def present(self, room: Room) -> list[Member]:
         """Return who is in the room now, by name."""
         audience = self.hub.audience(room.id)

@@ -311,7 +311,7 @@ def _engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
         return engine.execution_options(isolation_level="AUTOCOMMIT"), engine
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    # Reads are single statements: nothing to roll back, and each trip to the driver's thread saved counts when all resume.
+    # Reads are single statements with nothing to roll back: each trip to the driver's thread counts when all resume.
     reader = create(isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, pool_reset_on_return=None)
     # One writer: SQLite has one write lock, and waiting for it in a queue of ours beats polling for it.
     writer = create(pool_size=1, max_overflow=0)
