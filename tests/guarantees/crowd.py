@@ -9,7 +9,8 @@ import json
 import random
 import re
 import resource
-from collections.abc import AsyncIterator, Iterable, Sequence
+import socket
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from html import unescape
@@ -23,6 +24,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 PATIENCE = 60.0  # seconds for what a scenario waits for
 
+MOST_DRAFTS = 100  # in one frame
+
 # What a server allows where hundreds come from one address and say more than people do.
 CROWD: dict[str, object] = {
     "messages_per_second": 1_000_000,
@@ -32,6 +35,7 @@ CROWD: dict[str, object] = {
     "creations_per_minute": 1_000_000,
     "creations_burst": 1_000_000,
     "connections_per_address": 100_000,
+    "resume_limit": 100_000,  # gaps, which one asks for by hand, are tried elsewhere
 }
 FILES = 8192  # that may be open at once, in this process and in a server that it starts
 
@@ -75,6 +79,7 @@ class Guest:
     cookie: str = ""
     backoff: Backoff = Backoff(0.5, 2.3, 0.3)
     address: str | None = None  # of this machine, to come from
+    receives: int | None = None  # bytes that its system takes before it reads, as over Ethernet
 
     cursor: str = ""
     shown: dict[int, str] = field(default_factory=dict)  # texts by position
@@ -87,12 +92,14 @@ class Guest:
     said: dict[str, str] = field(default_factory=dict)  # every text that it ever said, by key
     drafts: dict[str, str] = field(default_factory=dict)  # those without a receipt
     receipts: dict[str, float] = field(default_factory=dict)  # by key: when it came
-    socket: ClientConnection | None = None
+    answered: int = 0  # frames that told what became of what was said
+    link: ClientConnection | None = None
 
     def __post_init__(self) -> None:
         self._changed = asyncio.Condition()
         self._coming: asyncio.Task[None] | None = None
         self._failures = 0
+        self._deaf: asyncio.Transport | None = None  # not read from
         self._queue: list[str] = []  # frames that htmx keeps while there is no socket
 
     # Coming and going
@@ -114,17 +121,17 @@ class Guest:
     async def _stay(self) -> None:
         while True:
             try:
-                async with self._connected() as socket:
+                async with self._connected() as link:
                     self._failures = 0
-                    await self._greet(socket)
-                    self.socket = socket
-                    await self._listen(socket)
+                    await self._greet(link)
+                    self.link = link
+                    await self._listen(link)
             except (OSError, InvalidHandshake, TimeoutError):
                 pass
             except ConnectionClosed as closed:
                 self.closings.append(closed.rcvd.code if closed.rcvd else 1006)
             finally:
-                self.socket = None
+                self.link = None
             await asyncio.sleep(self.backoff.delay(self._failures))
             self._failures += 1
 
@@ -133,6 +140,8 @@ class Guest:
         options: dict[str, Any] = {}
         if self.address:
             options["local_addr"] = (self.address, 0)
+        if self.receives:
+            options["sock"] = await _narrow_socket(self.host, self.receives)
         headers = {"Cookie": f"parlor_member={self.cookie}"} if self.cookie else {}
         async with connect(
             f"ws://{self.host}/ws/{self.room}",
@@ -144,21 +153,35 @@ class Guest:
             close_timeout=1,
             max_size=None,
             **options,
-        ) as socket:
-            yield socket
+        ) as link:
+            yield link
 
-    async def _greet(self, socket: ClientConnection) -> None:
+    async def _greet(self, link: ClientConnection) -> None:
         # First what was queued offline, then the resume, and along with it the drafts that wait: all of them twice.
         queue, self._queue = self._queue, []
         for frame in queue:
-            await socket.send(frame)
-        waiting = {"message": list(self.drafts.values()), "key": list(self.drafts)} if self.drafts else {}
-        await socket.send(json.dumps({"cursor": self.cursor, **waiting}))
+            await link.send(frame)
+        drafts = list(self.drafts.items())
+        await link.send(json.dumps({"cursor": self.cursor, **_several(drafts[:MOST_DRAFTS])}))
+        for start in range(MOST_DRAFTS, len(drafts), MOST_DRAFTS):
+            await link.send(json.dumps(_several(drafts[start : start + MOST_DRAFTS])))
+
+    def stop_reading(self) -> None:
+        """Take nothing from the socket that is open."""
+        assert self.link
+        self.link.transport.pause_reading()
+        self._deaf = self.link.transport
+
+    def read_again(self) -> None:
+        """Take what there is, and all that comes."""
+        assert self._deaf
+        if not self._deaf.is_closing():
+            self._deaf.resume_reading()
 
     # Reading
 
-    async def _listen(self, socket: ClientConnection) -> None:
-        async for frame in socket:
+    async def _listen(self, link: ClientConnection) -> None:
+        async for frame in link:
             self._take(str(frame))
             async with self._changed:
                 self._changed.notify_all()
@@ -177,6 +200,7 @@ class Guest:
         for key in RECEIPT.findall(frame):
             self.receipts.setdefault(key, now)
             self.drafts.pop(key, None)
+        self.answered += "innerHTML:#notice" in frame
         self.notices += [unescape(notice) for notice in NOTICE.findall(frame) if notice]
         if 'id="rooms"' in frame and 'data-state="connected"' in frame:
             self.resumed_at.append(now)
@@ -198,6 +222,11 @@ class Guest:
         except TimeoutError:
             raise TimeoutError(f"waited {patience:g} s for {what}: {self}") from None
 
+    def comes_back(self) -> Coroutine[Any, Any, None]:
+        """Return what waits until the page has been completed once more than by the time of this call."""
+        known = len(self.resumed_at)
+        return self.until(lambda: len(self.resumed_at) > known, "the page to be complete again")
+
     async def reaches(self, position: int, patience: float = PATIENCE) -> None:
         """Wait until everything up to `position` is shown."""
         await self.until(lambda: next(reversed(self.shown), 0) >= position, f"message {position}", patience)
@@ -212,13 +241,17 @@ class Guest:
         self.said[key] = self.drafts[key] = text
         frame = json.dumps({"message": text, "key": key})
         try:
-            if self.socket is None:
+            if self.link is None:
                 self._queue.append(frame)
             else:
-                await self.socket.send(frame)
+                await self.link.send(frame)
         except ConnectionClosed:
             pass  # it is a draft, and goes along with the next resume
         return key
+
+    async def settled(self) -> None:
+        """Wait for the receipts of everything that was said."""
+        await self.until(lambda: not self.drafts, "its receipts")
 
     async def receipt(self, key: str, patience: float = PATIENCE) -> None:
         """Wait for the receipt of what was said under `key`."""
@@ -227,6 +260,10 @@ class Guest:
     def __str__(self) -> str:
         last = next(reversed(self.shown), 0)
         return f"guest at {last}, {len(self.drafts)} drafts wait, closed by {self.closings}, told {self.notices[-3:]}"
+
+
+def _several(drafts: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    return {"message": [text for _, text in drafts], "key": [key for key, _ in drafts]} if drafts else {}
 
 
 async def sign_in(host: str, name: str, address: str | None = None) -> str:
@@ -269,6 +306,29 @@ async def request(
             await writer.wait_closed()
 
 
+async def figures(host: str) -> dict[str, float]:
+    """Return what /metrics says, by name and labels as they stand there."""
+    _, _, text = (await request(host, "GET", "/metrics")).partition("\r\n\r\n")
+    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines if name}
+
+
+async def _narrow_socket(host: str, receives: int) -> socket.socket:
+    """Return a socket connected to `host` for which neither system keeps more than a real network would."""
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
+    # On the loopback, segments of 64 kB have the sender's system keep 4 MB for one socket.
+    narrow.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
+    narrow.setblocking(False)
+    name, _, port = host.rpartition(":")
+    try:
+        await asyncio.get_running_loop().sock_connect(narrow, (name, int(port)))
+    except OSError:
+        narrow.close()
+        raise
+    return narrow
+
+
 async def members(host: str, names: Iterable[str]) -> list[Guest]:
     """Return a guest for each of `names`, who has that name at `host`."""
     pace = await backoff(host)
@@ -300,9 +360,9 @@ async def talking(writers: Sequence[Guest], pause: float) -> AsyncIterator[None]
     finally:
         for task in tasks:
             task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if not isinstance(result, asyncio.CancelledError):
-                raise result
+        await asyncio.wait(tasks)
+    for task in tasks:
+        assert task.cancelled(), task.exception()
 
 
 def allow_many_files() -> None:

@@ -34,7 +34,7 @@ async def restart(data: Path, guests: int = 1000, writers: int = 10, timed: bool
                 returned = monotonic()
                 backs = [await _back(guest, returned) - returned for guest in people]
                 await people[0].reaches(len(stored) + 3 * writers)
-            await asyncio.gather(*(guest.until(lambda g=guest: not g.drafts, "its receipts") for guest in people))  # type: ignore[misc]
+            await asyncio.gather(*(guest.settled() for guest in people[:writers]))
             log = ledger.read(data)
             await asyncio.gather(*(guest.reaches(len(log)) for guest in people))
     failures += ledger.flaws(log, people) + ledger.differences(log, people)
