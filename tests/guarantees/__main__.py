@@ -63,7 +63,7 @@ ENTRIES = (
         "G2",
         "same",
         "live, resumed and reloaded pages",
-        by_pytest(SAME, "tests/browser/test_same_dom.py", "--timeout=1200", HYPOTHESIS_PROFILE="soak"),
+        by_pytest(SAME, "tests/browser/test_same_dom.py", HYPOTHESIS_PROFILE="soak"),
         by_pytest(SAME),
     ),
     Entry("G3", "once", "the same submission again", once, once),
