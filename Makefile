@@ -14,7 +14,7 @@ DEV := $(RUNTIME) $(VENV)/.dev node_modules/.dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev install install-dev test prove audit check format snapshots screenshots lock clean
+.PHONY: help run dev install install-dev test soak prove audit check format snapshots screenshots lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,6 +32,10 @@ install-dev: $(DEV) ## Install what checks and tests need, too
 test: install-dev ## Run the tests (ARGS="-k name" is passed to pytest)
 	@scripts/install-test-tools $(BIN)/python
 	@$(BIN)/python -m pytest $(ARGS)
+
+soak: install-dev ## Try the guarantees at full size, for up to half an hour (ARGS="drops kill" tries these)
+	@scripts/install-test-tools $(BIN)/python
+	@$(BIN)/python -m tests.guarantees $(ARGS)
 
 prove: install-dev ## Take out each mechanism that a test watches, and see the test fail (ARGS="-k name")
 	@$(BIN)/python scripts/prove.py $(ARGS)

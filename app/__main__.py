@@ -1,7 +1,6 @@
 """The command line: `python -m app serve`."""
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -65,7 +64,7 @@ def serve(settings: Settings) -> int:
     raise_file_limit()
     server = Server(uvicorn.Config(app, **uvicorn_options(settings)))
     with suppress(KeyboardInterrupt):  # Ctrl+C, which uvicorn raises again once it has stopped
-        asyncio.run(server.serve())
+        server.run()
     return 0 if server.started else 1
 
 

@@ -27,7 +27,13 @@ def open_engines(url: str, lock_wait: float) -> tuple[AsyncEngine, AsyncEngine]:
         return engine.execution_options(isolation_level="AUTOCOMMIT"), engine
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    reader = create(pool_timeout=lock_wait)
+    # Reads are single statements with nothing to roll back: each trip to the driver's thread counts when all resume.
+    reader = create(
+        pool_timeout=lock_wait,
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+        pool_reset_on_return=None,
+    )
     # One writer: SQLite has one write lock, and waiting for it in a queue of ours beats polling for it.
     writer = create(pool_size=1, max_overflow=0)
     event.listen(reader.sync_engine, "connect", partial(_set_up_sqlite, lock_wait=lock_wait))

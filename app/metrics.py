@@ -33,6 +33,8 @@ class Metrics:
         self.rooms = Gauge("parlor_rooms", "Rooms that exist.", registry=registry)
         self.active_rooms = Gauge("parlor_rooms_active", "Rooms that somebody looks at.", registry=registry)
         self.waiting = Gauge("parlor_store_waiting", "Messages that wait to be stored.", registry=registry)
+        self.tasks = Gauge("parlor_tasks", "Tasks of the event loop.", registry=registry)
+        self.buckets = Gauge("parlor_buckets", "Members and addresses whose pace is remembered.", registry=registry)
         self._messages = Counter("parlor_messages", "Messages stored.", registry=registry)
         self._refused = Counter("parlor_refused", "What was refused, by reason.", ["reason"], registry=registry)
         self._cut = Counter("parlor_connections_cut", "Sockets cut off, by reason.", ["reason"], registry=registry)

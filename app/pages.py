@@ -1,5 +1,6 @@
 """HTTP: the pages, the forms where no socket is, and what operators ask."""
 
+import asyncio
 from http import HTTPStatus
 from math import ceil
 from secrets import token_urlsafe
@@ -177,6 +178,8 @@ class Pages:
         self._metrics.rooms.set(len(self._rooms.all()))
         self._metrics.active_rooms.set(len(self._rooms.hub.audiences()))
         self._metrics.waiting.set(self._store.waiting)
+        self._metrics.tasks.set(len(asyncio.all_tasks()))
+        self._metrics.buckets.set(self._rooms.remembered)
         return Response(self._metrics.text(), media_type=self._metrics.content_type)
 
     # What they share

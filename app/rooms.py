@@ -90,6 +90,11 @@ class Rooms:
         """The room that is there from the start."""
         return self._directory[LOBBY]
 
+    @property
+    def remembered(self) -> int:
+        """How many members and addresses have a bucket that is not full yet."""
+        return len(self._limits)
+
     def present(self, room: Room) -> list[Member]:
         """Return who is in the room now, by name."""
         audience = self.hub.audience(room.id)
@@ -164,8 +169,14 @@ class Rooms:
             position = await self._send_missed(audience, connection, position)
             await connection.drained()
         # No await from here to the end: the page and the audience stand at the same position.
-        connection.offer(self._fragments.resumed(self.all(), audience.room, audience.presence.members()))
+        connection.offer(self._greeting(audience))
         self.hub.join(audience, connection)
+
+    def _greeting(self, audience: Audience) -> str:
+        # Who is here is shown as of the last tick, as to everybody else: one rendering for all who come at once.
+        if audience.greeting is None:
+            audience.greeting = self._fragments.resumed(self.all(), audience.room, audience.presence.members())
+        return audience.greeting
 
     async def _starting_point(self, audience: Audience, cursor: Cursor | None) -> int | None:
         """Return the position to resume from; None where the cursor says nothing about this log."""
@@ -353,6 +364,7 @@ class Rooms:
         self._directory[room.slug] = room
         added = _in_any_zone(self._fragments.room_added(room))
         for audience in self.hub.audiences():
+            audience.greeting = None
             self.hub.publish(audience, added)
         log.info("room made", room=room.slug)
         return room
@@ -395,6 +407,7 @@ class Rooms:
             audience.presence.sweep(self._now(), self._settings.presence_grace)
             if audience.presence.changed:
                 audience.presence.changed = False
+                audience.greeting = None
                 self.hub.publish(audience, _in_any_zone(self._fragments.members(audience.presence.members())))
 
     def beat(self) -> None:

@@ -1,5 +1,6 @@
 """What tests share: an application with a clock that stands still, and snapshots."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from hypothesis import Phase
 from hypothesis import settings as hypothesis_settings
 
 from app.main import create_app
@@ -20,7 +22,11 @@ SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 # The same examples on every machine and in every run, however slow it is: a test that fails, fails for everybody.
 hypothesis_settings.register_profile("parlor", derandomize=True, deadline=None)
-hypothesis_settings.load_profile("parlor")
+# The long half: many more, and others each time.
+hypothesis_settings.register_profile("soak", deadline=None, max_examples=2000, print_blob=True)
+# Where a test is to fail, it need not look for the smallest example.
+hypothesis_settings.register_profile("prove", derandomize=True, deadline=None, phases=[Phase.explicit, Phase.generate])
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "parlor"))
 
 
 class Clock:

@@ -24,20 +24,27 @@ class Page:
         """Swap in the parts of `frame`."""
         parts = BeautifulSoup(frame, "html.parser").find_all(True, recursive=False)
         swaps = [(part, *_swap(part)) for part in parts if isinstance(part, Tag)]
-        targets = [self.soup.select_one(selector) for _, _, selector in swaps]
+        targets = [self._find(selector) for _, _, selector in swaps]
         for (part, style, _), target in zip(swaps, targets, strict=True):
             if target is not None and target.parent is not None:
                 _insert(part, style, target)
 
     def show(self, selector: str) -> str:
         """Return the element that `selector` selects, normalised."""
-        (found,) = self.soup.select(selector)
-        return normalise(str(found))
+        return normalise(str(self._find(selector)))
 
     def value(self, selector: str) -> str:
         """Return the value of an input."""
-        (found,) = self.soup.select(selector)
+        found = self._find(selector)
+        assert found
         return str(found["value"])
+
+    def _find(self, selector: str) -> Tag | None:
+        # By id is what nearly all are found by, and a hundred times as fast as by a selector.
+        if found := re.fullmatch(r"#([\w-]+)", selector):
+            element = self.soup.find(id=found[1])
+            return element if isinstance(element, Tag) else None
+        return self.soup.select_one(selector)
 
     def ids(self) -> list[str]:
         """Return the ids of all messages, in their order on the page."""

@@ -90,6 +90,20 @@ class Server:
         """Whether the process is there."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that the process holds."""
+        return int(re.search(r"VmRSS:\s+(\d+) kB", self._proc("status").read_text())[1]) * 1024  # type: ignore[index]
+
+    @property
+    def open_files(self) -> int:
+        """Files and sockets that the process has open."""
+        return len(list(self._proc("fd").iterdir()))
+
+    def _proc(self, name: str) -> Path:
+        assert self._process
+        return Path("/proc", str(self._process.pid), name)
+
 
 @contextmanager
 def serving(data: Path, **settings: object) -> Iterator[Server]:

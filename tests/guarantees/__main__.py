@@ -1,0 +1,106 @@
+"""The long half: `python -m tests.guarantees [name …]`, `make soak`. With `--quick`, the sizes of `make test`.
+
+A line for each scenario as it ends, with its figures; the exit status is 0 only when all hold.
+"""
+
+import argparse
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import Any
+
+from tests.guarantees.churn import churn
+from tests.guarantees.drops import drops
+from tests.guarantees.kill import kill
+from tests.guarantees.once import once
+from tests.guarantees.outcome import Outcome, first
+from tests.guarantees.restart import restart
+from tests.guarantees.slow import slow
+from tests.server import ROOT
+
+Scenario = Callable[[Path], Coroutine[Any, Any, Outcome]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A scenario: the guarantee it tries, its name on the command line, what it does, and both its sizes."""
+
+    guarantee: str
+    name: str
+    title: str
+    long: Scenario
+    quick: Scenario
+
+
+def by_pytest(*arguments: str, **environment: str) -> Scenario:
+    """Return a scenario that runs tests in a process of their own; its figures are pytest's last line."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    run = partial(subprocess.run, command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
+
+    async def scenario(_: Path) -> Outcome:
+        ended = await asyncio.to_thread(run)
+        lines = ended.stdout.strip().splitlines() or [ended.stderr.strip()]
+        figures = re.sub(r"^=+ | in [\d.]+s.*$", "", lines[-1])
+        return Outcome(figures, [] if ended.returncode == 0 else first(lines[-40:], 40))
+
+    return scenario
+
+
+SAME = "tests/test_rooms.py::test_live_resumed_and_reloaded_pages_are_the_same"
+
+ENTRIES = (
+    Entry("G1", "kill", "kill -9 in the middle of load", kill, partial(kill, times=3, writers=4, readers=2)),
+    Entry("G1", "drops", "dropped again and again", drops, partial(drops, clients=12, times=3, away=0.3)),
+    Entry(
+        "G2",
+        "same",
+        "live, resumed and reloaded pages",
+        by_pytest(SAME, "tests/browser/test_same_dom.py", HYPOTHESIS_PROFILE="soak"),
+        by_pytest(SAME),
+    ),
+    Entry("G3", "once", "the same submission again", once, once),
+    Entry("G4", "slow", "readers that stall", slow, partial(slow, readers=10, rounds=1, seconds=1, judged=False)),
+    Entry("G5", "restart", "a restart with a crowd", restart, partial(restart, guests=60, timed=False)),
+    Entry("G7", "churn", "people who come and go", churn, partial(churn, seconds=6, warm_up=2, judged=False)),
+)
+
+
+def main() -> int:
+    """Run the scenarios that the command line names, or all; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.guarantees", description="Try the guarantees at full size.")
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(entry.name for entry in ENTRIES))
+    parser.add_argument("--quick", action="store_true", help="the small sizes")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.names) - {entry.name for entry in ENTRIES}:
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
+    entries = [entry for entry in ENTRIES if entry.name in chosen.names or not chosen.names]
+    held = [_run(entry, entry.quick if chosen.quick else entry.long) for entry in entries]
+    return 0 if all(held) else 1
+
+
+def _run(entry: Entry, scenario: Scenario) -> bool:
+    """Run one scenario and print its line; returns whether it holds."""
+    label = f"{entry.guarantee} {entry.title} "
+    print(f"{label:…<38} ", end="", flush=True)
+    began = monotonic()
+    try:
+        with TemporaryDirectory() as data:
+            outcome = asyncio.run(scenario(Path(data)))
+    except Exception as error:  # a scenario that cannot be played to its end did not hold
+        outcome = Outcome("", [f"{type(error).__name__}: {error}"])
+    print(f"{'holds' if outcome.holds else 'BROKEN'}   {outcome.figures}   {monotonic() - began:.0f} s", flush=True)
+    for failure in outcome.failures:
+        print(f"     {failure}", flush=True)
+    return outcome.holds
+
+
+if __name__ == "__main__":
+    sys.exit(main())
