@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 INSTALLED = (".venv", "node_modules", "static/vendor")
-IMPATIENT = {"PARLOR_TEST_PATIENCE": "8"}  # what has been taken out will not come, however long one waits
+IMPATIENT = {"TEST_PATIENCE": "8"}  # what has been taken out will not come, however long one waits
 FAILED = 1  # pytest's exit status where tests ran and failed; others are errors of another kind
 
 

@@ -26,7 +26,7 @@ hypothesis_settings.register_profile("parlor", derandomize=True, deadline=None)
 hypothesis_settings.register_profile("soak", deadline=None, max_examples=2000, print_blob=True)
 # Where a test is to fail, it need not look for the smallest example.
 hypothesis_settings.register_profile("prove", derandomize=True, deadline=None, phases=[Phase.explicit, Phase.generate])
-hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "parlor"))
+hypothesis_settings.load_profile("soak" if os.environ.get("SOAK") else "parlor")
 
 
 class Clock:

@@ -33,6 +33,8 @@ REMEMBERING = ["--disable-back-forward-cache"]
 GENEROUS = {
     "messages_burst": 10_000,
     "messages_per_second": 10_000,
+    "address_messages_burst": 10_000,
+    "reads_burst": 10_000,
     "creations_burst": 10_000,
     "frames_burst": 10_000,
     "presence_grace": 2,

@@ -13,7 +13,7 @@ from tests.html import normalise
 from tests.proxy import proxying
 from tests.server import serving
 
-SCRIPTS = 40 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 3
+SCRIPTS = 40 if os.environ.get("SOAK") else 3
 STEPS = ("say", "say", "say", "drop", "return", "rename", "restart", "be away for long")
 PARTS = ("#messages", "#cursor", "#rooms", "#members", "#older")
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from tests.guarantees.churn import churn
 from tests.guarantees.drops import drops
+from tests.guarantees.fuzz import frames, requests
 from tests.guarantees.kill import kill
 from tests.guarantees.once import once
 from tests.guarantees.outcome import Outcome, first
@@ -63,12 +64,21 @@ ENTRIES = (
         "G2",
         "same",
         "live, resumed and reloaded pages",
-        by_pytest(SAME, "tests/browser/test_same_dom.py", HYPOTHESIS_PROFILE="soak"),
+        by_pytest(SAME, "tests/browser/test_same_dom.py", SOAK="1"),
         by_pytest(SAME),
     ),
     Entry("G3", "once", "the same submission again", once, once),
     Entry("G4", "slow", "readers that stall", slow, partial(slow, readers=10, rounds=1, seconds=1, judged=False)),
     Entry("G5", "restart", "a restart with a crowd", restart, partial(restart, guests=60, timed=False)),
+    Entry(
+        "G6",
+        "status",
+        "the status at its real times",
+        by_pytest("tests/browser/test_connection.py", "-k", "real", SOAK="1"),
+        by_pytest("tests/browser/test_connection.py", "-k", "quick"),
+    ),
+    Entry("G7", "frames", "frames of any kind", frames, partial(frames, count=5_000)),
+    Entry("G7", "requests", "requests of any kind", requests, partial(requests, count=1_500)),
     Entry("G7", "churn", "people who come and go", churn, partial(churn, seconds=6, warm_up=2, judged=False)),
 )
 

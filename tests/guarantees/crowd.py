@@ -23,7 +23,7 @@ from urllib.parse import urlencode
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-PATIENCE = float(os.environ.get("PARLOR_TEST_PATIENCE", "60"))  # seconds for what a scenario waits for
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "60"))  # seconds for what a scenario waits for
 
 MOST_DRAFTS = 100  # in one frame
 

@@ -19,8 +19,9 @@ from urllib.parse import quote
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.guarantees.outcome import Outcome, first
 from tests.hostile import BODIES, CURSORS, GAPS, HOSTS, NAMES, ORIGINS, POSITIONS, SLUGS, TIME_ZONES
-from tests.server import Server
+from tests.server import Server, serving
 
 # So that everything is really read: what the limits are for has tests of its own.
 SETTINGS = {
@@ -70,6 +71,22 @@ class Result:
             f"{self.sent:,} in {self.seconds:.1f} s; descriptors {self.descriptors[0]} -> {self.descriptors[1]}, "
             f"memory {self.kilobytes[0]:,} -> {self.kilobytes[1]:,} kB; {answers}; {len(self.failures)} failures"
         )
+
+
+async def frames(data: Path, count: int = 200_000, seed: int = 1) -> Outcome:
+    """Send `count` frames to a server of their own."""
+    return await _tried(data, fuzz_frames, count, seed)
+
+
+async def requests(data: Path, count: int = 50_000, seed: int = 1) -> Outcome:
+    """Send `count` requests to a server of their own."""
+    return await _tried(data, fuzz_requests, count, seed)
+
+
+async def _tried(data: Path, fuzz: Callable[[Server, int, int], Awaitable[Result]], count: int, seed: int) -> Outcome:
+    with serving(data, **SETTINGS) as server:
+        result = await fuzz(server, count, seed)
+    return Outcome(str(result), first(result.failures))
 
 
 async def fuzz_frames(server: Server, count: int, seed: int) -> Result:
