@@ -21,6 +21,7 @@ class Audience:
         self.reached = position  # the log is known to go up to here
         self.last = last  # the message at `position`, which decides how the next one is grouped
         self.presence = Presence()
+        self.members_due = 0.0  # not before this time is the list of who is here shown again
         self.greeting: str | None = None  # the frame that ends a resume, while it is up to date
         self.visitors: set[Connection] = set()  # whose socket is open; until they resume, they get nothing
         self.by_zone: dict[str, dict[Connection, None]] = {}  # those who have resumed

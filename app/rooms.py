@@ -36,6 +36,7 @@ from app.timeline import Entry, Gap, Page, arrange
 log = structlog.get_logger("parlor.rooms")
 
 TICK_SECONDS = 0.25  # how long arrivals and departures are collected before they are shown
+MEMBER_LISTS_PER_SECOND = 1000  # sent to one room, where it is so full that each tick would send more
 RETRY_SECONDS = 1.0  # until a delivery that the store could not serve is tried again
 VISIT_SECONDS = 3600.0  # between two notes in the store that those present are here
 FRAME_MESSAGES = 100  # most messages in one frame
@@ -405,10 +406,12 @@ class Rooms:
         """Show who has come and gone since the last time."""
         for audience in self.hub.audiences():
             audience.presence.sweep(self._now(), self._settings.presence_grace)
-            if audience.presence.changed:
+            if audience.presence.changed and self._now() >= audience.members_due:
                 audience.presence.changed = False
                 audience.greeting = None
                 self.hub.publish(audience, _in_any_zone(self._fragments.members(audience.presence.members())))
+                pause = len(audience.visitors) / MEMBER_LISTS_PER_SECOND
+                audience.members_due = self._now() + (pause if pause > TICK_SECONDS else 0)
 
     def beat(self) -> None:
         """Show everybody that the server is there, and forget what is no longer needed."""

@@ -448,6 +448,23 @@ async def test_many_who_come_back_at_once_are_greeted_by_one_rendering(
             assert [name.text for name in (await browser.settle()).soup.select("#members bdi")] == ["Ann", "Bob", "Cem"]
 
 
+@pytest.mark.breaks("app/rooms.py", " and self._now() >= audience.members_due", "")
+async def test_a_full_room_is_shown_who_is_here_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand who come back within seconds are no thousand lists to each of a thousand."""
+    monkeypatch.setattr("app.rooms.MEMBER_LISTS_PER_SECOND", 1)
+    async with world(tmp_path) as here:
+        reader = await here.open(here.rooms.lobby)
+        shown = []
+        for person in await members(here, "Ann", "Bob", "Cem"):
+            await here.open(here.rooms.lobby, person)
+            here.rooms.tick()
+            shown.append(len((await reader.settle()).soup.select("#members bdi")))
+        assert shown == [1, 1, 1]
+        here.clock.advance(seconds=2)
+        here.rooms.tick()
+        assert len((await reader.settle()).soup.select("#members bdi")) == 3
+
+
 async def test_what_nobody_looks_at_is_forgotten(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         (ann,) = await members(here, "Ann")

@@ -69,7 +69,7 @@ ENTRIES = (
     ),
     Entry("G3", "once", "the same submission again", once, once),
     Entry("G4", "slow", "readers that stall", slow, partial(slow, readers=10, rounds=1, seconds=1, judged=False)),
-    Entry("G5", "restart", "a restart with a crowd", restart, partial(restart, guests=60, timed=False)),
+    Entry("G5", "restart", "a restart with a crowd", restart, partial(restart, guests=60, pause=0.1, timed=False)),
     Entry(
         "G6",
         "status",

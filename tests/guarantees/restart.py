@@ -14,16 +14,17 @@ STOP_SECONDS = 10  # `shutdown_seconds`
 RESTART = 1012
 
 
-async def restart(data: Path, guests: int = 1000, writers: int = 10, timed: bool = True) -> Outcome:
+async def restart(data: Path, guests: int = 1000, writers: int = 10, pause: float = 1.0, timed: bool = True) -> Outcome:
     """Stop a server with SIGTERM while `writers` of its `guests` talk, and start it again.
 
-    `timed`: also judge how soon they are back.
+    Each writer talks as fast as the settings let a member talk in the long run, once in `pause` seconds. `timed`: also
+    judge how soon all are back.
     """
     allow_many_files()
     with serving(data, **CROWD, shutdown_seconds=STOP_SECONDS) as server:
         people = await members(server.host, (f"Guest {number}" for number in range(guests)))
         async with gathered(people):
-            async with talking(people[:writers], pause=0.1):
+            async with talking(people[:writers], pause):
                 await people[0].reaches(3 * writers)
                 began = monotonic()
                 await asyncio.to_thread(server.stop)

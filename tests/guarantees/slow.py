@@ -26,7 +26,7 @@ CUT_SECONDS = 10.0
 PATIENCE = 30.0  # for a cut
 MOST_SLOWER = 1.10  # the others' p99, to that without the one who stalls
 MOST_GROWTH = 20_000_000  # bytes of the server's memory, for one who never reads
-FILLING = "x" * 900
+FILLING = "x" * 3900
 CUT = "parlor_connections_cut_total{"
 
 
@@ -50,7 +50,7 @@ async def slow(
         stalling, mute, others = guests[0], guests[1], guests[1:]
         stalling.receives = mute.receives = RECEIVES
         async with gathered(guests):
-            talk = Talk(guests[2:6])
+            talk = Talk(guests[2:4])
             async with talk.flowing():
                 await _cut(server, stalling)  # a round to warm up
                 await talk.latencies(others, seconds)
@@ -89,13 +89,18 @@ async def slow(
 
 
 class Talk:
-    """Texts of 1 kB that flow at a steady pace, and how long each takes to be shown."""
+    """Texts of 4 kB that flow at a steady pace, and how long each takes to be shown."""
 
-    def __init__(self, writers: Sequence[Guest], pause: float = 0.05) -> None:
+    def __init__(self, writers: Sequence[Guest], pause: float = 0.1) -> None:
         self._writers = writers
         self._pause = pause
-        self.bytes_per_second = len(writers) * len(FILLING) / pause
         self._said_at: dict[str, float] = {}
+
+    @property
+    def bytes_per_second(self) -> float:
+        """How much of it came to everybody."""
+        moments = list(self._said_at.values())
+        return len(moments) * len(FILLING) / (moments[-1] - moments[0])
 
     @asynccontextmanager
     async def flowing(self) -> AsyncIterator[None]:
