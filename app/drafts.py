@@ -8,9 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from operator import eq
+from typing import TypeVar
 
 from app.characters import is_blank
-from app.messages import Draft
+from app.messages import Draft, Refused
+
+Key = TypeVar("Key")
+Noted = TypeVar("Noted")
 
 NOTED_SECONDS = 600.0  # for which somebody may be away with a draft that has no receipt yet
 MOST_NOTED = 10_000
@@ -25,13 +29,15 @@ class Saying:
 
 
 class Said:
-    """What was said of drafts while they were open: for a while, and of so many."""
+    """What was said of drafts while they were open, and what was refused: for a while, and of so many."""
 
     def __init__(self) -> None:
-        self._texts: dict[tuple[str, str], tuple[float, str]] = {}  # the oldest first
+        # By author and key, the oldest first, each with its time.
+        self._texts: dict[tuple[str, str], tuple[float, str]] = {}
+        self._refusals: dict[tuple[str, str], tuple[float, int, str, str]] = {}
 
     def __len__(self) -> int:
-        return len(self._texts)
+        return len(self._texts) + len(self._refusals)
 
     def of(self, author: str, draft: Draft) -> str | None:
         """Return what `author` said of `draft` before."""
@@ -40,14 +46,28 @@ class Said:
 
     def note(self, author: str, draft: Draft, now: float) -> None:
         """`author` says `draft`, as it is `now` (seconds)."""
-        self._texts.pop((author, draft.key), None)
-        self._texts[author, draft.key] = (now, draft.body)
-        if len(self._texts) > MOST_NOTED:
-            del self._texts[next(iter(self._texts))]
+        _keep(self._texts, (author, draft.key), (now, draft.body))
+
+    def refusal(self, author: str, draft: Draft) -> Refused | None:
+        """Return why `draft`, just as it is, was refused before."""
+        noted = self._refusals.get((author, draft.key))
+        return Refused(noted[2], noted[3]) if noted and noted[1] == hash(draft) else None
+
+    def note_refusal(self, author: str, draft: Draft, refusal: Refused, now: float) -> None:
+        """`draft` is refused, as it is `now` (seconds)."""
+        _keep(self._refusals, (author, draft.key), (now, hash(draft), refusal.reason, refusal.sentence))
 
     def sweep(self, now: float) -> None:
-        """Forget what was said so long ago that no draft waits for it."""
+        """Forget what was so long ago that no draft waits for it."""
         self._texts = {key: noted for key, noted in self._texts.items() if now - noted[0] < NOTED_SECONDS}
+        self._refusals = {key: noted for key, noted in self._refusals.items() if now - noted[0] < NOTED_SECONDS}
+
+
+def _keep(table: dict[Key, Noted], key: Key, noted: Noted) -> None:
+    table.pop(key, None)
+    table[key] = noted
+    if len(table) > MOST_NOTED:
+        del table[next(iter(table))]
 
 
 def whole(drafts: Sequence[Draft], said: Sequence[str | None], is_open: bool) -> list[Saying]:

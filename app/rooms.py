@@ -235,10 +235,9 @@ class Rooms:
             its_places = [places[number - 1] for number in saying.numbers]
             try:
                 if saying.draft:
-                    await self.post(audience.room, connection.member, saying.draft, connection.address)
+                    await self._say_one(audience, connection, saying.draft, is_open)
                 done += its_places
             except Refused as refusal:
-                self._metrics.refused(refusal.reason, connection.member.id if connection.member else None)
                 # An empty draft is let go; beside others, it is the one that somebody has yet to fill.
                 if refusal.reason == "blank":
                     done += its_places
@@ -251,6 +250,20 @@ class Rooms:
         released = [] if is_open else done
         join = None if connection.member else audience.room
         connection.offer(self._fragments.receipt(released, refused, notice, new_keys(len(released)), join))
+
+    async def _say_one(self, audience: Audience, connection: Connection, draft: Draft, is_open: bool) -> None:
+        """Post one draft. What was refused at its Enter is refused alike when it comes again by itself."""
+        author = connection.member.id if connection.member else ""
+        refused_before = None if is_open else self._said.refusal(author, draft)
+        if refused_before:
+            raise refused_before
+        try:
+            await self.post(audience.room, connection.member, draft, connection.address)
+        except Refused as refusal:
+            self._metrics.refused(refusal.reason, author or None)
+            if is_open:
+                self._said.note_refusal(author, draft, refusal, self._now())
+            raise
 
     def _remember(self, author: str, drafts: Sequence[Draft]) -> None:
         for draft in drafts:

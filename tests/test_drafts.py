@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.drafts import NOTED_SECONDS, Said, Saying, typed_since, whole
-from app.messages import Draft
+from app.messages import Draft, Refused
 
 ONE, TWO = "one", "two"
 
@@ -172,4 +172,16 @@ def test_what_was_said_is_noted_for_a_while_and_of_so_many(monkeypatch: pytest.M
     said.sweep(now=2 + NOTED_SECONDS)
     assert [said.of("ann", draft) for draft in (one, three)] == [None, three.body]
     said.sweep(now=3 + NOTED_SECONDS)
+    assert len(said) == 0
+
+
+def test_a_refusal_holds_for_the_draft_as_it_was() -> None:
+    said, draft = Said(), Draft("text", "k")
+    said.note_refusal("ann", draft, Refused("too-fast", "That was too fast."), now=0)
+    refusal = said.refusal("ann", draft)
+    assert refusal and (refusal.reason, refusal.sentence) == ("too-fast", "That was too fast.")
+    assert said.refusal("ann", Draft("text, mended", "k")) is None
+    assert said.refusal("bob", draft) is None
+    said.sweep(now=NOTED_SECONDS)
+    assert said.refusal("ann", draft) is None
     assert len(said) == 0

@@ -407,6 +407,21 @@ def test_a_store_that_fails_is_said_and_the_text_kept(client: TestClient, broken
         assert not receipt.select("[hx-swap-oob^=delete]")
 
 
+@pytest.mark.breaks("app/rooms.py", "raise refused_before", "pass")
+def test_what_was_refused_at_its_enter_is_not_tried_again_by_itself(client: TestClient) -> None:
+    """An open draft comes again on its own: to try it once more is for the one who wrote it."""
+    join(client, "Ann")
+    with browser(client) as ann:
+        ann.send(message="x" * 4001, key="k", open="yes")
+        first = ann.frame()
+        ann.send(message="x" * 4001, key="k")
+        second = ann.frame()
+        assert "too long" in notice(first) and str(first) == str(second)
+        assert 'parlor_refused_total{reason="too-long"} 1.0' in client.get("/metrics").text
+        ann.send(message="x" * 4000, key="k", open="yes")
+        assert notice(ann.frame_with("[hx-swap-oob='innerHTML:#notice']")) == ""
+
+
 @pytest.mark.parametrize("others", [True, False], ids=["with others there", "alone"])
 def test_while_the_store_is_gone_a_page_is_told_and_tries_again(
     client: TestClient, broken_store: Callable[[], None], others: bool
