@@ -4,7 +4,8 @@ An audience is what this process knows of a room that somebody looks at: its con
 how far the log has been shown. It knows no database and no HTML: frames come rendered, one for each time zone.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 from app.connection import Connection
@@ -15,11 +16,12 @@ from app.presence import Presence
 class Audience:
     """Those who look at one room, and what they have been shown."""
 
-    def __init__(self, room: Room, position: int, last: Message | None) -> None:
+    def __init__(self, room: Room, tail: Sequence[Message], longest_tail: int) -> None:
         self.room = room
-        self.position = position  # shown up to here; only a delivery moves it
-        self.reached = position  # the log is known to go up to here
-        self.last = last  # the message at `position`, which decides how the next one is grouped
+        self.tail = deque(tail, longest_tail)  # the newest that were shown: most who come back missed no more
+        self.position = tail[-1].position if tail else 0  # shown up to here; only a delivery moves it
+        self.reached = self.position  # the log is known to go up to here
+        self.backlogs: dict[tuple[int, str], str] = {}  # what was missed since a position, by it and time zone
         self.presence = Presence()
         self.members_due = 0.0  # not before this time is the list of who is here shown again
         self.greeting: str | None = None  # the frame that ends a resume, while it is up to date
@@ -28,6 +30,23 @@ class Audience:
 
     def __contains__(self, connection: Connection) -> bool:
         return connection in self.by_zone.get(connection.time_zone, {})
+
+    @property
+    def last(self) -> Message | None:
+        """The message at `position`, which decides how the next one is grouped."""
+        return self.tail[-1] if self.tail else None
+
+    def advance(self, messages: Sequence[Message]) -> None:
+        """Note that the next `messages` have been shown."""
+        self.tail.extend(messages)
+        self.position = messages[-1].position
+        self.backlogs.clear()
+
+    def since(self, position: int) -> list[Message] | None:
+        """Return the messages from the one at `position` on (0: from the first); None where the tail is too short."""
+        if not self.tail or self.tail[0].position > max(position, 1):
+            return None
+        return [message for message in self.tail if message.position >= position]
 
     def is_empty(self) -> bool:
         """Whether nobody looks at the room, nor is about to, nor counts as present."""

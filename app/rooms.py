@@ -155,8 +155,9 @@ class Rooms:
             raise
 
     async def _audience(self, room: Room) -> Audience:
-        last = await self._store.before(room.id, NEWEST, 1)
-        return Audience(room, last[0].position, last[0]) if last else Audience(room, 0, None)
+        # One more than a frame takes: it decides how the first of them is grouped.
+        tail = await self._store.before(room.id, NEWEST, FRAME_MESSAGES + 1)
+        return Audience(room, tail, FRAME_MESSAGES + 1)
 
     # Resume
 
@@ -207,14 +208,24 @@ class Rooms:
         if audience.position - position > max(self._settings.resume_limit, self._settings.page_size):
             page = await self.page(audience.room, zone, audience.position + 1)
             gap = Gap(position, page.entries[0].message.position)
-            entries, end = page.entries, page.position
-        else:
-            # One more than we send: the last message that the page has decides how the next is grouped.
-            messages = await self._store.since(audience.room.id, position - 1, audience.position, FRAME_MESSAGES + 1)
-            after, missed = (messages[0], messages[1:]) if position else (None, messages)
-            gap, entries, end = None, self._arrange(missed, after, zone), messages[-1].position
-        connection.offer(self._fragments.appended(entries, self.cursor(end), zone, gap))
-        return end
+            connection.offer(self._fragments.appended(page.entries, self.cursor(page.position), zone, gap))
+            return page.position
+        if (known := audience.since(position)) is not None:
+            # After an outage all come back from the same position: it is rendered once.
+            key = (position, zone)
+            if key not in audience.backlogs:
+                audience.backlogs[key] = self._backlog(known, position, zone)
+            connection.offer(audience.backlogs[key])
+            return audience.position
+        # One more than we send: the last message that the page has decides how the next is grouped.
+        messages = await self._store.since(audience.room.id, position - 1, audience.position, FRAME_MESSAGES + 1)
+        connection.offer(self._backlog(messages, position, zone))
+        return messages[-1].position
+
+    def _backlog(self, messages: Sequence[Message], position: int, zone: str) -> str:
+        """Return the frame with `messages`, of which the first is the one at `position`, if there is one."""
+        after, missed = (messages[0], messages[1:]) if position else (None, messages)
+        return self._fragments.appended(self._arrange(missed, after, zone), self.cursor(messages[-1].position), zone)
 
     # Say
 
@@ -334,13 +345,13 @@ class Rooms:
         if not messages:  # announced, and not there: the log says what is
             audience.reached = audience.position
             return
-        last, cursor = messages[-1], self.cursor(messages[-1].position)
+        cursor = self.cursor(messages[-1].position)
 
         def render(zone: str) -> str:
             return self._fragments.appended(self._arrange(messages, audience.last, zone), cursor, zone)
 
         self.hub.publish(audience, render)
-        audience.position, audience.last = last.position, last
+        audience.advance(messages)
 
     # Leave
 

@@ -134,7 +134,7 @@ class Settings(BaseSettings):
         0.5, gt=0, le=0.75, description="Seconds until a browser first tries to reconnect, give or take 30 %."
     )
     reconnect_max_delay: float = Field(
-        2.3,
+        1.0,
         gt=0,
         le=2.3,
         description="Longest wait between two tries, in seconds, give or take 30 %: 3 seconds at most.",

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import migrations
 from app.engines import file_of, identity, open_engines
+from app.lookups import Lookups
 from app.messages import Member, Message, Refused, Room
 from app.names import name_key, skeleton, slug_of
 from app.tables import log, members, messages, rooms
@@ -80,6 +81,7 @@ class Store:
         self._lock_wait = lock_wait
         self._turn = asyncio.Lock()  # held by whoever writes
         self._appends: asyncio.Queue[Append] = asyncio.Queue(MOST_WAITING)
+        self._lookups = Lookups(self._members)
         # Called with room and position after each commit; whoever delivers listens here, so that a message is
         # announced even when the one who sent it has gone before hearing of it.
         self.on_commit: Callable[[int, int], None] = lambda room_id, position: None
@@ -179,14 +181,18 @@ class Store:
 
     async def member(self, member_id: str) -> Member | None:
         """Return the member with this id, unless another has taken over their name. Counts as a visit."""
-        async with self._reading() as connection:
-            row = (await connection.execute(select(members).where(members.c.id == member_id))).first()
+        row = await self._lookups.ask(member_id)
         if row is None or row.name_key is None:
             return None
         if row.seen_at < self._now() - VISIT_NOTED_EVERY_MS:
             with suppress(StoreUnavailable):
                 await self.saw([member_id], VISIT_WAIT)
         return Member(row.id, row.name, row.time_zone)
+
+    async def _members(self, member_ids: Sequence[str]) -> dict[str, Row[Any]]:
+        async with self._reading() as connection:
+            rows = await connection.execute(select(members).where(members.c.id.in_(member_ids)))
+            return {row.id: row for row in rows}
 
     async def saw(self, member_ids: Sequence[str], wait: float | None = None) -> None:
         """Note that these members are here, which keeps their names theirs; wait as long as others, or `wait`."""

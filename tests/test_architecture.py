@@ -32,7 +32,7 @@ CORE = {
 }
 LAYERS: tuple[set[str], ...] = (
     CORE,
-    {"engines", "metrics", "tables", "wire"},
+    {"engines", "lookups", "metrics", "tables", "wire"},
     {"migrations"},
     {"connection", "fragments", "store"},
     {"bus", "hub"},

@@ -34,7 +34,7 @@ def hub(fan_outs: list[tuple[float, int]]) -> Hub:
 
 @pytest.fixture
 def lobby(hub: Hub) -> Audience:
-    return hub.admit(Audience(LOBBY, position=7, last=message(7)))
+    return hub.admit(Audience(LOBBY, [message(7)], 10))
 
 
 def hello(zone: str) -> str:
@@ -130,7 +130,7 @@ async def test_pausing_twice_or_before_joining_is_nothing(hub: Hub, lobby: Audie
 
 
 async def test_rooms_do_not_hear_each_other(hub: Hub, lobby: Audience) -> None:
-    watercooler = hub.admit(Audience(WATERCOOLER, 0, None))
+    watercooler = hub.admit(Audience(WATERCOOLER, [], 10))
     ann, bob = enter(hub, lobby, Reader(ANN)), enter(hub, watercooler, Reader(BOB))
     hub.publish(watercooler, hello)
     assert (ann.offered, bob.offered) == ([], ["hello in UTC"])
@@ -212,19 +212,35 @@ async def test_nothing_of_those_who_have_gone_is_kept(hub: Hub, lobby: Audience)
 
 def test_a_room_has_an_audience_when_somebody_looks(hub: Hub) -> None:
     assert hub.audience(LOBBY.id) is None
-    audience = hub.admit(Audience(LOBBY, 0, None))
+    audience = hub.admit(Audience(LOBBY, [], 10))
     assert hub.audience(LOBBY.id) is audience
     assert hub.audiences() == [audience]
 
 
 def test_the_first_audience_of_a_room_is_the_one_in_force(hub: Hub, lobby: Audience) -> None:
-    assert hub.admit(Audience(LOBBY, 0, None)) is lobby
+    assert hub.admit(Audience(LOBBY, [], 10)) is lobby
 
 
 def test_an_audience_starts_where_its_log_ends() -> None:
-    audience = Audience(LOBBY, 7, message(7))
+    audience = Audience(LOBBY, [message(7)], 10)
     assert (audience.position, audience.reached) == (7, 7)
+    assert audience.last == message(7)
     assert audience.is_empty()
+
+
+def test_an_audience_knows_the_newest_that_it_was_shown() -> None:
+    audience = Audience(LOBBY, [], longest_tail=3)
+    assert audience.since(0) is None
+    audience.advance([message(1), message(2)])
+    assert audience.since(0) == [message(1), message(2)]
+    assert audience.since(2) == [message(2)]
+    audience.backlogs[1, "UTC"] = "message 2"
+    audience.advance([message(3), message(4)])
+    assert (audience.position, audience.last) == (4, message(4))
+    assert audience.since(2) == [message(2), message(3), message(4)]
+    assert audience.since(1) is None  # the log has to be asked
+    assert audience.since(0) is None
+    assert not audience.backlogs  # they end too early now
 
 
 async def test_an_audience_with_a_visitor_is_not_forgotten(hub: Hub, lobby: Audience) -> None:
@@ -248,7 +264,7 @@ async def test_an_audience_in_somebodys_grace_is_not_forgotten(hub: Hub, lobby: 
 
 
 async def test_forgetting_one_room_leaves_the_others(hub: Hub, lobby: Audience) -> None:
-    hub.admit(Audience(WATERCOOLER, 0, None))
+    hub.admit(Audience(WATERCOOLER, [], 10))
     enter(hub, lobby, Reader(ANN))
     hub.forget_empty()
     assert hub.audiences() == [lobby]

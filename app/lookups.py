@@ -1,0 +1,51 @@
+"""Questions that come while another is being answered are answered together.
+
+After a restart everybody comes back at once, and is looked up: a hundred questions in one query cost little more
+than one. It knows no database.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+LARGEST_LOOKUP = 500  # keys in one query: databases limit their parameters
+
+Found = TypeVar("Found")
+
+
+class Lookups(Generic[Found]):
+    """Asks `look_up`, one call at a time, for all keys that were asked for meanwhile."""
+
+    def __init__(self, look_up: Callable[[Sequence[str]], Awaitable[Mapping[str, Found]]]) -> None:
+        self._look_up = look_up
+        self._asked: dict[str, asyncio.Future[Found | None]] = {}
+        self._answering: asyncio.Task[None] | None = None
+
+    async def ask(self, key: str) -> Found | None:
+        """Return what there is under `key`. Raises what `look_up` raises."""
+        answer = self._asked.get(key)
+        if answer is None:
+            answer = self._asked[key] = asyncio.get_running_loop().create_future()
+        if self._answering is None:
+            self._answering = asyncio.create_task(self._answer_all(), name="lookups")
+        # Several may wait for the same answer: one who leaves must not take it from the others.
+        return await asyncio.shield(answer)
+
+    async def _answer_all(self) -> None:
+        try:
+            while self._asked:
+                keys = list(self._asked)[:LARGEST_LOOKUP]
+                await self._answer({key: self._asked.pop(key) for key in keys})
+        finally:
+            self._answering = None
+
+    async def _answer(self, asked: Mapping[str, asyncio.Future[Found | None]]) -> None:
+        try:
+            found = await self._look_up(list(asked))
+        except Exception as error:  # whatever it is: those who asked must hear of it
+            for answer in asked.values():
+                answer.set_exception(error)
+                answer.exception()  # seen: those who asked may have gone
+        else:
+            for key, answer in asked.items():
+                answer.set_result(found.get(key))
