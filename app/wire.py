@@ -7,6 +7,7 @@ Under a server without this everything works, and such a socket stays until the 
 """
 
 import asyncio
+import socket as constants
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,6 +21,7 @@ from app.limits import Turnstile, site
 
 DOOR = "parlor.abort"
 ARRIVALS = "parlor.arrivals"
+UNSENT_BYTES = 32_768  # for one browser, in the system and here each, before it takes nothing more
 LINGER_SECONDS = 1.0  # for an answer to be read before a socket is closed on what is still being sent
 HEAD_BYTES = 65_536  # of a request before its body; browsers stay below 16,384
 
@@ -34,6 +36,15 @@ class WireProtocol(WebSocketsSansIOProtocol):
         if self.handshake_initiated and not self.close_sent:
             extensions: dict[str, Any] = self.scope["extensions"] or {}
             extensions[DOOR] = {"abort": self.abort}
+            self._keep_little_unsent()
+
+    def _keep_little_unsent(self) -> None:
+        # Left alone, the system takes megabytes for somebody who reads nothing, and we would take that for reading.
+        # It limits what is not yet on its way, and slows nobody down. https://lwn.net/Articles/560082/
+        self.transport.set_write_buffer_limits(high=UNSENT_BYTES)
+        socket = self.transport.get_extra_info("socket")
+        if socket is not None and hasattr(constants, "TCP_NOTSENT_LOWAT"):
+            socket.setsockopt(constants.IPPROTO_TCP, constants.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
     def abort(self) -> None:
         """Drop the connection and what waits to be sent on it."""

@@ -21,7 +21,7 @@ from tests.guarantees.outcome import Outcome, first, percentile
 from tests.server import Server, serving
 
 RECEIVES = 4096  # bytes: as little as a system keeps for somebody who does not read
-BUFFERED = 150_000  # bytes that both systems and the server's transport take at most, before it notices
+BUFFERED = 100_000  # bytes that both systems and the server's transport take at most, before it notices
 CUT_SECONDS = 10.0
 PATIENCE = 30.0  # for a cut
 MOST_SLOWER = 1.10  # the others' p99, to that without the one who stalls
