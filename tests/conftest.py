@@ -1,6 +1,5 @@
 """What tests share: an application with a clock that stands still, and snapshots."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
@@ -17,16 +16,17 @@ from app.main import create_app
 from app.settings import Settings
 from app.store import Store, StoreUnavailable
 from tests.html import normalise
+from tests.profile import PROFILE
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 # The same examples on every machine and in every run, however slow it is: a test that fails, fails for everybody.
-hypothesis_settings.register_profile("parlor", derandomize=True, deadline=None)
+hypothesis_settings.register_profile("quick", derandomize=True, deadline=None)
 # The long half: many more, and others each time.
 hypothesis_settings.register_profile("soak", deadline=None, max_examples=2000, print_blob=True)
 # Where a test is to fail, it need not look for the smallest example.
 hypothesis_settings.register_profile("prove", derandomize=True, deadline=None, phases=[Phase.explicit, Phase.generate])
-hypothesis_settings.load_profile("soak" if os.environ.get("SOAK") else "parlor")
+hypothesis_settings.load_profile(PROFILE)
 
 
 class Clock:

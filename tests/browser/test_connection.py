@@ -1,6 +1,5 @@
 """The connection: what its status says, and what becomes of messages when it breaks and comes back."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +11,7 @@ from playwright.sync_api import Route, expect
 
 from tests.browser.cast import Cast, Person
 from tests.browser.conftest import GENEROUS, Gather
+from tests.profile import PROFILE
 from tests.proxy import Proxy, proxying
 from tests.server import Server, serving
 
@@ -245,7 +245,7 @@ class Timing(NamedTuple):
 QUICK = Timing({"heartbeat": 0.5, "stale_after": 1.5, "lost_after": 3.5}, yellow=3, red=5.5)
 REAL = Timing({}, yellow=15, red=30, green=40)  # a page that was lost tries again each half a minute
 # The real times take minutes: `make soak`.
-TIMINGS = {"quick": QUICK, "real": REAL} if os.environ.get("SOAK") else {"quick": QUICK}
+TIMINGS = {"quick": QUICK, "real": REAL} if PROFILE == "soak" else {"quick": QUICK}
 at_any_pace = pytest.mark.parametrize(
     "timing", [pytest.param(timing, id=name, marks=pytest.mark.timeout(300)) for name, timing in TIMINGS.items()]
 )

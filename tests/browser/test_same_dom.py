@@ -1,6 +1,5 @@
 """G2 in a real browser: a page that was live, one that dropped and came back, and one just loaded are the same."""
 
-import os
 import random
 from pathlib import Path
 
@@ -10,10 +9,11 @@ from playwright.sync_api import expect
 from tests.browser.cast import Person
 from tests.browser.conftest import GENEROUS, Gather
 from tests.html import normalise
+from tests.profile import PROFILE
 from tests.proxy import proxying
 from tests.server import serving
 
-SCRIPTS = 40 if os.environ.get("SOAK") else 3
+SCRIPTS = 20 if PROFILE == "soak" else 3
 STEPS = ("say", "say", "say", "drop", "return", "rename", "restart", "be away for long")
 PARTS = ("#messages", "#cursor", "#rooms", "#members", "#older")
 
