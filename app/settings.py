@@ -153,7 +153,7 @@ class Settings(BaseSettings):
         1_000_000, ge=10_000, description="Characters that may wait for one browser before it is cut off."
     )
     stall_seconds: float = Field(
-        8, gt=0, description="Seconds for which a browser may take nothing before it is cut off."
+        7, gt=0, description="Seconds for which a browser may take nothing before it is cut off."
     )
     lock_wait_seconds: float = Field(
         5, gt=0, le=60, description="Seconds for which a write may wait for a database that somebody else writes to."

@@ -33,9 +33,9 @@ CUT = "parlor_connections_cut_total{"
 async def slow(
     data: Path,
     readers: int = 200,
-    rounds: int = 6,
-    seconds: float = 12,
-    stall_seconds: float = 8,
+    rounds: int = 5,
+    seconds: float = 10,
+    stall_seconds: float = 7,
     outbox_length: int = 1_000_000,
     judged: bool = True,
 ) -> Outcome:
@@ -91,7 +91,7 @@ async def slow(
 class Talk:
     """Texts of 4 kB that flow at a steady pace, and how long each takes to be shown."""
 
-    def __init__(self, writers: Sequence[Guest], pause: float = 0.1) -> None:
+    def __init__(self, writers: Sequence[Guest], pause: float = 0.2) -> None:
         self._writers = writers
         self._pause = pause
         self._said_at: dict[str, float] = {}
