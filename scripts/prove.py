@@ -52,9 +52,10 @@ def main(arguments: Sequence[str]) -> int:
     pytest.main(["--collect-only", "-qq", "--no-summary", *arguments], plugins=[collector])
     with TemporaryDirectory() as folder:
         copy = copy_project(Path(folder) / "parlor")
-        if status := run(copy, *dict.fromkeys(proof.test for proof in collector.proofs)):
-            print("there are tests that fail with everything in its place, or none")
-            return status
+        control = run(copy, *dict.fromkeys(proof.test for proof in collector.proofs))
+        if control.returncode:
+            print(f"{control.stdout}there are tests that fail with everything in its place, or none")
+            return 1
         unproven = [proof for proof in collector.proofs if not show(copy, proof)]
     print(f"{len(collector.proofs) - len(unproven)} of {len(collector.proofs)} mechanisms are watched by a test")
     return 1 if unproven or not collector.proofs else 0
@@ -92,16 +93,16 @@ def try_out(copy: Path, proof: Proof) -> str:
         return "no such line"
     path.write_text(whole.replace(proof.line, proof.instead))
     try:
-        status = run(copy, proof.test)
+        status = run(copy, proof.test).returncode
     finally:
         path.write_text(whole)
     return {0: "PASSES", FAILED: "fails"}.get(status, f"ERROR {status}")
 
 
-def run(copy: Path, *tests: str) -> int:
-    """Run `tests` until one fails, and return pytest's exit status."""
+def run(copy: Path, *tests: str) -> subprocess.CompletedProcess[str]:
+    """Run `tests` until one fails, and return how pytest ended."""
     command = [sys.executable, "-m", "pytest", "-qq", "-x", "-p", "no:cacheprovider", *tests]
-    return subprocess.run(command, cwd=copy, env=os.environ | PROFILE, capture_output=True).returncode
+    return subprocess.run(command, cwd=copy, env=os.environ | PROFILE, capture_output=True, text=True)
 
 
 if __name__ == "__main__":
