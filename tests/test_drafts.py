@@ -4,6 +4,7 @@ from itertools import count
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.drafts import NOTED_SECONDS, Said, Saying, typed_since, whole
@@ -78,6 +79,7 @@ class Composer:
     st.lists(st.text("ab", max_size=3), max_size=6),
     st.lists(st.sampled_from(["key", "key", "key", "fresh", "receipt", "break"]), max_size=80),
 )
+@hypothesis_settings(max_examples=1000)
 def test_what_is_typed_without_a_pause_arrives_whole_and_once(lines: list[str], events: list[str]) -> None:
     server = Server()
     page = Composer(server)
