@@ -83,8 +83,13 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-# A client's fault, with a traceback of ours: we count it by the code with which uvicorn closes.
-NOT_UTF8 = "Invalid UTF-8 sequence received from client."
+# What uvicorn takes for our errors, and is a client's doing.
+CLIENTS_DOING = frozenset(
+    {
+        "Invalid UTF-8 sequence received from client.",  # with a traceback; we count it by the code that it closes with
+        "ASGI callable returned without completing handshake.",  # the client had gone before we could accept it
+    }
+)
 
 
 class Seldom(logging.Filter):
@@ -99,7 +104,7 @@ class Seldom(logging.Filter):
         """Whether the line may pass; our own then say how many like it did not."""
         ours = record.msg if isinstance(record.msg, dict) else {}
         line = f"{ours['event']} {ours.get('reason', '')}" if ours else str(record.msg)
-        if line == NOT_UTF8:
+        if line in CLIENTS_DOING:
             return False
         if self._lines.take(line, monotonic()):
             self._withheld[line] += 1

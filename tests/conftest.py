@@ -23,7 +23,7 @@ SNAPSHOTS = Path(__file__).parent / "snapshots"
 # The same examples on every machine and in every run, however slow it is: a test that fails, fails for everybody.
 hypothesis_settings.register_profile("quick", derandomize=True, deadline=None)
 # The long half: many more, and others each time.
-hypothesis_settings.register_profile("soak", deadline=None, max_examples=2000, print_blob=True)
+hypothesis_settings.register_profile("soak", deadline=None, max_examples=800, print_blob=True)
 # Where a test is to fail, it need not look for the smallest example.
 hypothesis_settings.register_profile("prove", derandomize=True, deadline=None, phases=[Phase.explicit, Phase.generate])
 hypothesis_settings.load_profile(PROFILE)

@@ -8,7 +8,7 @@ import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.metrics import LOGGED_AT_ONCE, NOT_UTF8, Metrics, set_up_logging
+from app.metrics import CLIENTS_DOING, LOGGED_AT_ONCE, Metrics, set_up_logging
 
 BASE_UNITS = ("seconds", "bytes", "ratio")
 OTHER_UNITS = ("milliseconds", "ms", "minutes", "hours", "kilobytes", "kb", "megabytes", "mb", "percent")
@@ -187,7 +187,8 @@ def test_what_others_can_provoke_is_seldom_worth_a_line(
     for _ in range(1000):
         metrics.refused("foreign-origin")
         logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
-        logging.getLogger("uvicorn.error").error(NOT_UTF8)
+        for line in CLIENTS_DOING:
+            logging.getLogger("uvicorn.error").error(line)
     metrics.refused("foreign-host")
     now = 60.0
     metrics.refused("foreign-origin")

@@ -13,7 +13,7 @@ from tests.profile import PROFILE
 from tests.proxy import proxying
 from tests.server import serving
 
-SCRIPTS = 20 if PROFILE == "soak" else 3
+SCRIPTS = 10 if PROFILE == "soak" else 3
 STEPS = ("say", "say", "say", "drop", "return", "rename", "restart", "be away for long")
 PARTS = ("#messages", "#cursor", "#rooms", "#members", "#older")
 

@@ -33,7 +33,7 @@ CUT = "parlor_connections_cut_total{"
 async def slow(
     data: Path,
     readers: int = 200,
-    rounds: int = 5,
+    rounds: int = 4,
     seconds: float = 10,
     stall_seconds: float = 7,
     outbox_length: int = 1_000_000,
