@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
@@ -80,6 +80,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._parts = 0  # heads and bodies that have come
         self._head_bytes = 0  # of the one that is coming
         self._given_up = False
+        self._answering: RequestResponseCycle | None = None
         self._await_request()
 
     def data_received(self, data: bytes) -> None:
@@ -113,7 +114,15 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more will come."""
         self._stop_waiting()
+        # uvicorn tells the newest request alone, and where requests are pipelined that is not the one whose answer is
+        # being written: to a connection that is gone, which uvloop takes for an error.
+        if self._answering is not None:
+            self._answering.disconnected = True
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _await_request(self) -> None:
         if self._arrivals is None or self._deadline is not None:

@@ -200,6 +200,16 @@ async def test_one_address_may_leave_so_many_unfinished() -> None:
     assert len(here.unfinished) == 0
 
 
+@pytest.mark.breaks("app/wire.py", "self._answering.disconnected = True", "pass")
+async def test_an_answer_to_one_of_several_requests_is_not_written_to_a_connection_that_is_gone() -> None:
+    here = Door()
+    protocol, transport = here.open()
+    protocol.data_received(REQUEST + REQUEST)
+    protocol.connection_lost(ConnectionResetError())
+    await here.answered()
+    assert transport.written == b""
+
+
 async def test_a_request_that_comes_too_late_is_not_waited_for() -> None:
     here = Door(seconds=0)
     protocol, transport = here.open()
