@@ -41,8 +41,8 @@ prove: install-dev ## Take out each mechanism that a test watches, and see the t
 	@$(BIN)/python scripts/prove.py $(ARGS)
 
 audit: install ## Ask the registries for known weaknesses of what we build on
-	@$(PIP_INSTALL) pip-audit
-	@$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+	@$(PYTHON) -m venv .audit && .audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	@.audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
 	@$(NPM) audit
 
 check: install-dev ## Lint, check the formatting and the types
@@ -68,7 +68,7 @@ lock: $(BIN)/pip $(NPM) ## Rewrite the lock files (ARGS=--upgrade takes the newe
 	@$(NPM) install --package-lock-only --loglevel=error >/dev/null
 
 clean: ## Remove everything that make installed; data/ stays
-	@rm -rf $(VENV) node_modules static/vendor .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .audit node_modules static/vendor .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 # pip is the last thing that venv makes: where it stands, the environment is whole.

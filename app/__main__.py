@@ -18,6 +18,7 @@ from app.wire import HttpProtocol, WireProtocol
 
 log = structlog.get_logger("parlor")
 
+MOST_FILES = 65_536  # where the system sets no limit
 BYTES_PER_CHARACTER = 4  # at most, in UTF-8
 
 
@@ -74,7 +75,9 @@ def raise_file_limit() -> None:
         import resource
 
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        enough = MOST_FILES if most == resource.RLIM_INFINITY else most
+        with suppress(ValueError, OSError):  # not everywhere: then it stays as it is
+            resource.setrlimit(resource.RLIMIT_NOFILE, (enough, most))
 
 
 def reload(settings: Settings) -> int:

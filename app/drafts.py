@@ -16,7 +16,7 @@ from app.messages import Draft, Refused
 Key = TypeVar("Key")
 Noted = TypeVar("Noted")
 
-NOTED_SECONDS = 600.0  # for which somebody may be away with a draft that has no receipt yet
+NOTED_SECONDS = 86_400.0  # for which a draft may wait for the next message, or its page for a connection
 MOST_NOTED = 10_000
 
 
@@ -100,7 +100,8 @@ def typed_since(before: str, now: str) -> str:
     """Return what was put in, at one place, to make `now` of `before`."""
     start = _shared(before, now)
     end = _shared(before[start:][::-1], now[start:][::-1])
-    return now[start : len(now) - end]
+    # Something was put in the place of something: a keyboard mended a word, which is no new text.
+    return now[start : len(now) - end] if start + end == len(before) else ""
 
 
 def _shared(one: str, other: str) -> int:

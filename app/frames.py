@@ -13,7 +13,7 @@ from app.messages import Cursor, Draft
 
 # What a key may look like: ours, a UUID, base64. A quote would end the selector by which a receipt finds it.
 KEY = re.compile(r"[A-Za-z0-9_.:~+/=-]{1,128}")
-MOST_DRAFTS = 200
+MOST_DRAFTS = 50  # in one frame: a page has keys for 20, and each costs a receipt for each place before it
 LARGEST_POSITION = 2**63 - 1
 
 

@@ -105,10 +105,11 @@ class Hub:
     def publish(self, audience: Audience, render: Callable[[str], str]) -> None:
         """Offer everybody in `audience` the frame that `render` returns for their time zone."""
         started = perf_counter()
+        # Rendered for all before it is offered to anybody: where that fails, it is tried again for all.
+        frames = [(render(zone), list(connections)) for zone, connections in audience.by_zone.items()]
         recipients = 0
-        for zone, connections in list(audience.by_zone.items()):
-            frame = render(zone)
-            for connection in list(connections):
+        for frame, connections in frames:
+            for connection in connections:
                 connection.offer(frame)
             recipients += len(connections)
         self._observe_fan_out(perf_counter() - started, recipients)

@@ -4,7 +4,8 @@ https://en.wikipedia.org/wiki/Token_bucket
 """
 
 from collections import Counter
-from ipaddress import IPv6Address, ip_address
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from app.settings import Settings
 
@@ -140,3 +141,16 @@ def site(address: str) -> str:
     if ip.ipv4_mapped:
         return str(ip.ipv4_mapped)
     return f"{IPv6Address(int(ip) >> SITE_BITS << SITE_BITS)}/{SITE_BITS}"
+
+
+@lru_cache(maxsize=1024)
+def is_among(address: str, listed: str) -> bool:
+    """Whether `address` is one of those `listed`, with commas between: addresses, networks, or `*` for any."""
+    return any(each.strip() == "*" or _covers(each.strip(), address) for each in listed.split(","))
+
+
+def _covers(network: str, address: str) -> bool:
+    try:
+        return ip_address(address) in ip_network(network)
+    except ValueError:
+        return network == address != ""

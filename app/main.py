@@ -53,7 +53,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         unfinished = Turnstile(settings.unfinished_per_address)
         async with store.opened(settings.lobby), rooms.running():
-            yield {ARRIVALS: Arrivals(unfinished, settings.request_seconds, metrics.refused)}
+            yield {ARRIVALS: Arrivals(unfinished, settings.request_seconds, metrics.refused, settings.trusted_proxies)}
 
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     app.include_router(Pages(settings, store, rooms, fragments, doorkeeper, metrics, limits).router())

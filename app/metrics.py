@@ -18,6 +18,7 @@ from app.limits import Buckets
 log = structlog.get_logger("parlor")
 
 LOGGED_PER_SECOND, LOGGED_AT_ONCE = 0.1, 20  # lines that say the same
+MOST_LINES = 1000  # that are told apart, before those are forgotten that are rare
 FAST = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -103,9 +104,12 @@ class Seldom(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line may pass; our own then say how many like it did not."""
         ours = record.msg if isinstance(record.msg, dict) else {}
-        line = f"{ours['event']} {ours.get('reason', '')}" if ours else str(record.msg)
-        if line in CLIENTS_DOING:
+        if not ours and record.msg in CLIENTS_DOING:
             return False
+        same = (ours.get("event"), ours.get("reason"), ours.get("error")) if ours else record.msg
+        line = f"{record.name} {record.levelname} {same}"
+        if len(self._lines) > MOST_LINES:
+            self._lines.sweep(monotonic())
         if self._lines.take(line, monotonic()):
             self._withheld[line] += 1
             return False

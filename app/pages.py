@@ -122,6 +122,7 @@ class Pages:
 
     async def say(self, request: Request, slug: str, message: Text = "", key: Key = "") -> Response:
         """Say something, then go back to the room."""
+        self._count_read(request)
         room, member = self._find(slug), await self._doorkeeper.member(request)
         try:
             await self._rooms.post(room, member, Draft(message, key or new_keys(1)[0]), address_of(request))

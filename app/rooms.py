@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from app.bus import LocalBus
+from app.characters import is_blank
 from app.connection import Connection
 from app.drafts import Said, whole
 from app.fragments import Fragments, Place
@@ -40,6 +41,8 @@ MEMBER_LISTS_PER_SECOND = 1000  # sent to one room, where it is so full that eac
 RETRY_SECONDS = 1.0  # until a delivery that the store could not serve is tried again
 VISIT_SECONDS = 3600.0  # between two notes in the store that those present are here
 FRAME_MESSAGES = 100  # most messages in one frame
+MOST_BACKLOGS = 8  # kept for others who come back: after an outage most stand at the same position
+BLANK_NOTED = 20  # characters of a blank draft that is remembered: an Enter too early, and not a flood
 
 NEWEST = 2**63 - 1  # before this position stands the newest page
 
@@ -47,7 +50,7 @@ NEWEST = 2**63 - 1  # before this position stands the newest page
 NAMELESS = partial(Refused, "no-name", "Please choose a name first, then you can write.")
 KEYLESS = partial(Refused, "no-key", "That was a lot at once: please send the rest again.")
 UNSTORED = partial(
-    Refused, "unavailable", "The server cannot store anything just now. Your text is kept: please send it again."
+    Refused, "unavailable", "The server cannot store anything just now. Nothing is lost: please send it again."
 )
 
 
@@ -150,7 +153,7 @@ class Rooms:
     async def _look_again(self, audience: Audience, connection: Connection) -> None:
         try:
             self.reached(audience.room.id, await self._store.head(audience.room.id))
-        except StoreUnavailable:
+        except BaseException:
             self.leave(audience, connection)
             raise
 
@@ -214,6 +217,8 @@ class Rooms:
             # After an outage all come back from the same position: it is rendered once.
             key = (position, zone)
             if key not in audience.backlogs:
+                if len(audience.backlogs) >= MOST_BACKLOGS:
+                    audience.backlogs.clear()
                 audience.backlogs[key] = self._backlog(known, position, zone)
             connection.offer(audience.backlogs[key])
             return audience.position
@@ -230,11 +235,17 @@ class Rooms:
     # Say
 
     async def say(
-        self, audience: Audience, connection: Connection, drafts: Sequence[Draft], is_open: bool = False
+        self,
+        audience: Audience,
+        connection: Connection,
+        drafts: Sequence[Draft],
+        is_open: bool = False,
+        tries_again: bool = False,
     ) -> None:
         """Store `drafts` in their order, and tell their sender what became of each, in one receipt.
 
-        Into open drafts something may be typed right now: they stay in the composer until they have come again.
+        Into open drafts something may be typed right now: they stay in the composer until they have come again. What
+        was refused before stays so then, unless the page `tries_again`.
         """
         author = connection.member.id if connection.member else ""
         places = [Place(number, draft.key) for number, draft in enumerate(drafts, start=1)]
@@ -246,7 +257,7 @@ class Rooms:
             its_places = [places[number - 1] for number in saying.numbers]
             try:
                 if saying.draft:
-                    await self._say_one(audience, connection, saying.draft, is_open)
+                    await self._say_one(audience, connection, saying.draft, is_open, is_open or tries_again)
                 done += its_places
             except Refused as refusal:
                 # An empty draft is let go; beside others, it is the one that somebody has yet to fill.
@@ -262,23 +273,25 @@ class Rooms:
         join = None if connection.member else audience.room
         connection.offer(self._fragments.receipt(released, refused, notice, new_keys(len(released)), join))
 
-    async def _say_one(self, audience: Audience, connection: Connection, draft: Draft, is_open: bool) -> None:
+    async def _say_one(
+        self, audience: Audience, connection: Connection, draft: Draft, is_open: bool, is_tried: bool
+    ) -> None:
         """Post one draft. What was refused at its Enter is refused alike when it comes again by itself."""
         author = connection.member.id if connection.member else ""
-        refused_before = None if is_open else self._said.refusal(author, draft)
+        refused_before = None if is_tried else self._said.refusal(author, draft)
         if refused_before:
             raise refused_before
         try:
             await self.post(audience.room, connection.member, draft, connection.address)
         except Refused as refusal:
             self._metrics.refused(refusal.reason, author or None)
-            if is_open:
+            if is_open and author:
                 self._said.note_refusal(author, draft, refusal, self._now())
             raise
 
     def _remember(self, author: str, drafts: Sequence[Draft]) -> None:
         for draft in drafts:
-            if len(draft.body) <= self._settings.message_length:
+            if author and len(draft.body) <= (BLANK_NOTED if is_blank(draft.body) else self._settings.message_length):
                 self._said.note(author, draft, self._now())
 
     async def post(self, room: Room, member: Member | None, draft: Draft, address: str) -> None:

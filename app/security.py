@@ -99,7 +99,7 @@ def is_ours(host: str, allowed_hosts: tuple[str, ...]) -> bool:
     if not host:
         return True
     try:
-        name = urlsplit(f"//{host}").hostname or ""
+        name = (urlsplit(f"//{host}").hostname or "").removesuffix(".")
     except ValueError:
         return False
     return "*" in allowed_hosts or name in (*allowed_hosts, *OWN_HOSTS) or _is_address(name)
@@ -107,9 +107,10 @@ def is_ours(host: str, allowed_hosts: tuple[str, ...]) -> bool:
 
 def _is_address(name: str) -> bool:
     try:
-        return bool(ip_address(name))
+        ip_address(name)
     except ValueError:
         return False
+    return True
 
 
 def is_foreign(scope: Scope, allowed_origins: tuple[str, ...]) -> bool:

@@ -14,7 +14,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from app import wire
 from app.connection import CloseCode, Connection
 from app.fragments import Fragments
-from app.frames import Malformed, Resume, Say, parse
+from app.frames import Frame, Malformed, Resume, Say, parse
 from app.hub import Audience
 from app.limits import Bucket, Limits, Turnstile
 from app.messages import Room
@@ -81,21 +81,24 @@ class Sockets:
         else:
             try:
                 with self._metrics.connections.track_inprogress():
-                    await self._wait_for_turn(address)
+                    await self._wait_for_turn(socket, address)
                     await self._serve(socket, room)
             finally:
                 self._turnstile.leave(address)
 
-    async def _wait_for_turn(self, address: str) -> None:
+    async def _wait_for_turn(self, socket: WebSocket, address: str) -> None:
         """Return when one more from `address` may be brought up to date."""
-        while wait := self._limits.resumes.take(address, _now()):
+        if wait := self._limits.resumes.take(address, _now()):
             self._metrics.refused("paced")
+            await socket.send_text(self._fragments.notice(SLOWED, passes=True))
+        while wait:
             await asyncio.sleep(wait)
+            wait = self._limits.resumes.take(address, _now())
 
     async def _turn_away(self, socket: WebSocket, reason: str, code: CloseCode, sentence: str) -> None:
         self._metrics.refused(reason)
         await socket.send_text(self._fragments.notice(sentence, passes=True))
-        await socket.close(code)
+        await self._drop(socket, code)
 
     async def _serve(self, socket: WebSocket, room: Room) -> None:
         try:
@@ -157,9 +160,12 @@ class Sockets:
                 return
             text = event.get("text")
             size = len(event["bytes"] if text is None else text.encode("utf-8", "replace"))
-            await self._pace(connection, frames.take)
             await self._pace(connection, partial(octets.take, tokens=size))
-            await self._take(text, audience, connection)
+            frame = parse(text, self._settings.frame_length) if text is not None else BINARY
+            # A draft is as much work as a frame.
+            drafts = 0 if isinstance(frame, Malformed) else len(frame.drafts)
+            await self._pace(connection, partial(frames.take, tokens=max(1, drafts)))
+            await self._take(frame, audience, connection)
 
     async def _pace(self, connection: Connection, take: Callable[[float], float]) -> None:
         """Return when `take`, given the time, no longer says to wait.
@@ -171,11 +177,10 @@ class Sockets:
             if not told:
                 told = True
                 self._metrics.refused("paced")
-                connection.offer(self._fragments.notice(SLOWED))
+                connection.offer(self._fragments.notice(SLOWED, passes=True))
             await asyncio.sleep(wait)
 
-    async def _take(self, text: str | None, audience: Audience, connection: Connection) -> None:
-        frame = parse(text, self._settings.frame_length) if text is not None else BINARY
+    async def _take(self, frame: Frame, audience: Audience, connection: Connection) -> None:
         try:
             match frame:
                 case Malformed(reason, sentence):
@@ -185,7 +190,7 @@ class Sockets:
                     await self._rooms.say(audience, connection, drafts, is_open)
                 case Resume(cursor, drafts):
                     if drafts:
-                        await self._rooms.say(audience, connection, drafts)
+                        await self._rooms.say(audience, connection, drafts, tries_again=True)
                     if connection in audience:  # once more: the first time was waited for at the door
                         await self._pace(connection, partial(self._limits.resumes.take, connection.address))
                     await self._rooms.resume(audience, connection, cursor)

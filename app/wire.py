@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-from app.limits import Turnstile, site
+from app.limits import Turnstile, is_among, site
 
 DOOR = "parlor.abort"
 ARRIVALS = "parlor.arrivals"
@@ -65,6 +65,7 @@ class Arrivals:
     unfinished: Turnstile  # requests that are not there yet, by address
     seconds: float  # in which a request has to be there
     refused: Callable[[str], None]  # is told the reason
+    proxies: str  # those whose connections are not counted, as in the setting
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -74,12 +75,13 @@ class HttpProtocol(HttpToolsProtocol):
         """Begin to wait for the first request."""
         super().connection_made(transport)
         self._arrivals: Arrivals | None = self.app_state.get(ARRIVALS)
-        self._address = site(self.client[0]) if self.client else ""
+        self._address = self._counted_address()
         self._deadline: asyncio.TimerHandle | None = None
         self._in_head = True
         self._parts = 0  # heads and bodies that have come
         self._head_bytes = 0  # of the one that is coming
         self._given_up = False
+        self._upgraded = False
         self._answering: RequestResponseCycle | None = None
         self._await_request()
 
@@ -89,9 +91,29 @@ class HttpProtocol(HttpToolsProtocol):
             return
         parts = self._parts
         super().data_received(data)
-        self._head_bytes = self._head_bytes + len(data) if self._in_head and parts == self._parts else 0
+        if parts != self._parts:
+            self._head_bytes = 0
+        elif self._in_head:
+            self._head_bytes += len(data)
         if self._head_bytes > HEAD_BYTES:
             self._give_up("head-too-large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        if not self._upgraded and self.timeout_keep_alive_task is None and self._is_idle():
+            # Something came that is no request, and it ended uvicorn's own waiting.
+            self._await_request()
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def handle_websocket_upgrade(self) -> None:
+        """The request was a handshake: it is there, and another protocol goes on."""
+        self._upgraded = True
+        super().handle_websocket_upgrade()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field; after a body there may be some, too."""
+        super().on_header(name, value)
+        if not self._in_head:
+            self._head_bytes += len(name) + len(value)
 
     def on_message_begin(self) -> None:
         """Wait for the rest of a request that has begun."""
@@ -100,12 +122,16 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is there."""
+        if self._given_up:  # the parser goes on to the end of what has come
+            return
         super().on_headers_complete()
         self._in_head = False
         self._parts += 1
 
     def on_message_complete(self) -> None:
         """The request is there."""
+        if self._given_up:
+            return
         super().on_message_complete()
         self._in_head = True
         self._parts += 1
@@ -124,10 +150,15 @@ class HttpProtocol(HttpToolsProtocol):
         self._answering = cycle
         super()._start_asgi_task(cycle, app)
 
+    def _counted_address(self) -> str | None:
+        """Return as whom to count this connection; None for a proxy, behind which everybody is."""
+        address = self.client[0] if self.client else ""
+        return None if self._arrivals is None or is_among(address, self._arrivals.proxies) else site(address)
+
     def _await_request(self) -> None:
         if self._arrivals is None or self._deadline is not None:
             return
-        if self._arrivals.unfinished.enter(self._address):
+        if self._address is None or self._arrivals.unfinished.enter(self._address):
             self._deadline = self.loop.call_later(
                 self._arrivals.seconds, self._give_up, "late", HTTPStatus.REQUEST_TIMEOUT
             )
@@ -138,7 +169,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self._deadline is not None and self._arrivals is not None:
             self._deadline.cancel()
             self._deadline = None
-            self._arrivals.unfinished.leave(self._address)
+            if self._address is not None:
+                self._arrivals.unfinished.leave(self._address)
 
     def _give_up(self, reason: str, status: HTTPStatus) -> None:
         if self._given_up or self.transport.is_closing():
@@ -146,6 +178,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._given_up = True
         if self._arrivals is not None:
             self._arrivals.refused(reason)
+        if not self._in_head and self.cycle.response_started:
+            self.transport.close()  # it has its answer, and the rest of its body does not matter any more
+            return
         answer = (
             f"HTTP/1.1 {status} {status.phrase}\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         )

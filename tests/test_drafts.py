@@ -156,7 +156,7 @@ def test_what_was_typed_since_is_what_has_to_be_put_in(start: str, typed: str, e
     )
 
 
-@pytest.mark.parametrize(("before", "now", "typed"), [("first", "firs", ""), ("first", "s", "s"), ("", "h", "h")])
+@pytest.mark.parametrize(("before", "now", "typed"), [("first", "firs", ""), ("", "h", "h")])
 def test_what_was_taken_away_is_no_text(before: str, now: str, typed: str) -> None:
     assert typed_since(before, now) == typed
 
@@ -187,3 +187,18 @@ def test_a_refusal_holds_for_the_draft_as_it_was() -> None:
     said.sweep(now=NOTED_SECONDS)
     assert said.refusal("ann", draft) is None
     assert len(said) == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "gained"),
+    [
+        ("first", "firsts", "s"),
+        ("first", "first", ""),
+        ("", "s", "s"),
+        ("ab", "axb", "x"),
+        ("teh", "the", ""),  # mended by a keyboard, not written
+        ("first", "fir", ""),
+    ],
+)
+def test_what_was_put_in_at_one_place_is_told_from_what_was_mended(before: str, now: str, gained: str) -> None:
+    assert typed_since(before, now) == gained

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.limits import Bucket, Buckets, Limits, Turnstile, site
+from app.limits import Bucket, Buckets, Limits, Turnstile, is_among, site
 from app.settings import Settings
 
 A_MOMENT = 1e-6  # more than any rounding error, less than anybody notices
@@ -175,3 +175,21 @@ def test_every_limit_forgets_whom_it_need_not_remember() -> None:
     assert len(limits) == len(limits._all())
     limits.sweep(now=1e9)
     assert len(limits) == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "listed", "among"),
+    [
+        ("127.0.0.1", "127.0.0.1,::1", True),
+        ("::1", "127.0.0.1, ::1", True),
+        ("10.0.3.4", "10.0.0.0/16", True),
+        ("10.1.3.4", "10.0.0.0/16", False),
+        ("203.0.113.7", "*", True),
+        ("", "127.0.0.1", False),
+        ("", "", False),
+        ("unix", "unix", True),
+        ("203.0.113.7", "", False),
+    ],
+)
+def test_a_proxy_is_one_of_those_listed(address: str, listed: str, among: bool) -> None:
+    assert is_among(address, listed) is among

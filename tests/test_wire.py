@@ -130,13 +130,13 @@ def test_where_there_is_no_door_nothing_happens(scope: dict[str, Any]) -> None:
 class Door:
     """The HTTP protocol, with an application that answers everything, and what it refused."""
 
-    def __init__(self, most: int = 2, seconds: float = 3600) -> None:
+    def __init__(self, most: int = 2, seconds: float = 3600, proxies: str = "") -> None:
         self.refused: list[str] = []
         self.unfinished = Turnstile(most)
         self.config = Config(self.application, interface="asgi3", lifespan="off", log_config=None, ws=WireProtocol)
         self.config.load()
         self.state = ServerState()
-        self.lifespan = {ARRIVALS: Arrivals(self.unfinished, seconds, self.refused.append)}
+        self.lifespan = {ARRIVALS: Arrivals(self.unfinished, seconds, self.refused.append, proxies)}
 
     def open(self) -> tuple[HttpProtocol, Transport]:
         transport, protocol = Transport(), HttpProtocol(self.config, self.state, self.lifespan)
@@ -151,6 +151,14 @@ class Door:
 
     async def answered(self) -> None:
         await asyncio.gather(*self.state.tasks)
+
+
+async def timers() -> None:
+    """Return when what was to run by now has run."""
+    loop = asyncio.get_running_loop()
+    ran: asyncio.Future[None] = loop.create_future()
+    loop.call_later(0, ran.set_result, None)
+    await ran
 
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: parlor.test\r\n\r\n"
@@ -200,6 +208,52 @@ async def test_one_address_may_leave_so_many_unfinished() -> None:
     assert len(here.unfinished) == 0
 
 
+async def test_what_a_proxy_brings_is_not_counted_as_one() -> None:
+    here = Door(most=1, proxies="10.0.0.1, *")
+    connections = [here.open() for _ in range(5)]
+    assert not any(transport.written for _, transport in connections)
+    for protocol, _ in connections:
+        protocol.connection_lost(None)
+
+
+async def test_a_request_that_is_refused_is_not_answered_as_well() -> None:
+    here = Door(most=1)
+    protocol, transport = here.open()
+    protocol.data_received(REQUEST)
+    await here.answered()
+    other, _ = here.open()  # the one that may be unfinished
+    protocol.data_received(REQUEST)
+    assert transport.written.count(b"HTTP/1.1 200") == 1
+    assert transport.written.count(b"HTTP/1.1 429") == 1
+    assert not here.state.tasks
+    for each in (protocol, other):
+        each.connection_lost(None)
+
+
+async def test_what_comes_and_is_no_request_is_not_waited_for_without_end() -> None:
+    here = Door(seconds=0)
+    protocol, transport = here.open()
+    protocol.data_received(REQUEST)
+    await here.answered()
+    protocol.data_received(b"\r\n")
+    await timers()
+    assert b"HTTP/1.1 408" in transport.written
+    protocol.connection_lost(None)
+
+
+async def test_trailers_have_an_end() -> None:
+    here = Door()
+    protocol, _ = here.open()
+    protocol.data_received(b"POST / HTTP/1.1\r\nHost: parlor.test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n")
+    for _ in range(HEAD_BYTES // 1000 + 1):
+        protocol.data_received(b"X-Trailer: " + b"x" * 1000 + b"\r\n")
+    assert here.refused == ["head-too-large"]
+    for task in here.state.tasks:
+        task.cancel()
+    await asyncio.wait(here.state.tasks)
+    protocol.connection_lost(None)
+
+
 @pytest.mark.breaks("app/wire.py", "self._answering.disconnected = True", "pass")
 async def test_an_answer_to_one_of_several_requests_is_not_written_to_a_connection_that_is_gone() -> None:
     here = Door()
@@ -213,10 +267,7 @@ async def test_an_answer_to_one_of_several_requests_is_not_written_to_a_connecti
 async def test_a_request_that_comes_too_late_is_not_waited_for() -> None:
     here = Door(seconds=0)
     protocol, transport = here.open()
-    loop = asyncio.get_running_loop()
-    timer_runs: asyncio.Future[None] = loop.create_future()
-    loop.call_later(0, timer_runs.set_result, None)
-    await timer_runs
+    await timers()
     assert transport.written.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
     assert here.refused == ["late"]
     protocol.connection_lost(None)

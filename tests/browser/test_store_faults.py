@@ -14,7 +14,7 @@ from tests.browser.conftest import GENEROUS, Gather
 from tests.proxy import proxying
 from tests.server import Server, serving
 
-UNSTORED = "The server cannot store anything just now. Your text is kept: please send it again."
+UNSTORED = "The server cannot store anything just now. Nothing is lost: please send it again."
 
 Trouble = Callable[[Server, Path], AbstractContextManager[None]]
 

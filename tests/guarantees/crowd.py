@@ -26,7 +26,7 @@ from tests.profile import PROFILE
 
 PATIENCE = 8.0 if PROFILE == "prove" else 60.0  # seconds for what a scenario waits for
 
-MOST_DRAFTS = 100  # in one frame
+MOST_DRAFTS = 50  # in one frame
 
 # What a server allows where hundreds come from one address and say more than people do.
 CROWD: dict[str, object] = {

@@ -117,7 +117,19 @@ async def test_windows_without_end(server: Server, flooder: str, neighbours: Non
     assert await figure(server, "connections") >= 15
 
 
-@pytest.mark.breaks("app/websocket.py", "await self._pace(connection, frames.take)", "pass")
+@pytest.mark.breaks("app/websocket.py", "tokens=max(1, drafts)", "tokens=1")
+async def test_drafts_without_end_in_a_few_frames(server: Server, flooder: str, neighbours: None) -> None:
+    """Each draft is as much work as a frame, above all its receipt."""
+    many = json.dumps({"message": ["x"] * 1000, "key": [f"k{number}" for number in range(1000)]})
+    async with socket(server, flooder) as flood:
+        for _ in range(2):
+            await flood.send(many)
+        await hear(flood, "one after the other")
+
+
+@pytest.mark.breaks(
+    "app/websocket.py", "await self._pace(connection, partial(frames.take, tokens=max(1, drafts)))", "pass"
+)
 async def test_frames_without_a_pause(server: Server, flooder: str, neighbours: None) -> None:
     before = await figure(server, "paced")
     async with socket(server, flooder) as flood:
