@@ -36,7 +36,8 @@ GENEROUS = {
     "address_messages_burst": 10_000,
     "reads_burst": 10_000,
     "creations_burst": 10_000,
-    "frames_burst": 10_000,
+    "frames_burst": 1_000_000,
+    "bytes_burst": 1_000_000_000,
     "presence_grace": 2,
 }
 PATIENCE = 10_000  # milliseconds for what should be there at once, on a busy machine
