@@ -83,7 +83,7 @@ class Pages:
         router.add_api_route("/rooms/{slug}", self.room, methods=readable, dependencies=counted)
         router.add_api_route("/rooms/{slug}/messages", self.older, methods=readable, dependencies=counted)
         router.add_api_route("/rooms/{slug}/gap", self.gap, methods=readable, dependencies=counted)
-        router.add_api_route("/rooms/{slug}/messages", self.say, methods=["POST"])
+        router.add_api_route("/rooms/{slug}/messages", self.say, methods=["POST"], dependencies=counted)
         router.add_api_route("/rooms", self.create, methods=["POST"])
         router.add_api_route("/name", self.take_name, methods=["POST"])
         router.add_api_route("/healthz", self.alive, methods=readable)
@@ -122,7 +122,6 @@ class Pages:
 
     async def say(self, request: Request, slug: str, message: Text = "", key: Key = "") -> Response:
         """Say something, then go back to the room."""
-        self._count_read(request)
         room, member = self._find(slug), await self._doorkeeper.member(request)
         try:
             await self._rooms.post(room, member, Draft(message, key or new_keys(1)[0]), address_of(request))
