@@ -31,7 +31,7 @@ install-dev: $(DEV) ## Install what checks and tests need, too
 
 test: install-dev ## Run the tests (ARGS="-k name" is passed to pytest)
 	@scripts/install-test-tools $(BIN)/python
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 soak: install-dev ## Try the guarantees at full size, for up to half an hour (ARGS="drops kill" tries these)
 	@scripts/install-test-tools $(BIN)/python
