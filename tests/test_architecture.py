@@ -20,6 +20,7 @@ LONGEST_MODULE = 420  # lines; the crux may be longer
 CORE = {
     "characters",
     "drafts",
+    "encoding",
     "frames",
     "identity",
     "limits",
@@ -32,10 +33,11 @@ CORE = {
 }
 LAYERS: tuple[set[str], ...] = (
     CORE,
-    {"engines", "lookups", "metrics", "tables", "wire"},
-    {"migrations"},
+    {"arrivals", "engines", "lookups", "metrics", "outlet", "tables"},
+    {"migrations", "wire"},
     {"connection", "fragments", "store"},
-    {"bus", "hub"},
+    {"bus", "channel"},
+    {"hub"},
     {"rooms"},
     {"security"},
     {"pages", "websocket"},
@@ -53,7 +55,7 @@ KEEPERS = {
     "itsdangerous": {"identity"},
     "linkify_it": {"links"},
     "prometheus_client": {"metrics"},
-    "uvicorn": {"__main__", "wire"},
+    "uvicorn": {"__main__", "arrivals", "wire"},
     "websockets": {"wire"},
     "fastapi": {"main", "pages", "websocket"},
     "starlette": {"main", "pages", "security", "websocket"},
