@@ -7,6 +7,8 @@ Under a server without this everything works, and such a socket stays until the 
 """
 
 import asyncio
+import codecs
+import logging
 import socket as constants
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
@@ -15,7 +17,11 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.http11 import Request
+from websockets.exceptions import InvalidHeader, InvalidUpgrade
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
 
 from app.limits import Turnstile, is_among, site
 
@@ -24,10 +30,77 @@ ARRIVALS = "parlor.arrivals"
 UNSENT_BYTES = 32_768  # for one browser, in the system and here each, before it takes nothing more
 LINGER_SECONDS = 1.0  # for an answer to be read before a socket is closed on what is still being sent
 HEAD_BYTES = 65_536  # of a request before its body; browsers stay below 16,384
+VERSION = "13"  # of the WebSocket protocol: there is no other
+
+# As uvicorn has it, but that each message of a browser is compressed for itself. A stream may end in the middle
+# (RFC 7692, section 7.2.3.4), and zlib only keeps what comes after its end, in memory and unread.
+DEFLATE = ServerPerMessageDeflateFactory(
+    server_max_window_bits=12,
+    client_max_window_bits=12,
+    client_no_context_takeover=True,
+    compress_settings={"memLevel": 5},
+)
+
+
+class Rules(ServerProtocol):
+    """The rules of RFC 6455 as websockets keeps them, and those that it leaves to others."""
+
+    _text: codecs.IncrementalDecoder | None = None  # of the message that is coming
+
+    def process_request(self, request: Request) -> tuple[str, str | None, str | None]:
+        """Judge a handshake, also by its version and its host: section 4.2.1."""
+        version = ", ".join(request.headers.get_all("Sec-WebSocket-Version"))
+        if version != VERSION:
+            raise InvalidUpgrade("Sec-WebSocket-Version", version or None)
+        if len(request.headers.get_all("Host")) != 1:
+            raise InvalidHeader("Host")
+        return super().process_request(request)
+
+    def reject(self, status: HTTPStatus | int, text: str) -> Response:
+        """Refuse a handshake, and say which version would do: section 4.4."""
+        response = super().reject(status, text)
+        if status == HTTPStatus.UPGRADE_REQUIRED:
+            response.headers["Sec-WebSocket-Version"] = VERSION
+        return response
+
+    def recv_frame(self, frame: Frame) -> None:
+        """Take a frame. Text is UTF-8 as far as it has come: section 8.1."""
+        if frame.opcode is Opcode.TEXT:
+            self._text = UTF_8()
+        elif frame.opcode is Opcode.BINARY:
+            self._text = None
+        if self._text and frame.opcode in (Opcode.TEXT, Opcode.CONT):
+            self._text.decode(frame.data, frame.fin)
+        super().recv_frame(frame)
+
+
+UTF_8 = codecs.getincrementaldecoder("utf-8")
 
 
 class WireProtocol(WebSocketsSansIOProtocol):
     """A WebSocket connection whose application can abort it."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.conn = Rules(
+            extensions=[DEFLATE] if self.config.ws_per_message_deflate else [],
+            max_size=self.config.ws_max_size,
+            logger=logging.getLogger("uvicorn.error"),
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Take what comes. What is whole is read, also when something broken comes with it."""
+        self.conn.receive_data(data)
+        self.handle_events()
+        if self.conn.parser_exc is None:
+            return
+        if self.conn.close_sent is None:  # broken before it was accepted: there is nobody to tell yet
+            self.transport.abort()
+        elif not self.close_sent:
+            self.handle_parser_exception()
+            self.disconnected = True  # nothing that the application still sends can be sent
+        else:
+            self.transport.close()
 
     def handle_connect(self, event: Request) -> None:
         """Accept the request as uvicorn does, and put the door into its scope."""
@@ -103,6 +176,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
+
+    def _should_upgrade(self) -> bool:
+        # uvicorn passes every handshake on as one of HTTP/1.1.
+        return super()._should_upgrade() and self.scope["http_version"] == "1.1"
 
     def handle_websocket_upgrade(self) -> None:
         """The request was a handshake: it is there, and another protocol goes on."""

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
@@ -56,6 +56,7 @@ class Server:
 
     def __init__(self) -> None:
         self.scopes: list[Scope] = []
+        self.received: list[Message] = []
         self.accepted = asyncio.Event()
         self.transport = Transport()
         state = ServerState()
@@ -70,8 +71,9 @@ class Server:
         await receive()
         await send({"type": "websocket.accept"})
         self.accepted.set()
-        while (await receive())["type"] != "websocket.disconnect":
-            pass
+        while (event := await receive())["type"] != "websocket.disconnect":
+            self.received.append(event)
+        self.received.append(event)
 
     async def end(self) -> None:
         self.protocol.connection_lost(None)
@@ -112,6 +114,50 @@ async def test_a_request_that_is_no_handshake_reaches_no_application() -> None:
     assert server.scopes == []
     assert server.transport.written.startswith(b"HTTP/1.1 4")
     assert server.transport.closed
+    await server.end()
+
+
+# What is broken
+
+
+def frame(opcode: int, payload: bytes) -> bytes:
+    """Return a frame, masked with zeros."""
+    return bytes([0x80 | opcode, 0x80 | len(payload), 0, 0, 0, 0]) + payload
+
+
+BROKEN = frame(3, b"x")
+
+
+@pytest.mark.breaks("app/wire.py", "self.handle_events()", "pass")
+async def test_what_was_whole_before_it_is_read() -> None:
+    server = Server()
+    server.protocol.data_received(HANDSHAKE)
+    await server.accepted.wait()
+    server.protocol.data_received(frame(1, b"one") + frame(9, b"two") + BROKEN + frame(1, b"three"))
+    assert server.transport.written.endswith(b"\x8a\x03two\x88\x10\x03\xeainvalid opcode")
+    assert server.transport.closed
+    await server.end()
+    assert [event.get("text", event.get("code")) for event in server.received] == ["one", 1002]
+
+
+@pytest.mark.breaks("app/wire.py", "self.disconnected = True", "pass")
+async def test_nobody_is_told_anything_after_it() -> None:
+    server = Server()
+    server.protocol.data_received(HANDSHAKE)
+    await server.accepted.wait()
+    server.protocol.data_received(BROKEN)
+    with pytest.raises(OSError):
+        await server.protocol.send({"type": "websocket.send", "text": "too late"})
+    await server.end()
+
+
+@pytest.mark.breaks("app/wire.py", "if self.conn.close_sent is None:", "if False:")
+async def test_before_the_answer_to_a_handshake_it_is_the_end() -> None:
+    server = Server()
+    server.protocol.data_received(HANDSHAKE)
+    server.protocol.data_received(BROKEN)
+    assert server.transport.aborted
+    assert server.transport.written == b""
     await server.end()
 
 
