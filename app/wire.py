@@ -17,9 +17,9 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.exceptions import InvalidHeader, InvalidUpgrade
+from websockets.exceptions import InvalidHeader, InvalidUpgrade, PayloadTooBig
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
-from websockets.frames import Frame, Opcode
+from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
@@ -46,6 +46,7 @@ class Rules(ServerProtocol):
     """The rules of RFC 6455 as websockets keeps them, and those that it leaves to others."""
 
     _text: codecs.IncrementalDecoder | None = None  # of the message that is coming
+    _fragments = 0  # of it
 
     def process_request(self, request: Request) -> tuple[str, str | None, str | None]:
         """Judge a handshake, also by its version and its host: section 4.2.1."""
@@ -64,14 +65,27 @@ class Rules(ServerProtocol):
         return response
 
     def recv_frame(self, frame: Frame) -> None:
-        """Take a frame. Text is UTF-8 as far as it has come: section 8.1."""
-        if frame.opcode is Opcode.TEXT:
-            self._text = UTF_8()
-        elif frame.opcode is Opcode.BINARY:
-            self._text = None
-        if self._text and frame.opcode in (Opcode.TEXT, Opcode.CONT):
-            self._text.decode(frame.data, frame.fin)
+        """Take a frame."""
+        if frame.opcode in DATA_OPCODES:
+            self._check_text(frame)
+            self._check_end(frame)
         super().recv_frame(frame)
+
+    def _check_text(self, frame: Frame) -> None:
+        """See that text is UTF-8 as far as it has come: section 8.1."""
+        if frame.opcode is not Opcode.CONT:
+            self._text = UTF_8() if frame.opcode is Opcode.TEXT else None
+        if self._text:
+            self._text.decode(frame.data, frame.fin)
+
+    def _check_end(self, frame: Frame) -> None:
+        """See that a message has an end: the limit counts what is in its fragments, which may be nothing at all."""
+        self._fragments = 0 if frame.fin else self._fragments + 1
+        if self._fragments and self.max_message_size is not None:
+            inflaters = (getattr(extension, "decoder", None) for extension in self.extensions)
+            unread = sum(len(inflater.unused_data) for inflater in inflaters if inflater)
+            if self._fragments + unread > self.max_message_size:
+                raise PayloadTooBig(None, self.max_message_size)
 
 
 UTF_8 = codecs.getincrementaldecoder("utf-8")

@@ -54,13 +54,13 @@ class Transport(asyncio.Transport):
 class Server:
     """An application behind the protocol, on a transport of ours."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         self.scopes: list[Scope] = []
         self.received: list[Message] = []
         self.accepted = asyncio.Event()
         self.transport = Transport()
         state = ServerState()
-        config = Config(self.application, interface="asgi3", lifespan="off", log_config=None)
+        config = Config(self.application, interface="asgi3", lifespan="off", log_config=None, **options)
         config.load()
         self.protocol = WireProtocol(config, state, {})
         self.protocol.connection_made(self.transport)
@@ -159,6 +159,21 @@ async def test_before_the_answer_to_a_handshake_it_is_the_end() -> None:
     assert server.transport.aborted
     assert server.transport.written == b""
     await server.end()
+
+
+@pytest.mark.breaks("app/wire.py", "if self._fragments + unread > self.max_message_size:", "if False:")
+async def test_a_message_has_as_many_fragments_as_bytes() -> None:
+    """Empty ones count for nothing else, and are kept all the same."""
+    server = Server(ws_max_size=100)
+    server.protocol.data_received(HANDSHAKE)
+    await server.accepted.wait()
+    server.protocol.data_received(b"\x01\x80\0\0\0\0" + b"\x00\x80\0\0\0\0" * 99 + frame(0, b"whole"))
+    assert b"\x03\xf1" not in server.transport.written
+    server.protocol.data_received(b"\x01\x80\0\0\0\0" + b"\x00\x80\0\0\0\0" * 100)
+    assert b"\x03\xf1" in server.transport.written
+    assert server.transport.closed
+    await server.end()
+    assert server.received[0]["text"] == "whole"
 
 
 @pytest.mark.parametrize(

@@ -65,10 +65,10 @@ class House:
     cookies: dict[str, str] = field(default_factory=dict)  # of members, by name
     rooms: int = 0
 
-    def cookie(self, name: str) -> str:
-        """Return the cookie of the member called `name`."""
+    def cookie(self, name: str, zone: str = "UTC") -> str:
+        """Return the cookie of the member called `name`, who lives in `zone`."""
         if name not in self.cookies:
-            answer = httpx2.post(f"{self.server.url}/name", data={"name": name})
+            answer = httpx2.post(f"{self.server.url}/name", data={"name": name, "time_zone": zone})
             self.cookies[name] = answer.headers["set-cookie"].split(";")[0]
         return self.cookies[name]
 

@@ -205,6 +205,17 @@ def test_after_a_last_block_nothing_is_kept(house: House, raw: Raw) -> None:
     assert house.server.memory - before < 20_000_000
 
 
+@pytest.mark.breaks("app/wire.py", "if self._fragments + unread > self.max_message_size:", "if False:")
+def test_after_a_last_block_a_message_has_an_end(house: House, raw: Raw) -> None:
+    """What comes after it in the same message is not read, and counts all the same."""
+    before, unread = house.server.memory, Frame(CONTINUATION, b"x" * 1_000_000, fin=False).encoded()
+    raw.send(Frame(TEXT, bytes.fromhex(HELLO["a last block"]), False, RSV1).encoded())
+    raw.send_apart([unread] * 40)
+    raw.send(Frame(PING).encoded())
+    assert raw.failure() == TOO_BIG
+    assert house.server.memory - before < 20_000_000
+
+
 @pytest.mark.parametrize("payload", [b"\x00", b"\x02\x00", bytes.fromhex("000000ffff00"), b"\x03\x00\x00"])
 def test_a_compressed_message_may_be_empty(raw: Raw, payload: bytes) -> None:
     raw.send(compressed(payload))
