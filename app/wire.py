@@ -7,7 +7,6 @@ Under a server without this everything works, and such a socket stays until the 
 """
 
 import asyncio
-import codecs
 import logging
 import socket as constants
 from collections.abc import Callable, MutableMapping
@@ -17,20 +16,17 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.exceptions import InvalidHeader, InvalidUpgrade, PayloadTooBig
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
-from websockets.frames import DATA_OPCODES, Frame, Opcode
-from websockets.http11 import Request, Response
-from websockets.server import ServerProtocol
+from websockets.http11 import Request
 
 from app.limits import Turnstile, is_among, site
+from app.rules import Rules
 
 DOOR = "parlor.abort"
 ARRIVALS = "parlor.arrivals"
 UNSENT_BYTES = 32_768  # for one browser, in the system and here each, before it takes nothing more
 LINGER_SECONDS = 1.0  # for an answer to be read before a socket is closed on what is still being sent
 HEAD_BYTES = 65_536  # of a request before its body; browsers stay below 16,384
-VERSION = "13"  # of the WebSocket protocol: there is no other
 
 # As uvicorn has it, but that each message of a browser is compressed for itself. A stream may end in the middle
 # (RFC 7692, section 7.2.3.4), and zlib only keeps what comes after its end, in memory and unread.
@@ -40,55 +36,6 @@ DEFLATE = ServerPerMessageDeflateFactory(
     client_no_context_takeover=True,
     compress_settings={"memLevel": 5},
 )
-
-
-class Rules(ServerProtocol):
-    """The rules of RFC 6455 as websockets keeps them, and those that it leaves to others."""
-
-    _text: codecs.IncrementalDecoder | None = None  # of the message that is coming
-    _fragments = 0  # of it
-
-    def process_request(self, request: Request) -> tuple[str, str | None, str | None]:
-        """Judge a handshake, also by its version and its host: section 4.2.1."""
-        version = ", ".join(request.headers.get_all("Sec-WebSocket-Version"))
-        if version != VERSION:
-            raise InvalidUpgrade("Sec-WebSocket-Version", version or None)
-        if len(request.headers.get_all("Host")) != 1:
-            raise InvalidHeader("Host")
-        return super().process_request(request)
-
-    def reject(self, status: HTTPStatus | int, text: str) -> Response:
-        """Refuse a handshake, and say which version would do: section 4.4."""
-        response = super().reject(status, text)
-        if status == HTTPStatus.UPGRADE_REQUIRED:
-            response.headers["Sec-WebSocket-Version"] = VERSION
-        return response
-
-    def recv_frame(self, frame: Frame) -> None:
-        """Take a frame."""
-        if frame.opcode in DATA_OPCODES:
-            self._check_text(frame)
-            self._check_end(frame)
-        super().recv_frame(frame)
-
-    def _check_text(self, frame: Frame) -> None:
-        """See that text is UTF-8 as far as it has come: section 8.1."""
-        if frame.opcode is not Opcode.CONT:
-            self._text = UTF_8() if frame.opcode is Opcode.TEXT else None
-        if self._text:
-            self._text.decode(frame.data, frame.fin)
-
-    def _check_end(self, frame: Frame) -> None:
-        """See that a message has an end: the limit counts what is in its fragments, which may be nothing at all."""
-        self._fragments = 0 if frame.fin else self._fragments + 1
-        if self._fragments and self.max_message_size is not None:
-            inflaters = (getattr(extension, "decoder", None) for extension in self.extensions)
-            unread = sum(len(inflater.unused_data) for inflater in inflaters if inflater)
-            if self._fragments + unread > self.max_message_size:
-                raise PayloadTooBig(None, self.max_message_size)
-
-
-UTF_8 = codecs.getincrementaldecoder("utf-8")
 
 
 class WireProtocol(WebSocketsSansIOProtocol):

@@ -32,7 +32,8 @@ CORE = {
 }
 LAYERS: tuple[set[str], ...] = (
     CORE,
-    {"engines", "lookups", "metrics", "tables", "wire"},
+    {"engines", "lookups", "metrics", "rules", "tables"},
+    {"wire"},
     {"migrations"},
     {"connection", "fragments", "store"},
     {"bus", "hub"},
@@ -54,7 +55,7 @@ KEEPERS = {
     "linkify_it": {"links"},
     "prometheus_client": {"metrics"},
     "uvicorn": {"__main__", "wire"},
-    "websockets": {"wire"},
+    "websockets": {"rules", "wire"},
     "fastapi": {"main", "pages", "websocket"},
     "starlette": {"main", "pages", "security", "websocket"},
 }

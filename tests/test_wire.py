@@ -161,7 +161,7 @@ async def test_before_the_answer_to_a_handshake_it_is_the_end() -> None:
     await server.end()
 
 
-@pytest.mark.breaks("app/wire.py", "if self._fragments + unread > self.max_message_size:", "if False:")
+@pytest.mark.breaks("app/rules.py", "if self._fragments + unread > self.max_message_size:", "if False:")
 async def test_a_message_has_as_many_fragments_as_bytes() -> None:
     """Empty ones count for nothing else, and are kept all the same."""
     server = Server(ws_max_size=100)

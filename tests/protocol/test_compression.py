@@ -205,7 +205,7 @@ def test_after_a_last_block_nothing_is_kept(house: House, raw: Raw) -> None:
     assert house.server.memory - before < 20_000_000
 
 
-@pytest.mark.breaks("app/wire.py", "if self._fragments + unread > self.max_message_size:", "if False:")
+@pytest.mark.breaks("app/rules.py", "if self._fragments + unread > self.max_message_size:", "if False:")
 def test_after_a_last_block_a_message_has_an_end(house: House, raw: Raw) -> None:
     """What comes after it in the same message is not read, and counts all the same."""
     before, unread = house.server.memory, Frame(CONTINUATION, b"x" * 1_000_000, fin=False).encoded()

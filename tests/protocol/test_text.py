@@ -102,7 +102,7 @@ def test_bytes_may_be_anything(dial: Dial, invalid: bytes) -> None:
     assert is_alive(raw)
 
 
-@pytest.mark.breaks("app/wire.py", "self._text.decode(frame.data, frame.fin)", "pass")
+@pytest.mark.breaks("app/rules.py", "self._text.decode(frame.data, frame.fin)", "pass")
 @pytest.mark.parametrize("part", [b"\xff", b"x\xc3x", b"\xed\xa0\x80", b"\xf4\x90", b"\xe0\x80"])
 def test_what_cannot_become_text_is_refused_at_once(dial: Dial, part: bytes) -> None:
     raw = dial()
@@ -110,7 +110,7 @@ def test_what_cannot_become_text_is_refused_at_once(dial: Dial, part: bytes) -> 
     assert raw.failure() == NOT_TEXT
 
 
-@pytest.mark.breaks("app/wire.py", "self._text.decode(frame.data, frame.fin)", "pass")
+@pytest.mark.breaks("app/rules.py", "self._text.decode(frame.data, frame.fin)", "pass")
 @pytest.mark.parametrize(
     "after",
     [close(1000), Frame(PING, b"x").encoded(), text("nonsense"), b"\xff" * 20],
