@@ -11,10 +11,11 @@ import structlog
 import uvicorn
 from pydantic import ValidationError
 
+from app.arrivals import HttpProtocol
 from app.main import create_app
 from app.metrics import set_up_logging
 from app.settings import Settings
-from app.wire import HttpProtocol, WireProtocol
+from app.wire import WireProtocol
 
 log = structlog.get_logger("parlor")
 

@@ -1,16 +1,18 @@
 """One browser: its outbox, its limit, how it is cut off.
 
-`offer` never waits, whatever the browser does: what it cannot take yet stands in its own bounded outbox, and
+`offer` and `push` never wait, whatever the browser does: what it cannot take yet stands in its own bounded outbox, and
 one that takes nothing, or falls too far behind, is cut off. It comes back by itself and resumes.
 This module knows no room and no HTML.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from enum import IntEnum
 
+from app.encoding import Data, Frame, encode
 from app.messages import Member
+from app.outlet import Outlet
 
 
 class CloseCode(IntEnum):
@@ -28,75 +30,140 @@ class CloseCode(IntEnum):
 class Connection:
     """A browser's socket, as the rest of the application sees it."""
 
+    __slots__ = (
+        "_drained",
+        "_ended",
+        "_is_ready",
+        "_limit",
+        "_outbox",
+        "_outlet",
+        "_patience",
+        "_stall_seconds",
+        "_stalling",
+        "_waiting",
+        "_write",
+        "address",
+        "cut_off",
+        "member",
+        "time_zone",
+        "way",
+    )
+
     def __init__(
-        self, member: Member | None, time_zone: str, outbox_limit: int, stall_seconds: float, address: str = ""
+        self,
+        member: Member | None,
+        time_zone: str,
+        outlet: Outlet,
+        outbox_limit: int,
+        stall_seconds: float,
+        address: str = "",
     ) -> None:
         self.member = member
         self.time_zone = time_zone
         self.address = address  # where it comes from, as limits count it
-        self.cut_off: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.way = outlet.way
+        self.cut_off = ""  # why; a word for the metrics
+        self._outlet = outlet
+        self._write = outlet.write
+        self._is_ready = True  # the browser takes what is written
         self._ended = False  # nothing is sent any more: cut off, or the browser is gone
-        self._outbox: deque[str] = deque()
-        self._waiting = 0  # characters in the outbox
+        self._outbox: list[Data] = []
+        self._waiting = 0  # bytes or characters in the outbox
         self._limit = outbox_limit
         self._stall_seconds = stall_seconds
-        self._filled = asyncio.Event()
-        self._drained = asyncio.Event()
-        self._drained.set()
+        self._stalling: asyncio.TimerHandle | None = None
+        self._drained: asyncio.Future[None] | None = None  # made where somebody waits
+        self._patience: asyncio.Timeout | None = None
+        outlet.attach(self)
 
-    def offer(self, frame: str) -> None:
+    def offer(self, frame: str | Frame) -> None:
         """Send `frame` as soon as the browser takes it. Never waits; past the outbox' limit, cuts off instead.
 
         Who waits for nothing is offered any frame, however large: they would come back for the same one.
         """
-        if self._ended:
-            return
-        if self._waiting and self._waiting + len(frame) > self._limit:
+        self.push(encode(frame, self.way) if isinstance(frame, str) else frame.encoded(self.way))
+
+    def push(self, data: Data) -> None:
+        """Send what is encoded for this browser's way, like `offer`."""
+        if self._is_ready:
+            self._write(data)
+        elif not self._ended:
+            self._keep(data)
+
+    def _keep(self, data: Data) -> None:
+        # A frame counts until it is gone, so that a huge one cannot hide in the hands of the outlet.
+        waiting = self._waiting + self._outlet.unsent
+        if waiting and waiting + len(data) > self._limit:
             self.cut("outbox")
             return
-        self._outbox.append(frame)
-        self._waiting += len(frame)
-        self._filled.set()
-        self._drained.clear()
+        self._outbox.append(data)
+        self._waiting += len(data)
+
+    # What the outlet tells
+
+    def pause(self) -> None:
+        """The browser takes nothing more for now, and has so many seconds to take something."""
+        self._is_ready = False
+        if not self._ended and self._stalling is None:
+            self._stalling = asyncio.get_running_loop().call_later(self._stall_seconds, self.cut, "stalled")
+
+    def resume(self) -> None:
+        """The browser takes more."""
+        self._stop_waiting()
+        if self._ended:
+            return
+        self._is_ready = True
+        sent = 0
+        while self._is_ready and sent < len(self._outbox):
+            sent += 1
+            self._write(self._outbox[sent - 1])
+        self._waiting -= sum(map(len, self._outbox[:sent]))
+        del self._outbox[:sent]
+        if self._is_ready:
+            self._tell_drained()
+
+    def end(self) -> None:
+        """Nothing can be sent any more."""
+        self._ended = True
+        self._is_ready = False
+        self._outbox.clear()
+        self._waiting = 0
+        self._stop_waiting()
+        self._tell_drained()
+
+    def _stop_waiting(self) -> None:
+        if self._stalling:
+            self._stalling.cancel()
+            self._stalling = None
+
+    # Cutting off
 
     def cut(self, reason: str) -> None:
         """Give this browser up; what waits for it is dropped. `reason` is a word for the metrics."""
-        if not self.cut_off.done():
-            self.cut_off.set_result(reason)
-        self._end()
+        self.cut_off = self.cut_off or reason
+        self.end()
+        if self._patience:
+            self._patience.reschedule(0)
 
-    def _end(self) -> None:
-        self._ended = True
-        self._outbox.clear()
-        self._waiting = 0
-        self._filled.set()
-        self._drained.set()
-
-    async def write(self, send: Callable[[str], Awaitable[None]]) -> None:
-        """Send what is offered, one frame after the other, until cancelled, cut off ("stalled") or refused by `send`.
-
-        Then nothing more is sent, and nobody waits for it.
-        """
+    @asynccontextmanager
+    async def until_cut_off(self) -> AsyncIterator[None]:
+        """Run the body until it ends; where the browser is cut off before, stop it."""
         try:
-            while not self.cut_off.done():
-                await self._filled.wait()
-                while self._outbox:
-                    await self._send(send, self._outbox.popleft())
-                self._filled.clear()
-                self._drained.set()
+            async with asyncio.timeout(0 if self.cut_off else None) as self._patience:
+                yield
+        except TimeoutError:
+            if not self.cut_off:
+                raise
         finally:
-            self._end()
+            self._patience = None
 
     async def drained(self) -> None:
         """Wait until the browser has taken everything: for what is sent page by page, like a backlog."""
-        await self._drained.wait()
+        while not self._is_ready and not self._ended:
+            self._drained = self._drained or asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._drained)
 
-    async def _send(self, send: Callable[[str], Awaitable[None]], frame: str) -> None:
-        try:
-            async with asyncio.timeout(self._stall_seconds):
-                await send(frame)
-        except TimeoutError:
-            self.cut("stalled")
-        else:
-            # A frame counts until it is gone, so that a huge one cannot hide in the hands of the writer.
-            self._waiting = max(0, self._waiting - len(frame))
+    def _tell_drained(self) -> None:
+        if self._drained:
+            self._drained.set_result(None)
+            self._drained = None

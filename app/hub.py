@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
+from app.channel import Channel
 from app.connection import Connection
+from app.encoding import Frame
 from app.messages import Message, Room
 from app.presence import Presence
 
@@ -21,15 +23,16 @@ class Audience:
         self.tail = deque(tail, longest_tail)  # the newest that were shown: most who come back missed no more
         self.position = tail[-1].position if tail else 0  # shown up to here; only a delivery moves it
         self.reached = self.position  # the log is known to go up to here
-        self.backlogs: dict[tuple[int, str], str] = {}  # what was missed since a position, by it and time zone
+        self.backlogs: dict[tuple[int, str], Frame] = {}  # what was missed since a position, by it and time zone
         self.presence = Presence()
         self.members_due = 0.0  # not before this time is the list of who is here shown again
-        self.greeting: str | None = None  # the frame that ends a resume, while it is up to date
+        self.greeting: Frame | None = None  # the frame that ends a resume, while it is up to date
         self.visitors: set[Connection] = set()  # whose socket is open; until they resume, they get nothing
-        self.by_zone: dict[str, dict[Connection, None]] = {}  # those who have resumed
+        self.channels: dict[str, Channel] = {}  # those who have resumed, by time zone
 
     def __contains__(self, connection: Connection) -> bool:
-        return connection in self.by_zone.get(connection.time_zone, {})
+        channel = self.channels.get(connection.time_zone)
+        return channel is not None and connection in channel
 
     @property
     def last(self) -> Message | None:
@@ -40,6 +43,7 @@ class Audience:
         """Note that the next `messages` have been shown."""
         self.tail.extend(messages)
         self.position = messages[-1].position
+        self.reached = max(self.reached, self.position)
         self.backlogs.clear()
 
     def since(self, position: int) -> list[Message] | None:
@@ -80,14 +84,15 @@ class Hub:
 
     def join(self, audience: Audience, connection: Connection) -> None:
         """From now on, `connection` gets what is published to `audience`."""
-        audience.by_zone.setdefault(connection.time_zone, {})[connection] = None
+        audience.channels.setdefault(connection.time_zone, Channel()).join(connection)
 
     def pause(self, audience: Audience, connection: Connection) -> None:
         """`connection` gets nothing until it joins again."""
-        zone = audience.by_zone.get(connection.time_zone, {})
-        zone.pop(connection, None)
-        if not zone:
-            audience.by_zone.pop(connection.time_zone, None)
+        channel = audience.channels.get(connection.time_zone)
+        if channel is not None:
+            channel.leave(connection)
+            if not len(channel):
+                del audience.channels[connection.time_zone]
 
     def leave(self, audience: Audience, connection: Connection, now: float) -> None:
         """The socket is closed. Leaving twice is leaving once."""
@@ -106,10 +111,7 @@ class Hub:
         """Offer everybody in `audience` the frame that `render` returns for their time zone."""
         started = perf_counter()
         # Rendered for all before it is offered to anybody: where that fails, it is tried again for all.
-        frames = [(render(zone), list(connections)) for zone, connections in audience.by_zone.items()]
-        recipients = 0
-        for frame, connections in frames:
-            for connection in connections:
-                connection.offer(frame)
-            recipients += len(connections)
-        self._observe_fan_out(perf_counter() - started, recipients)
+        frames = [(channel, render(zone)) for zone, channel in audience.channels.items()]
+        for channel, frame in frames:
+            channel.publish(frame)
+        self._observe_fan_out(perf_counter() - started, sum(len(channel) for channel, _ in frames))

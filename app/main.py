@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from app.arrivals import ARRIVALS, Arrivals
 from app.bus import LocalBus
 from app.fragments import Fragments
 from app.identity import Signer, is_open_to_others, read_keys
@@ -26,7 +27,6 @@ from app.security import Doorkeeper, Guard
 from app.settings import Settings
 from app.store import Clock, Store, utc_now
 from app.websocket import Sockets
-from app.wire import ARRIVALS, Arrivals
 
 log = structlog.get_logger("parlor")
 

@@ -5,7 +5,8 @@ question, and end in the same HTML. A browser's cursor says how far its page is 
 
 - `resume` reads the log up to what has been shown to everybody else, and joins them without an `await` in
   between: nothing falls into a gap, nothing comes twice.
-- `_deliver` alone moves an audience's position, one task per room, and by what the log says.
+- `_show` alone moves an audience's position, by what the log says: what was committed next is shown at once, and
+  anything else by one task per room, which reads it.
 - Nobody's speed matters to anybody else: `publish` offers, and never waits.
 """
 
@@ -23,6 +24,7 @@ from app.bus import LocalBus
 from app.characters import is_blank
 from app.connection import Connection
 from app.drafts import Said, whole
+from app.encoding import Frame
 from app.fragments import Fragments, Place
 from app.hub import Audience, Hub
 from app.limits import Limits
@@ -170,6 +172,7 @@ class Rooms:
         position = await self._starting_point(audience, cursor)
         if position is None:
             position = await self._send_newest(audience, connection)
+            await connection.drained()
         while position < audience.position:
             position = await self._send_missed(audience, connection, position)
             await connection.drained()
@@ -177,10 +180,11 @@ class Rooms:
         connection.offer(self._greeting(audience))
         self.hub.join(audience, connection)
 
-    def _greeting(self, audience: Audience) -> str:
+    def _greeting(self, audience: Audience) -> Frame:
         # Who is here is shown as of the last tick, as to everybody else: one rendering for all who come at once.
         if audience.greeting is None:
-            audience.greeting = self._fragments.resumed(self.all(), audience.room, audience.presence.members())
+            greeting = self._fragments.resumed(self.all(), audience.room, audience.presence.members())
+            audience.greeting = Frame(greeting)
         return audience.greeting
 
     async def _starting_point(self, audience: Audience, cursor: Cursor | None) -> int | None:
@@ -219,7 +223,7 @@ class Rooms:
             if key not in audience.backlogs:
                 if len(audience.backlogs) >= MOST_BACKLOGS:
                     audience.backlogs.clear()
-                audience.backlogs[key] = self._backlog(known, position, zone)
+                audience.backlogs[key] = Frame(self._backlog(known, position, zone))
             connection.offer(audience.backlogs[key])
             return audience.position
         # One more than we send: the last message that the page has decides how the next is grouped.
@@ -330,6 +334,18 @@ class Rooms:
 
     # Deliver
 
+    def committed(self, room_id: int, messages: Sequence[Message]) -> None:
+        """These are new in the log of a room, in order: show them at once, where they are what comes next."""
+        audience = self.hub.audience(room_id)
+        if audience is None or audience in self._deliveries or not messages:
+            return
+        try:
+            for first in range(0, len(messages), FRAME_MESSAGES):
+                if messages[first].position == audience.position + 1:
+                    self._show(audience, messages[first : first + FRAME_MESSAGES])
+        except Exception:  # whatever it is: the log is still there, and will be shown
+            log.exception("not delivered at once", room=audience.room.slug)
+
     def reached(self, room_id: int, position: int) -> None:
         """The log of a room reaches up to `position`: have it shown to those who look. Never waits."""
         audience = self.hub.audience(room_id)
@@ -358,6 +374,9 @@ class Rooms:
         if not messages:  # announced, and not there: the log says what is
             audience.reached = audience.position
             return
+        self._show(audience, messages)
+
+    def _show(self, audience: Audience, messages: Sequence[Message]) -> None:
         cursor = self.cursor(messages[-1].position)
 
         def render(zone: str) -> str:

@@ -4,7 +4,9 @@ Bytes in, events out: nothing here knows a transport, uvicorn or a room.
 """
 
 import codecs
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 from websockets.exceptions import InvalidHeader, InvalidUpgrade, PayloadTooBig
 from websockets.frames import DATA_OPCODES, Frame, Opcode
@@ -16,10 +18,13 @@ UTF_8 = codecs.getincrementaldecoder("utf-8")
 
 
 class Rules(ServerProtocol):
-    """One connection's side of the protocol: `websockets.server.ServerProtocol`, more strictly."""
+    """The server's side of one connection. `tell_end` is called when nothing more may be sent on it."""
 
-    _text: codecs.IncrementalDecoder | None = None  # of the message that is coming
-    _fragments = 0  # of it
+    def __init__(self, tell_end: Callable[[], None], **options: Any) -> None:
+        super().__init__(**options)
+        self._tell_end = tell_end
+        self._text: codecs.IncrementalDecoder | None = None  # of the message that is coming
+        self._fragments = 0  # of it
 
     def process_request(self, request: Request) -> tuple[str, str | None, str | None]:
         """Judge a handshake, also by its version and its host: section 4.2.1."""
@@ -36,6 +41,12 @@ class Rules(ServerProtocol):
         if status == HTTPStatus.UPGRADE_REQUIRED:
             response.headers["Sec-WebSocket-Version"] = VERSION
         return response
+
+    def send_frame(self, frame: Frame) -> None:
+        """Send a frame. After the one that closes nothing may be sent: section 5.5.1."""
+        if frame.opcode is Opcode.CLOSE:
+            self._tell_end()
+        super().send_frame(frame)
 
     def recv_frame(self, frame: Frame) -> None:
         """Take a frame."""

@@ -1,12 +1,11 @@
 """The socket: accept, read, close. One connection is one call of `Sockets.room`."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from random import uniform
 from time import monotonic as _now
-from typing import Any
 
 import structlog
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -19,6 +18,7 @@ from app.hub import Audience
 from app.limits import Bucket, Limits, Turnstile
 from app.messages import Room
 from app.metrics import Metrics
+from app.outlet import AsgiOutlet, Outlet
 from app.rooms import Rooms
 from app.security import Doorkeeper, address_of
 from app.settings import Settings
@@ -101,53 +101,38 @@ class Sockets:
         await self._drop(socket, code)
 
     async def _serve(self, socket: WebSocket, room: Room) -> None:
+        outlet: Outlet = wire.door(socket.scope) or AsgiOutlet(socket.send_text)
         try:
-            member = await self._doorkeeper.member(socket)
-            zone = member.time_zone if member else self._settings.time_zone
-            connection = Connection(
-                member, zone, self._settings.outbox_length, self._settings.stall_seconds, address_of(socket)
-            )
+            connection = await self._connect(socket, outlet)
             audience = await self._rooms.enter(room, connection)
         except StoreUnavailable as error:
             log.error("not opened", room=room.slug, error=str(error))
             await _hesitate()
             await self._turn_away(socket, "unavailable", CloseCode.OVERLOADED, UNREADY)
             return
-        log.info("joined", room=room.slug, member=member.id if member else None)
+        member_id = connection.member.id if connection.member else None
+        log.info("joined", room=room.slug, member=member_id)
         try:
-            await self._converse(socket, audience, connection)
+            async with _writing(outlet, connection):
+                await self._converse(socket, audience, connection)
         finally:
             self._rooms.leave(audience, connection)
-            log.debug("left", room=room.slug, member=member.id if member else None)
+            log.debug("left", room=room.slug, member=member_id)
+
+    async def _connect(self, socket: WebSocket, outlet: Outlet) -> Connection:
+        member = await self._doorkeeper.member(socket)
+        zone = member.time_zone if member else self._settings.time_zone
+        limit, stall = self._settings.outbox_length, self._settings.stall_seconds
+        return Connection(member, zone, outlet, limit, stall, address_of(socket))
 
     async def _converse(self, socket: WebSocket, audience: Audience, connection: Connection) -> None:
         """Read and write until the browser leaves, or has to be cut off."""
-        reading = asyncio.create_task(self._read(socket, audience, connection))
-        writing = asyncio.create_task(self._write(socket, connection))
-        ends: set[asyncio.Future[Any]] = {reading, connection.cut_off}
-        try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            writing.cancel()
-            reading.cancel()
-            await asyncio.wait({reading, writing})
-        if connection.cut_off.done():
-            reason = connection.cut_off.result()
-            self._metrics.cut(reason)
-            log.warning("cut off", reason=reason, room=audience.room.slug)
+        async with connection.until_cut_off():
+            await self._read(socket, audience, connection)
+        if connection.cut_off:
+            self._metrics.cut(connection.cut_off)
+            log.warning("cut off", reason=connection.cut_off, room=audience.room.slug)
             await self._drop(socket, CloseCode.OVERLOADED)
-        else:
-            reading.result()
-
-    async def _write(self, socket: WebSocket, connection: Connection) -> None:
-        # A browser that is gone is for `_read` to notice: what it said last still lies there to be read.
-        try:
-            await connection.write(socket.send_text)
-        except WebSocketDisconnect:
-            pass
-        except Exception:
-            log.exception("not written")
-            connection.cut("failed")
 
     async def _read(self, socket: WebSocket, audience: Audience, connection: Connection) -> None:
         frames = Bucket(self._settings.frames_per_second, self._settings.frames_burst, _now())
@@ -203,10 +188,36 @@ class Sockets:
 
     async def _drop(self, socket: WebSocket, code: CloseCode) -> None:
         """End a socket that may take nothing any more: say why if it listens, and let go of it in any case."""
-        asyncio.get_running_loop().call_later(CLOSE_SECONDS, wire.door(socket.scope))
+        if door := wire.door(socket.scope):
+            asyncio.get_running_loop().call_later(CLOSE_SECONDS, door.abort)
         with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await socket.close(code)
+
+
+@asynccontextmanager
+async def _writing(outlet: Outlet, connection: Connection) -> AsyncIterator[None]:
+    """Have written meanwhile what is offered to `connection`; behind the door that needs nobody."""
+    if not isinstance(outlet, AsgiOutlet):
+        yield
+        return
+    writing = asyncio.create_task(_write(outlet, connection))
+    try:
+        yield
+    finally:
+        writing.cancel()
+        await asyncio.wait({writing})
+
+
+async def _write(outlet: AsgiOutlet, connection: Connection) -> None:
+    # A browser that is gone is for `_read` to notice: what it said last still lies there to be read.
+    try:
+        await outlet.run()
+    except WebSocketDisconnect:
+        pass
+    except Exception:
+        log.exception("not written")
+        connection.cut("failed")
 
 
 async def _hesitate() -> None:

@@ -1,50 +1,44 @@
-"""uvicorn's protocols, and what they lack: a door to a WebSocket's transport, and an end to patience.
+"""uvicorn's WebSocket protocol, with a door to its transport.
 
-ASGI can close a socket but not drop it, and closing waits for the browser to take what was written: one that
-takes nothing would keep its socket and its buffers for good. Behind the door, `abort` drops it.
-A request that never comes whole reaches no application, so nobody but the protocol can end it.
-Under a server without this everything works, and such a socket stays until the system gives it up.
+ASGI takes a text, and one call, one task switch and one encoding for each browser. Behind the door a frame that was
+encoded once is handed to a thousand transports in a plain loop: that is where the speed of a room comes from.
+What else ASGI does not tell is there, too: whether a browser takes what it is sent, and a way to drop it. (Closing
+waits for the browser: one that takes nothing would keep its socket and its buffers for good.)
+Under a server without this everything works, slower; a socket that takes nothing stays until the system gives it up.
 """
 
-import asyncio
 import logging
 import socket as constants
-from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
-from http import HTTPStatus
+import zlib
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.extensions import Extension, ServerExtensionFactory
+from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
+from websockets.frames import Frame
 from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.typing import ExtensionParameter
 
-from app.limits import Turnstile, is_among, site
+from app.encoding import WINDOW_BITS, Data, Way
+from app.outlet import Reader
 from app.rules import Rules
 
-DOOR = "parlor.abort"
-ARRIVALS = "parlor.arrivals"
+DOOR = "parlor.door"
 UNSENT_BYTES = 32_768  # for one browser, in the system and here each, before it takes nothing more
-LINGER_SECONDS = 1.0  # for an answer to be read before a socket is closed on what is still being sent
-HEAD_BYTES = 65_536  # of a request before its body; browsers stay below 16,384
-
-# As uvicorn has it, but that each message of a browser is compressed for itself. A stream may end in the middle
-# (RFC 7692, section 7.2.3.4), and zlib only keeps what comes after its end, in memory and unread.
-DEFLATE = ServerPerMessageDeflateFactory(
-    server_max_window_bits=12,
-    client_max_window_bits=12,
-    client_no_context_takeover=True,
-    compress_settings={"memLevel": 5},
-)
 
 
 class WireProtocol(WebSocketsSansIOProtocol):
-    """A WebSocket connection whose application can abort it."""
+    """A WebSocket connection; seen through the door, an outlet that takes what is encoded already."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    reader: Reader | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.conn = Rules(
-            extensions=[DEFLATE] if self.config.ws_per_message_deflate else [],
+            self._end,
+            extensions=[SharedDeflateFactory()] if self.config.ws_per_message_deflate else [],
             max_size=self.config.ws_max_size,
             logger=logging.getLogger("uvicorn.error"),
         )
@@ -69,7 +63,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
         # The application starts in a task of its own, so it has not seen the scope yet.
         if self.handshake_initiated and not self.close_sent:
             extensions: dict[str, Any] = self.scope["extensions"] or {}
-            extensions[DOOR] = {"abort": self.abort}
+            extensions[DOOR] = {"outlet": self}
             self._keep_little_unsent()
 
     def _keep_little_unsent(self) -> None:
@@ -80,148 +74,111 @@ class WireProtocol(WebSocketsSansIOProtocol):
         if socket is not None and hasattr(constants, "TCP_NOTSENT_LOWAT"):
             socket.setsockopt(constants.IPPROTO_TCP, constants.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
+    # The door
+
+    @property
+    def way(self) -> Way:
+        """How it takes frames. Known when it was accepted."""
+        extensions = self.conn.extensions
+        shares = any(isinstance(each, SharedDeflate) and each.is_shared for each in extensions)
+        return Way.DEFLATED if shares else Way.PLAIN
+
+    @property
+    def write(self) -> Callable[[Data], None]:
+        """Sends an encoded frame, and never waits. It is the transport's own: no step of ours is in between."""
+        return self.transport.write  # type: ignore[return-value]
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes were written, and are not on their way."""
+        return self.transport.get_write_buffer_size()
+
+    def attach(self, reader: Reader) -> None:
+        """Tell `reader` from now on how far the browser takes what is written."""
+        if self.disconnected or self.conn.state is not State.OPEN:
+            reader.end()
+            return
+        self.reader = reader
+        if not self.writable.is_set():
+            reader.pause()
+
     def abort(self) -> None:
         """Drop the connection and what waits to be sent on it."""
         self.stop_keepalive()
         self.transport.abort()
 
+    # What the transport tells
 
-def door(scope: MutableMapping[str, Any]) -> Callable[[], None]:
-    """Return what drops the connection of `scope`; it does nothing where the server has no door."""
-    abort = (scope.get("extensions") or {}).get(DOOR, {}).get("abort")
-    return abort if callable(abort) else lambda: None
+    def pause_writing(self) -> None:
+        """What was written is too much for now."""
+        super().pause_writing()
+        if self.reader:
+            self.reader.pause()
 
-
-@dataclass(frozen=True)
-class Arrivals:
-    """What may be under way: the application tells the protocol, through the state of its lifespan."""
-
-    unfinished: Turnstile  # requests that are not there yet, by address
-    seconds: float  # in which a request has to be there
-    refused: Callable[[str], None]  # is told the reason
-    proxies: str  # those whose connections are not counted, as in the setting
-
-
-class HttpProtocol(HttpToolsProtocol):
-    """An HTTP connection whose requests have to come whole, and soon. A handshake is a request, too."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first request."""
-        super().connection_made(transport)
-        self._arrivals: Arrivals | None = self.app_state.get(ARRIVALS)
-        self._address = self._counted_address()
-        self._deadline: asyncio.TimerHandle | None = None
-        self._in_head = True
-        self._parts = 0  # heads and bodies that have come
-        self._head_bytes = 0  # of the one that is coming
-        self._given_up = False
-        self._upgraded = False
-        self._answering: RequestResponseCycle | None = None
-        self._await_request()
-
-    def data_received(self, data: bytes) -> None:
-        """Take what comes, unless it is a head without an end."""
-        if self._given_up:
-            return
-        parts = self._parts
-        super().data_received(data)
-        if parts != self._parts:
-            self._head_bytes = 0
-        elif self._in_head:
-            self._head_bytes += len(data)
-        if self._head_bytes > HEAD_BYTES:
-            self._give_up("head-too-large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        if not self._upgraded and self.timeout_keep_alive_task is None and self._is_idle():
-            # Something came that is no request, and it ended uvicorn's own waiting.
-            self._await_request()
-
-    def _is_idle(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
-
-    def _should_upgrade(self) -> bool:
-        # uvicorn passes every handshake on as one of HTTP/1.1.
-        return super()._should_upgrade() and self.scope["http_version"] == "1.1"
-
-    def handle_websocket_upgrade(self) -> None:
-        """The request was a handshake: it is there, and another protocol goes on."""
-        self._upgraded = True
-        super().handle_websocket_upgrade()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field; after a body there may be some, too."""
-        super().on_header(name, value)
-        if not self._in_head:
-            self._head_bytes += len(name) + len(value)
-
-    def on_message_begin(self) -> None:
-        """Wait for the rest of a request that has begun."""
-        super().on_message_begin()
-        self._await_request()
-
-    def on_headers_complete(self) -> None:
-        """The head is there."""
-        if self._given_up:  # the parser goes on to the end of what has come
-            return
-        super().on_headers_complete()
-        self._in_head = False
-        self._parts += 1
-
-    def on_message_complete(self) -> None:
-        """The request is there."""
-        if self._given_up:
-            return
-        super().on_message_complete()
-        self._in_head = True
-        self._parts += 1
-        self._stop_waiting()
+    def resume_writing(self) -> None:
+        """Most of what was written is on its way."""
+        super().resume_writing()
+        if self.reader:
+            self.reader.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing more will come."""
-        self._stop_waiting()
-        # uvicorn tells the newest request alone, and where requests are pipelined that is not the one whose answer is
-        # being written: to a connection that is gone, which uvloop takes for an error.
-        if self._answering is not None:
-            self._answering.disconnected = True
+        """Nothing more can be written."""
+        self._end()
         super().connection_lost(exc)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._answering = cycle
-        super()._start_asgi_task(cycle, app)
+    def _end(self) -> None:
+        # The door asks nobody: who writes through it has to be told.
+        if self.reader:
+            self.reader.end()
+            self.reader = None
 
-    def _counted_address(self) -> str | None:
-        """Return as whom to count this connection; None for a proxy, behind which everybody is."""
-        address = self.client[0] if self.client else ""
-        return None if self._arrivals is None or is_among(address, self._arrivals.proxies) else site(address)
 
-    def _await_request(self) -> None:
-        if self._arrivals is None or self._deadline is not None:
-            return
-        if self._address is None or self._arrivals.unfinished.enter(self._address):
-            self._deadline = self.loop.call_later(
-                self._arrivals.seconds, self._give_up, "late", HTTPStatus.REQUEST_TIMEOUT
-            )
-        else:
-            self._give_up("unfinished", HTTPStatus.TOO_MANY_REQUESTS)
+class SharedDeflate(Extension):
+    """Compression of which this side only undoes what comes: what goes was compressed before, for all."""
 
-    def _stop_waiting(self) -> None:
-        if self._deadline is not None and self._arrivals is not None:
-            self._deadline.cancel()
-            self._deadline = None
-            if self._address is not None:
-                self._arrivals.unfinished.leave(self._address)
+    name = ServerPerMessageDeflateFactory.name
 
-    def _give_up(self, reason: str, status: HTTPStatus) -> None:
-        if self._given_up or self.transport.is_closing():
-            return
-        self._given_up = True
-        if self._arrivals is not None:
-            self._arrivals.refused(reason)
-        if not self._in_head and self.cycle.response_started:
-            self.transport.close()  # it has its answer, and the rest of its body does not matter any more
-            return
-        answer = (
-            f"HTTP/1.1 {status} {status.phrase}\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    def __init__(self, is_shared: bool, incoming: PerMessageDeflate) -> None:
+        self.is_shared = is_shared  # what the browser agreed to lets it take part in a stream for all
+        self._incoming = incoming
+
+    @property
+    def decoder(self) -> "zlib._Decompress | None":
+        """What undoes the message that is coming."""
+        return getattr(self._incoming, "decoder", None)
+
+    def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
+        """Return an incoming frame as it was before it was compressed."""
+        return self._incoming.decode(frame, max_size=max_size)
+
+    def encode(self, frame: Frame) -> Frame:
+        """Return an outgoing frame as it is: plain ones are allowed between compressed ones."""
+        return frame
+
+
+class SharedDeflateFactory(ServerExtensionFactory):
+    """Agrees on compression. Nothing is kept for a browser but what was agreed: it starts anew with each message."""
+
+    name = SharedDeflate.name
+
+    def __init__(self) -> None:
+        little = {"memLevel": 1}  # for the compressor that comes with an answer, and goes unused
+        self._terms = ServerPerMessageDeflateFactory(
+            client_no_context_takeover=True, server_max_window_bits=WINDOW_BITS, compress_settings=little
         )
-        self.transport.write(answer.encode())
-        # Closed at once, with something unread, the system would reset the connection and the answer with it.
-        self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def process_request_params(
+        self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
+    ) -> tuple[list[ExtensionParameter], Extension]:
+        """Return what to answer to an offer, and what it comes to."""
+        answer, agreed = self._terms.process_request_params(params, accepted_extensions)
+        is_shared = not agreed.local_no_context_takeover and agreed.local_max_window_bits >= WINDOW_BITS
+        # Told to compress each message by itself, which it never does, it keeps no compressor.
+        incoming = PerMessageDeflate(True, True, agreed.remote_max_window_bits, agreed.local_max_window_bits)
+        return answer, SharedDeflate(is_shared, incoming)
+
+
+def door(scope: MutableMapping[str, Any]) -> WireProtocol | None:
+    """Return the outlet of a socket's `scope`; None where the server has no door."""
+    outlet = (scope.get("extensions") or {}).get(DOOR, {}).get("outlet")
+    return outlet if isinstance(outlet, WireProtocol) else None

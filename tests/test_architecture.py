@@ -20,6 +20,7 @@ LONGEST_MODULE = 420  # lines; the crux may be longer
 CORE = {
     "characters",
     "drafts",
+    "encoding",
     "frames",
     "identity",
     "limits",
@@ -32,11 +33,11 @@ CORE = {
 }
 LAYERS: tuple[set[str], ...] = (
     CORE,
-    {"engines", "lookups", "metrics", "rules", "tables"},
-    {"wire"},
-    {"migrations"},
+    {"arrivals", "engines", "lookups", "metrics", "outlet", "rules", "tables"},
+    {"migrations", "wire"},
     {"connection", "fragments", "store"},
-    {"bus", "hub"},
+    {"bus", "channel"},
+    {"hub"},
     {"rooms"},
     {"security"},
     {"pages", "websocket"},
@@ -54,7 +55,7 @@ KEEPERS = {
     "itsdangerous": {"identity"},
     "linkify_it": {"links"},
     "prometheus_client": {"metrics"},
-    "uvicorn": {"__main__", "wire"},
+    "uvicorn": {"__main__", "arrivals", "wire"},
     "websockets": {"rules", "wire"},
     "fastapi": {"main", "pages", "websocket"},
     "starlette": {"main", "pages", "security", "websocket"},

@@ -1,4 +1,4 @@
-"""One browser: its outbox, its limit, how it is cut off."""
+"""One browser: its outbox, its limit, how it is cut off. Behind a door, and the way of ASGI."""
 
 import asyncio
 import inspect
@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.connection import CloseCode, Connection
+from app.encoding import Data, Frame, Way
+from app.outlet import AsgiOutlet, Outlet, Reader
 from tests.cast import ANN
 
 LIMIT = 10
@@ -18,31 +20,90 @@ NEVER = 3600.0
 
 
 class Browser:
-    """Takes frames while it is `willing`."""
+    """Takes frames while it is `willing`, the way of ASGI."""
 
     def __init__(self) -> None:
-        self.taken: list[str] = []
-        self.willing = asyncio.Event()
-        self.willing.set()
+        self.taken: list[Data] = []
+        self._willing = asyncio.Event()
+        self._willing.set()
+        self._asgi = AsgiOutlet(self._send)
 
-    async def send(self, frame: str) -> None:
-        await self.willing.wait()
+    @property
+    def outlet(self) -> Outlet:
+        return self._asgi
+
+    def be_willing(self, willing: bool = True) -> None:
+        (self._willing.set if willing else self._willing.clear)()
+
+    async def _send(self, frame: str) -> None:
+        await self._willing.wait()
         self.taken.append(frame)
 
+    @asynccontextmanager
+    async def there(self) -> AsyncIterator[None]:
+        writing = asyncio.create_task(self._asgi.run())
+        try:
+            yield
+        finally:
+            writing.cancel()
+            with suppress(asyncio.CancelledError):
+                await writing
 
-def connect(stall_seconds: float = NEVER, limit: int = LIMIT) -> Connection:
-    return Connection(ANN, ANN.time_zone, limit, stall_seconds)
+
+class BehindTheDoor(Browser):
+    """Its transport takes what it is given, and says when it is too much."""
+
+    way = Way.TEXT  # read more easily than bytes; a transport does not look at them
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reader: Reader | None = None
+        self._buffer: list[Data] = []
+
+    @property
+    def outlet(self) -> Outlet:
+        return self
+
+    @property
+    def unsent(self) -> int:
+        return sum(map(len, self._buffer))
+
+    def attach(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def write(self, data: Data) -> None:
+        self._buffer.append(data)
+        if self._willing.is_set():
+            self._flush()
+        elif self._reader:
+            self._reader.pause()
+
+    def be_willing(self, willing: bool = True) -> None:
+        super().be_willing(willing)
+        if willing and self._reader:
+            self._flush()
+            self._reader.resume()
+
+    def _flush(self) -> None:
+        self.taken += self._buffer
+        self._buffer.clear()
+
+    @asynccontextmanager
+    async def there(self) -> AsyncIterator[None]:
+        yield
 
 
-@asynccontextmanager
-async def writing(connection: Connection, browser: Browser) -> AsyncIterator["asyncio.Task[None]"]:
-    task = asyncio.create_task(connection.write(browser.send))
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+BOTH_WAYS = pytest.mark.parametrize("kind", [Browser, BehindTheDoor])
+
+
+def connect(browser: Browser | None = None, stall_seconds: float = NEVER, limit: int = LIMIT) -> Connection:
+    return Connection(ANN, ANN.time_zone, (browser or Browser()).outlet, limit, stall_seconds)
+
+
+def stalled(kind: type[Browser] = Browser) -> Browser:
+    browser = kind()
+    browser.be_willing(False)
+    return browser
 
 
 async def turns(number: int = 20) -> None:
@@ -56,10 +117,12 @@ def kept(connection: Connection) -> int:
     return len(connection._outbox)
 
 
-async def test_frames_arrive_in_the_order_in_which_they_were_offered() -> None:
-    connection, browser = connect(limit=1_000), Browser()
+@BOTH_WAYS
+async def test_frames_arrive_in_the_order_in_which_they_were_offered(kind: type[Browser]) -> None:
+    browser = kind()
+    connection = connect(browser, limit=1_000)
     frames = [f"frame {number}" for number in range(20)]
-    async with writing(connection, browser):
+    async with browser.there():
         for frame in frames[:10]:
             connection.offer(frame)
         await connection.drained()
@@ -71,138 +134,165 @@ async def test_frames_arrive_in_the_order_in_which_they_were_offered() -> None:
 
 
 async def test_what_was_offered_before_the_writer_ran_is_sent() -> None:
-    connection, browser = connect(), Browser()
+    browser = Browser()
+    connection = connect(browser)
     connection.offer("early")
-    async with writing(connection, browser):
+    async with browser.there():
         await connection.drained()
     assert browser.taken == ["early"]
 
 
-def test_offering_is_a_plain_function() -> None:
-    assert not inspect.iscoroutinefunction(Connection.offer)
+@pytest.mark.parametrize("function", [Connection.offer, Connection.push])
+def test_offering_is_a_plain_function(function: Callable[..., None]) -> None:
+    assert not inspect.iscoroutinefunction(function)
 
 
-async def test_what_a_browser_does_not_take_yet_waits_for_it() -> None:
-    connection, browser = connect(), Browser()
-    browser.willing.clear()
-    async with writing(connection, browser):
-        await turns()
+async def test_a_frame_for_several_is_offered_as_this_browser_takes_it() -> None:
+    browser = BehindTheDoor()
+    connect(browser).offer(Frame("hello"))
+    assert browser.taken == ["hello"]
+
+
+@BOTH_WAYS
+async def test_what_a_browser_does_not_take_yet_waits_for_it(kind: type[Browser]) -> None:
+    browser = stalled(kind)
+    connection = connect(browser)
+    async with browser.there():
         connection.offer("hello")
+        connection.offer("Ann")
         await turns()
         assert browser.taken == []
-        browser.willing.set()
+        browser.be_willing()
         await connection.drained()
-        assert browser.taken == ["hello"]
+        assert browser.taken == ["hello", "Ann"]
 
 
-async def test_an_outbox_may_be_full_to_its_limit_and_no_further() -> None:
-    connection = connect()
+async def test_who_connects_while_nothing_is_taken_waits_from_the_start() -> None:
+    class Full(BehindTheDoor):
+        def attach(self, reader: Reader) -> None:
+            super().attach(reader)
+            reader.pause()
+
+    browser = Full()
+    connect(browser).offer("hello")
+    assert browser.taken == []
+    browser.be_willing()
+    assert browser.taken == ["hello"]
+
+
+@BOTH_WAYS
+async def test_an_outbox_may_be_full_to_its_limit_and_no_further(kind: type[Browser]) -> None:
+    connection = connect(stalled(kind))
     connection.offer("x" * (LIMIT - 1))
     connection.offer("y")
-    assert not connection.cut_off.done()
+    before = connection.cut_off
     connection.offer("z")
-    assert connection.cut_off.result() == "outbox"
+    assert (before, connection.cut_off) == ("", "outbox")
 
 
-async def test_a_frame_counts_while_it_is_being_sent() -> None:
-    connection, browser = connect(), Browser()
-    browser.willing.clear()
-    async with writing(connection, browser):
+@BOTH_WAYS
+@pytest.mark.breaks("app/connection.py", "waiting = self._waiting + self._outlet.unsent", "waiting = self._waiting")
+async def test_a_frame_counts_while_it_is_being_sent(kind: type[Browser]) -> None:
+    browser = stalled(kind)
+    connection = connect(browser)
+    async with browser.there():
         connection.offer("x" * LIMIT)
         await turns()
         assert kept(connection) == 0
         connection.offer("y")
-        assert connection.cut_off.result() == "outbox"
+        assert connection.cut_off == "outbox"
 
 
-async def test_a_frame_that_was_taken_counts_no_longer() -> None:
-    connection, browser = connect(), Browser()
-    async with writing(connection, browser):
+@BOTH_WAYS
+async def test_a_frame_that_was_taken_counts_no_longer(kind: type[Browser]) -> None:
+    browser = kind()
+    connection = connect(browser)
+    async with browser.there():
         for _ in range(10):
             connection.offer("x" * LIMIT)
             await connection.drained()
-    assert not connection.cut_off.done()
+    assert not connection.cut_off
     assert len(browser.taken) == 10
 
 
-async def test_a_browser_that_waits_for_nothing_is_given_a_frame_of_any_size() -> None:
+@BOTH_WAYS
+async def test_a_browser_that_waits_for_nothing_is_given_a_frame_of_any_size(kind: type[Browser]) -> None:
     # Cut off for it, it would come back, ask for the same frame, and be cut off for ever.
-    connection, browser = connect(), Browser()
-    async with writing(connection, browser):
+    browser = kind()
+    connection = connect(browser)
+    async with browser.there():
         connection.offer("x" * 100 * LIMIT)
         await connection.drained()
         connection.offer("y" * 100 * LIMIT)
         await connection.drained()
-    assert not connection.cut_off.done()
+    assert not connection.cut_off
     assert len(browser.taken) == 2
 
 
-@given(st.lists(st.one_of(st.integers(0, 2 * LIMIT), st.none()), max_size=30))
-def test_the_outbox_is_bounded_whatever_is_offered(steps: list[int | None]) -> None:
-    """Each step offers a frame of so many characters, or (None) lets the browser take what there is."""
+@given(
+    steps=st.lists(st.one_of(st.integers(0, 2 * LIMIT), st.booleans()), max_size=30),
+    kind=st.sampled_from([Browser, BehindTheDoor]),
+)
+def test_the_outbox_is_bounded_whatever_is_offered(steps: list[int | bool], kind: type[Browser]) -> None:
+    """Each step offers a frame of so many characters, or the browser takes what there is, or nothing any more."""
 
     async def run() -> None:
-        connection, browser = connect(), Browser()
-        offered: list[str] = []
-        async with writing(connection, browser):
+        browser = kind()
+        connection = connect(browser)
+        offered: list[Data] = []
+        async with browser.there():
             for step in steps:
-                if step is None:
+                if isinstance(step, bool):
+                    browser.be_willing(step)
                     await turns(100)
-                    assert connection.cut_off.done() or browser.taken == offered
+                    assert connection.cut_off or not step or browser.taken == offered
                 else:
-                    offered.append(str(len(offered) % 10) * step)
-                    connection.offer(offered[-1])
-                    waiting = [len(frame) for frame in connection._outbox if frame]
-                    assert sum(waiting) <= LIMIT or len(waiting) == 1
+                    frame = str(len(offered) % 10) * step
+                    offered.append(frame)
+                    connection.offer(frame)
+                    waiting = browser.outlet.unsent + sum(map(len, connection._outbox))
+                    assert waiting <= max(LIMIT, browser.outlet.unsent)
         assert browser.taken == offered[: len(browser.taken)]
 
     asyncio.run(run())
 
 
-async def test_a_browser_that_takes_nothing_is_cut_off_as_stalled() -> None:
-    connection, browser = connect(stall_seconds=SOON), Browser()
-    browser.willing.clear()
-    async with writing(connection, browser):
+@BOTH_WAYS
+async def test_a_browser_that_takes_nothing_is_cut_off_as_stalled(kind: type[Browser]) -> None:
+    browser = stalled(kind)
+    connection = connect(browser, stall_seconds=SOON)
+    async with browser.there():
         connection.offer("one")
         connection.offer("two")
-        assert await connection.cut_off == "stalled"
-        browser.willing.set()
-        await turns()
+        await connection.drained()
+    assert connection.cut_off == "stalled"
     assert browser.taken == []
     assert kept(connection) == 0
 
 
-async def test_a_browser_that_takes_a_little_is_not_stalled() -> None:
-    connection, browser = connect(stall_seconds=NEVER), Browser()
-    browser.willing.clear()
-    async with writing(connection, browser):
+@BOTH_WAYS
+@pytest.mark.breaks("app/connection.py", "self._stalling.cancel()", "pass")
+async def test_a_browser_that_takes_a_little_is_not_stalled(kind: type[Browser]) -> None:
+    browser = stalled(kind)
+    connection = connect(browser, stall_seconds=SOON)
+    async with browser.there():
         connection.offer("one")
-        await turns()
-        browser.willing.set()
+        browser.be_willing()
         await connection.drained()
-    assert not connection.cut_off.done()
+        await asyncio.sleep(2 * SOON)
+    assert not connection.cut_off
 
 
-async def test_nothing_is_sent_after_the_cut() -> None:
-    connection, browser = connect(), Browser()
-    async with writing(connection, browser):
-        await turns()
+@BOTH_WAYS
+async def test_nothing_is_sent_after_the_cut(kind: type[Browser]) -> None:
+    browser = stalled(kind)
+    connection = connect(browser)
+    async with browser.there():
+        connection.offer("one")
         connection.offer("dropped")
         connection.cut("outbox")
         connection.offer("too late")
-        await turns()
-    assert browser.taken == []
-
-
-async def test_a_cut_in_the_middle_of_a_frame_drops_the_rest() -> None:
-    connection, browser = connect(), Browser()
-    browser.willing.clear()
-    async with writing(connection, browser):
-        connection.offer("one")
-        connection.offer("two")
-        await turns()
-        connection.cut("outbox")
-        browser.willing.set()
+        browser.be_willing()
         await turns()
     assert browser.taken == ["one"]
 
@@ -221,24 +311,62 @@ async def test_the_first_reason_for_a_cut_is_the_one_that_counts() -> None:
     connection = connect()
     connection.cut("outbox")
     connection.cut("stalled")
-    assert connection.cut_off.result() == "outbox"
+    assert connection.cut_off == "outbox"
+
+
+# What a cut stops
+
+
+async def test_a_cut_stops_what_is_done_for_the_browser() -> None:
+    connection = connect()
+    done = []
+    async with connection.until_cut_off():
+        connection.cut("stalled")
+        await asyncio.Event().wait()
+        done.append("more")
+    assert not done
+
+
+async def test_who_was_cut_off_before_is_not_served() -> None:
+    connection = connect()
+    connection.cut("stalled")
+    async with connection.until_cut_off():
+        await asyncio.Event().wait()
+
+
+async def test_a_cut_after_the_end_stops_nobody_else() -> None:
+    connection = connect()
+    async with connection.until_cut_off():
+        pass
+    connection.cut("stalled")
+    await turns()
+
+
+async def test_a_time_limit_of_something_else_is_no_cut() -> None:
+    with pytest.raises(TimeoutError):
+        async with connect().until_cut_off():
+            raise TimeoutError
+
+
+# Waiting for it
 
 
 async def test_an_empty_outbox_is_drained() -> None:
     await connect().drained()
 
 
-async def test_who_waits_for_the_outbox_goes_on_when_the_last_frame_is_taken() -> None:
-    connection, browser = connect(), Browser()
-    browser.willing.clear()
-    async with writing(connection, browser):
+@BOTH_WAYS
+async def test_who_waits_for_the_outbox_goes_on_when_the_last_frame_is_taken(kind: type[Browser]) -> None:
+    browser = stalled(kind)
+    connection = connect(browser)
+    async with browser.there():
         connection.offer("one")
         connection.offer("two")
-        waiting = asyncio.create_task(connection.drained())
+        waiting = [asyncio.create_task(connection.drained()) for _ in range(2)]
         await turns()
-        assert not waiting.done()
-        browser.willing.set()
-        await waiting
+        assert not any(task.done() for task in waiting)
+        browser.be_willing()
+        await asyncio.gather(*waiting)
         assert browser.taken == ["one", "two"]
 
 
@@ -254,43 +382,34 @@ async def test_who_waits_for_the_outbox_goes_on_after_a_cut(cut: Callable[[Conne
     await connection.drained()
 
 
-async def test_a_stalled_browser_does_not_keep_who_waits_for_it() -> None:
-    connection, browser = connect(stall_seconds=SOON), Browser()
-    browser.willing.clear()
-    async with writing(connection, browser):
-        connection.offer("hello")
-        await connection.drained()
-    assert connection.cut_off.result() == "stalled"
-
-
-async def test_the_writer_ends_when_it_is_cut_off_while_sending() -> None:
-    connection, browser = connect(), Browser()
-    browser.willing.clear()
-    async with writing(connection, browser) as writer:
-        connection.offer("hello")
-        await turns()
-        connection.cut("outbox")
-        browser.willing.set()
-        await writer
-
-
-async def test_the_writer_ends_when_it_is_cut_off_while_there_is_nothing_to_send() -> None:
-    connection, browser = connect(), Browser()
-    async with writing(connection, browser) as writer:
-        await turns()
-        connection.cut("unavailable")
-        await turns()
-        assert writer.done()
-
-
-async def test_a_send_that_fails_ends_the_writer_and_not_silently() -> None:
-    async def broken(frame: str) -> None:
-        raise ConnectionResetError(frame)
-
+async def test_who_gives_up_waiting_leaves_the_others_to_it() -> None:
     connection = connect()
     connection.offer("hello")
+    one, other = (asyncio.create_task(connection.drained()) for _ in range(2))
+    await turns()
+    one.cancel()
+    await turns()
+    assert not other.done()
+    connection.end()
+    await other
+
+
+async def test_who_waits_for_a_browser_that_is_gone_is_told() -> None:
+    """A browser may leave in the middle of its backlog; whoever sends it must not wait for ever."""
+
+    async def gone(_: str) -> None:
+        raise ConnectionResetError
+
+    outlet = AsgiOutlet(gone)
+    connection = Connection(None, "UTC", outlet, 1000, 8)
+    connection.offer("part of a backlog")
     with pytest.raises(ConnectionResetError):
-        await connection.write(broken)
+        await outlet.run()
+    async with asyncio.timeout(1):
+        await connection.drained()
+    connection.offer("the next part")
+    async with asyncio.timeout(1):
+        await connection.drained()
 
 
 def test_close_codes_are_those_of_the_contract() -> None:
@@ -300,20 +419,3 @@ def test_close_codes_are_those_of_the_contract() -> None:
         "RESTART": 1012,
         "OVERLOADED": 1013,
     }
-
-
-async def test_who_waits_for_a_browser_that_is_gone_is_told() -> None:
-    """A browser may leave in the middle of its backlog; whoever sends it must not wait for ever."""
-    connection = Connection(None, "UTC", 1000, 8)
-
-    async def gone(_: str) -> None:
-        raise ConnectionResetError
-
-    connection.offer("part of a backlog")
-    with pytest.raises(ConnectionResetError):
-        await connection.write(gone)
-    async with asyncio.timeout(1):
-        await connection.drained()
-    connection.offer("the next part")
-    async with asyncio.timeout(1):
-        await connection.drained()

@@ -5,19 +5,36 @@ import inspect
 import pytest
 
 from app.connection import Connection
+from app.encoding import Data, Frame, Way
 from app.hub import Audience, Hub
 from app.messages import Member
+from app.outlet import Reader as Told
 from tests.cast import ANN, BOB, LOBBY, WATERCOOLER, message
+
+
+class Stalled:
+    """A browser that takes nothing."""
+
+    way = Way.TEXT
+    unsent = 0
+
+    def attach(self, reader: Told) -> None:
+        reader.pause()
+
+    def write(self, data: Data) -> None:
+        raise AssertionError("nothing is written to who takes nothing")
 
 
 class Reader(Connection):
     """A connection that remembers what it was offered; nobody takes it off its hands."""
 
+    __slots__ = ()
+
     def __init__(self, member: Member | None = None, time_zone: str = "UTC", limit: int = 1_000) -> None:
-        super().__init__(member, time_zone, limit, stall_seconds=3600)
+        super().__init__(member, time_zone, Stalled(), limit, stall_seconds=3600)
 
     @property
-    def offered(self) -> list[str]:
+    def offered(self) -> list[Data]:
         """What stands in the outbox."""
         return list(self._outbox)
 
@@ -141,13 +158,15 @@ async def test_one_that_is_cut_off_does_not_disturb_the_others(hub: Hub, lobby: 
     readers = [enter(hub, lobby, Reader(limit=20 if each == place else 1_000)) for each in range(3)]
     for _ in range(5):
         hub.publish(lobby, hello)
-    assert [reader.cut_off.done() for reader in readers] == [each == place for each in range(3)]
+    assert [bool(reader.cut_off) for reader in readers] == [each == place for each in range(3)]
     assert [len(reader.offered) for reader in readers] == [0 if each == place else 5 for each in range(3)]
 
 
 async def test_somebody_who_leaves_because_of_what_is_published_does_not_disturb_it(hub: Hub, lobby: Audience) -> None:
     class Hasty(Reader):
-        def offer(self, frame: str) -> None:
+        __slots__ = ()
+
+        def push(self, data: Data) -> None:
             hub.leave(lobby, self, now=0)
 
     hasty = [enter(hub, lobby, Hasty(time_zone=zone)) for zone in ("UTC", "Europe/Berlin")]
@@ -201,7 +220,7 @@ async def test_nothing_of_those_who_have_gone_is_kept(hub: Hub, lobby: Audience)
         hub.leave(lobby, reader, now=0)
     lobby.presence.sweep(now=10, grace=10)
     assert not lobby.visitors
-    assert not lobby.by_zone
+    assert not lobby.channels
     assert len(lobby.presence) == 0
     hub.forget_empty()
     assert hub.audiences() == []
@@ -234,7 +253,7 @@ def test_an_audience_knows_the_newest_that_it_was_shown() -> None:
     audience.advance([message(1), message(2)])
     assert audience.since(0) == [message(1), message(2)]
     assert audience.since(2) == [message(2)]
-    audience.backlogs[1, "UTC"] = "message 2"
+    audience.backlogs[1, "UTC"] = Frame("message 2")
     audience.advance([message(3), message(4)])
     assert (audience.position, audience.last) == (4, message(4))
     assert audience.since(2) == [message(2), message(3), message(4)]

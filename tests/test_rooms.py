@@ -22,6 +22,7 @@ from app.hub import Audience
 from app.limits import Limits
 from app.messages import Draft, Member, Refused, Room
 from app.metrics import Metrics
+from app.outlet import AsgiOutlet
 from app.rooms import Rooms, new_keys
 from app.settings import SQLITE_FILE, Settings
 from app.store import Store, StoreUnavailable
@@ -121,9 +122,10 @@ class Browser:
 
     async def connect(self) -> None:
         settings = self.world.settings
-        self.connection = Connection(self.member, self.zone, settings.outbox_length, settings.stall_seconds)
+        outlet = AsgiOutlet(self._take)
+        self.connection = Connection(self.member, self.zone, outlet, settings.outbox_length, settings.stall_seconds)
         self.audience = await self.world.rooms.enter(self.room, self.connection)
-        self.writing = asyncio.create_task(self.connection.write(self._take))
+        self.writing = asyncio.create_task(outlet.run())
         cursor = parse_cursor(self.page.value("#cursor"))
         await self.world.rooms.resume(self.audience, self.connection, cursor)
 

@@ -244,7 +244,7 @@ async def test_an_address_cannot_be_made_up(server: Server, flooder: str, neighb
 
 
 @pytest.mark.breaks(
-    "app/wire.py", "if self._address is None or self._arrivals.unfinished.enter(self._address):", "if True:"
+    "app/arrivals.py", "if self._address is None or self._arrivals.unfinished.enter(self._address):", "if True:"
 )
 async def test_handshakes_that_never_end(server: Server, flooder: str, neighbours: None) -> None:
     """Of many that say half a sentence a few are waited for, and these not for long."""
@@ -266,7 +266,7 @@ async def test_handshakes_that_never_end(server: Server, flooder: str, neighbour
     assert (await request(server.host, "GET", "/healthz", address=flooder)).startswith("HTTP/1.1 200 ")
 
 
-@pytest.mark.breaks("app/wire.py", "if self._head_bytes > HEAD_BYTES:", "if False:")
+@pytest.mark.breaks("app/arrivals.py", "if self._head_bytes > HEAD_BYTES:", "if False:")
 async def test_a_head_without_an_end(server: Server, flooder: str, neighbours: None) -> None:
     answer = await request(server.host, "GET", "/healthz", address=flooder, headers=[f"X-Long: {'x' * 1_000_000}"])
     assert refused(answer, 431)

@@ -113,7 +113,7 @@ def test_what_asks_for_no_websocket_gets_none(plug: Plug, whole: str, part: str,
     assert "sec-websocket-accept" not in answer.fields
 
 
-@pytest.mark.breaks("app/wire.py", 'self.scope["http_version"] == "1.1"', "True")
+@pytest.mark.breaks("app/arrivals.py", 'self.scope["http_version"] == "1.1"', "True")
 def test_http_has_to_be_new_enough(plug: Plug, whole: str) -> None:
     assert plug().request(whole.replace("HTTP/1.1", "HTTP/1.0")).status == 404
 

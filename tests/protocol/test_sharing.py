@@ -256,6 +256,21 @@ def test_one_who_falls_behind_is_shown_everything_in_the_end(hall: Hall, offer: 
     late.ask_nonsense()
 
 
+@pytest.mark.parametrize("offer", ["none", "default"])
+@pytest.mark.parametrize("last", [close(1000), Frame(3).encoded()], ids=["close", "broken"])
+def test_who_leaves_while_much_waits_is_sent_nothing_after_the_close(hall: Hall, offer: str, last: bytes) -> None:
+    early, late = hall.join(DEFAULT_OFFER), hall.join(OFFERS[offer])
+    words = Random(9)  # noqa: S311
+    for turn in range(5):
+        hall.say(*(noise(words, 18_000) for _ in range(8)))
+        early.hear(len(hall.words))
+        if turn == 2:
+            late.raw.send(last)
+    assert late.raw.failure() in (1000, 1002)
+    hall.readers.remove(late)
+    hall.hear_all()
+
+
 def test_one_who_has_not_resumed_is_shown_nothing_and_then_everything(hall: Hall) -> None:
     words = talk(4)
     waiting = [Reader(hall.dial(offer)) for offer in OFFERS.values()]

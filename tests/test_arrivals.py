@@ -1,0 +1,186 @@
+"""uvicorn's HTTP protocol, with an end to patience."""
+
+import asyncio
+
+import pytest
+from starlette.types import Receive, Scope, Send
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from app.arrivals import ARRIVALS, HEAD_BYTES, Arrivals, HttpProtocol
+from app.limits import Turnstile
+from app.wire import WireProtocol
+from tests.transport import HANDSHAKE, Transport
+
+
+class Door:
+    """The HTTP protocol, with an application that answers everything, and what it refused."""
+
+    def __init__(self, most: int = 2, seconds: float = 3600, proxies: str = "") -> None:
+        self.refused: list[str] = []
+        self.unfinished = Turnstile(most)
+        self.config = Config(self.application, interface="asgi3", lifespan="off", log_config=None, ws=WireProtocol)
+        self.config.load()
+        self.state = ServerState()
+        self.lifespan = {ARRIVALS: Arrivals(self.unfinished, seconds, self.refused.append, proxies)}
+
+    def open(self) -> tuple[HttpProtocol, Transport]:
+        transport, protocol = Transport(), HttpProtocol(self.config, self.state, self.lifespan)
+        protocol.connection_made(transport)
+        return protocol, transport
+
+    async def application(self, scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def answered(self) -> None:
+        await asyncio.gather(*self.state.tasks)
+
+
+async def timers() -> None:
+    """Return when what was to run by now has run."""
+    loop = asyncio.get_running_loop()
+    ran: asyncio.Future[None] = loop.create_future()
+    loop.call_later(0, ran.set_result, None)
+    await ran
+
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: parlor.test\r\n\r\n"
+
+
+async def test_whole_requests_are_waited_for_no_longer() -> None:
+    here = Door()
+    protocol, transport = here.open()
+    assert len(here.unfinished) == 1
+    protocol.data_received(REQUEST)
+    assert len(here.unfinished) == 0
+    await here.answered()
+    assert transport.written.startswith(b"HTTP/1.1 200")
+    # The next one on the same connection, in pieces.
+    for piece in (REQUEST[:9], REQUEST[9:20]):
+        protocol.data_received(piece)
+        assert len(here.unfinished) == 1
+    protocol.data_received(REQUEST[20:])
+    assert len(here.unfinished) == 0
+    await here.answered()
+    assert transport.written.count(b"HTTP/1.1 200") == 2
+    protocol.connection_lost(None)
+    assert not here.refused
+
+
+async def test_a_handshake_that_is_there_is_waited_for_no_longer() -> None:
+    here = Door()
+    protocol, _ = here.open()
+    protocol.data_received(HANDSHAKE)
+    assert len(here.unfinished) == 0
+    for task in here.state.tasks:
+        task.cancel()
+    await asyncio.wait(here.state.tasks)
+
+
+async def test_one_address_may_leave_so_many_unfinished() -> None:
+    here = Door(most=2)
+    connections = [here.open() for _ in range(3)]
+    assert [bool(transport.written) for _, transport in connections] == [False, False, True]
+    assert connections[2][1].written.startswith(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\n")
+    assert here.refused == ["unfinished"]
+    # What comes all the same is not read.
+    connections[2][0].data_received(REQUEST)
+    assert not here.state.tasks
+    for protocol, _ in connections:
+        protocol.connection_lost(None)
+    assert len(here.unfinished) == 0
+
+
+async def test_what_a_proxy_brings_is_not_counted_as_one() -> None:
+    here = Door(most=1, proxies="10.0.0.1, *")
+    connections = [here.open() for _ in range(5)]
+    assert not any(transport.written for _, transport in connections)
+    for protocol, _ in connections:
+        protocol.connection_lost(None)
+
+
+async def test_a_request_that_is_refused_is_not_answered_as_well() -> None:
+    here = Door(most=1)
+    protocol, transport = here.open()
+    protocol.data_received(REQUEST)
+    await here.answered()
+    other, _ = here.open()  # the one that may be unfinished
+    protocol.data_received(REQUEST)
+    assert transport.written.count(b"HTTP/1.1 200") == 1
+    assert transport.written.count(b"HTTP/1.1 429") == 1
+    assert not here.state.tasks
+    for each in (protocol, other):
+        each.connection_lost(None)
+
+
+async def test_what_comes_and_is_no_request_is_not_waited_for_without_end() -> None:
+    here = Door(seconds=0)
+    protocol, transport = here.open()
+    protocol.data_received(REQUEST)
+    await here.answered()
+    protocol.data_received(b"\r\n")
+    await timers()
+    assert b"HTTP/1.1 408" in transport.written
+    protocol.connection_lost(None)
+
+
+async def test_trailers_have_an_end() -> None:
+    here = Door()
+    protocol, _ = here.open()
+    protocol.data_received(b"POST / HTTP/1.1\r\nHost: parlor.test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n")
+    for _ in range(HEAD_BYTES // 1000 + 1):
+        protocol.data_received(b"X-Trailer: " + b"x" * 1000 + b"\r\n")
+    assert here.refused == ["head-too-large"]
+    for task in here.state.tasks:
+        task.cancel()
+    await asyncio.wait(here.state.tasks)
+    protocol.connection_lost(None)
+
+
+@pytest.mark.breaks("app/arrivals.py", "self._answering.disconnected = True", "pass")
+async def test_an_answer_to_one_of_several_requests_is_not_written_to_a_connection_that_is_gone() -> None:
+    here = Door()
+    protocol, transport = here.open()
+    protocol.data_received(REQUEST + REQUEST)
+    protocol.connection_lost(ConnectionResetError())
+    await here.answered()
+    assert transport.written == b""
+
+
+async def test_a_request_that_comes_too_late_is_not_waited_for() -> None:
+    here = Door(seconds=0)
+    protocol, transport = here.open()
+    await timers()
+    assert transport.written.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert here.refused == ["late"]
+    protocol.connection_lost(None)
+    assert len(here.unfinished) == 0
+
+
+async def test_a_head_has_an_end_and_a_body_is_none() -> None:
+    here = Door()
+    protocol, transport = here.open()
+    protocol.data_received(b"POST / HTTP/1.1\r\nHost: parlor.test\r\nContent-Length: 300000\r\n\r\n" + b"x" * 100_000)
+    protocol.data_received(b"x" * 200_000)
+    await here.answered()
+    assert transport.written.startswith(b"HTTP/1.1 200")
+    protocol.data_received(b"GET / HTTP/1.1\r\nX-Long: ")
+    for _ in range(HEAD_BYTES // 1000 + 1):
+        assert not here.refused
+        protocol.data_received(b"x" * 1000)
+    assert here.refused == ["head-too-large"]
+    assert b"HTTP/1.1 431 " in transport.written
+    protocol.connection_lost(None)
+
+
+async def test_an_application_that_says_nothing_about_it_has_no_limits() -> None:
+    here = Door(most=0)
+    here.lifespan = {}
+    protocol, transport = here.open()
+    protocol.data_received(REQUEST)
+    await here.answered()
+    assert transport.written.startswith(b"HTTP/1.1 200")
+    protocol.connection_lost(None)
