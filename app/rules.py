@@ -50,7 +50,8 @@ class Rules(ServerProtocol):
 
     def recv_frame(self, frame: Frame) -> None:
         """Take a frame."""
-        if frame.opcode in DATA_OPCODES:
+        in_message = self.current_size is not None
+        if frame.opcode in DATA_OPCODES and (frame.opcode is Opcode.CONT) == in_message:
             self._check_text(frame)
             self._check_end(frame)
         super().recv_frame(frame)
