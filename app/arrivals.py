@@ -65,6 +65,10 @@ class HttpProtocol(HttpToolsProtocol):
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
+    def _should_upgrade(self) -> bool:
+        # uvicorn passes every handshake on as one of HTTP/1.1.
+        return super()._should_upgrade() and self.scope["http_version"] == "1.1"
+
     def handle_websocket_upgrade(self) -> None:
         """The request was a handshake: it is there, and another protocol goes on."""
         self._upgraded = True

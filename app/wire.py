@@ -7,7 +7,9 @@ waits for the browser: one that takes nothing would keep its socket and its buff
 Under a server without this everything works, slower; a socket that takes nothing stays until the system gives it up.
 """
 
+import logging
 import socket as constants
+import zlib
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
@@ -16,10 +18,12 @@ from websockets.extensions import Extension, ServerExtensionFactory
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.frames import Frame
 from websockets.http11 import Request
+from websockets.protocol import State
 from websockets.typing import ExtensionParameter
 
 from app.encoding import WINDOW_BITS, Data, Way
 from app.outlet import Reader
+from app.rules import Rules
 
 DOOR = "parlor.door"
 UNSENT_BYTES = 32_768  # for one browser, in the system and here each, before it takes nothing more
@@ -32,8 +36,26 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.config.ws_per_message_deflate:
-            self.conn.available_extensions = [SharedDeflateFactory()]
+        self.conn = Rules(
+            self._end,
+            extensions=[SharedDeflateFactory()] if self.config.ws_per_message_deflate else [],
+            max_size=self.config.ws_max_size,
+            logger=logging.getLogger("uvicorn.error"),
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Take what comes. What is whole is read, also when something broken comes with it."""
+        self.conn.receive_data(data)
+        self.handle_events()
+        if self.conn.parser_exc is None:
+            return
+        if self.conn.close_sent is None:  # broken before it was accepted: there is nobody to tell yet
+            self.transport.abort()
+        elif not self.close_sent:
+            self.handle_parser_exception()
+            self.disconnected = True  # nothing that the application still sends can be sent
+        else:
+            self.transport.close()
 
     def handle_connect(self, event: Request) -> None:
         """Accept the request as uvicorn does, and put the door into its scope."""
@@ -73,6 +95,9 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
     def attach(self, reader: Reader) -> None:
         """Tell `reader` from now on how far the browser takes what is written."""
+        if self.disconnected or self.conn.state is not State.OPEN:
+            reader.end()
+            return
         self.reader = reader
         if not self.writable.is_set():
             reader.pause()
@@ -98,10 +123,14 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more can be written."""
+        self._end()
+        super().connection_lost(exc)
+
+    def _end(self) -> None:
+        # The door asks nobody: who writes through it has to be told.
         if self.reader:
             self.reader.end()
             self.reader = None
-        super().connection_lost(exc)
 
 
 class SharedDeflate(Extension):
@@ -112,6 +141,11 @@ class SharedDeflate(Extension):
     def __init__(self, is_shared: bool, incoming: PerMessageDeflate) -> None:
         self.is_shared = is_shared  # what the browser agreed to lets it take part in a stream for all
         self._incoming = incoming
+
+    @property
+    def decoder(self) -> "zlib._Decompress | None":
+        """What undoes the message that is coming."""
+        return getattr(self._incoming, "decoder", None)
 
     def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
         """Return an incoming frame as it was before it was compressed."""

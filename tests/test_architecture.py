@@ -33,7 +33,7 @@ CORE = {
 }
 LAYERS: tuple[set[str], ...] = (
     CORE,
-    {"arrivals", "engines", "lookups", "metrics", "outlet", "tables"},
+    {"arrivals", "engines", "lookups", "metrics", "outlet", "rules", "tables"},
     {"migrations", "wire"},
     {"connection", "fragments", "store"},
     {"bus", "channel"},
@@ -56,7 +56,7 @@ KEEPERS = {
     "linkify_it": {"links"},
     "prometheus_client": {"metrics"},
     "uvicorn": {"__main__", "arrivals", "wire"},
-    "websockets": {"wire"},
+    "websockets": {"rules", "wire"},
     "fastapi": {"main", "pages", "websocket"},
     "starlette": {"main", "pages", "security", "websocket"},
 }

@@ -17,13 +17,13 @@ from tests.transport import HANDSHAKE, Transport
 class Server:
     """An application behind the protocol, on a transport of ours."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         self.scopes: list[Scope] = []
         self.heard: list[str | None] = []
         self.accepted = asyncio.Event()
         self.transport = Transport()
         state = ServerState()
-        config = Config(self.application, interface="asgi3", lifespan="off", log_config=None)
+        config = Config(self.application, interface="asgi3", lifespan="off", log_config=None, **options)
         config.load()
         self.protocol = WireProtocol(config, state, {})
         self.protocol.connection_made(self.transport)
@@ -188,3 +188,95 @@ async def test_a_request_that_is_no_handshake_reaches_no_application() -> None:
 def test_another_server_has_no_door(extensions: Any) -> None:
     assert door({"extensions": extensions}) is None
     assert door({}) is None
+
+
+# What is broken
+
+
+def frame(opcode: int, payload: bytes) -> bytes:
+    """Return a frame, masked with zeros."""
+    return bytes([0x80 | opcode, 0x80 | len(payload), 0, 0, 0, 0]) + payload
+
+
+BROKEN = frame(3, b"x")
+
+
+@pytest.mark.breaks("app/wire.py", "self.handle_events()", "pass")
+async def test_what_was_whole_before_it_is_read() -> None:
+    server = Server()
+    await server.shake_hands()
+    server.protocol.data_received(frame(1, b"one") + frame(9, b"two") + BROKEN + frame(1, b"three"))
+    assert server.transport.written.endswith(b"\x8a\x03two\x88\x10\x03\xeainvalid opcode")
+    assert server.transport.closed
+    await server.end()
+    assert server.heard == ["one"]
+
+
+@pytest.mark.breaks("app/wire.py", "self.disconnected = True", "pass")
+async def test_nobody_is_told_anything_after_it() -> None:
+    server = Server()
+    await server.shake_hands()
+    server.protocol.data_received(BROKEN)
+    with pytest.raises(OSError):
+        await server.protocol.send({"type": "websocket.send", "text": "too late"})
+    await server.end()
+
+
+@pytest.mark.breaks("app/wire.py", "if self.conn.close_sent is None:", "if False:")
+async def test_before_the_answer_to_a_handshake_it_is_the_end() -> None:
+    server = Server()
+    server.protocol.data_received(HANDSHAKE)
+    server.protocol.data_received(BROKEN)
+    assert server.transport.aborted
+    assert server.transport.written == b""
+    await server.end()
+
+
+@pytest.mark.breaks("app/rules.py", "self._tell_end()", "pass")
+@pytest.mark.parametrize("how", ["close", "broken", "shutdown", "keepalive", "application"])
+async def test_after_a_close_frame_nothing_is_written(how: str) -> None:
+    """The door asks nobody: who writes through it has to be told."""
+    server, reader = Server(), Reader()
+    outlet = await server.shake_hands()
+    outlet.attach(reader)
+    match how:
+        case "close":
+            server.protocol.data_received(frame(8, b"\x03\xe8"))
+        case "broken":
+            server.protocol.data_received(BROKEN)
+        case "shutdown":
+            server.protocol.shutdown()
+        case "keepalive":
+            server.protocol.keepalive_timeout()
+        case "application":
+            await server.protocol.send({"type": "websocket.close"})
+    assert reader.told == ["end"]
+    await server.end()
+
+
+@pytest.mark.breaks("app/wire.py", "if self.disconnected or self.conn.state is not State.OPEN:", "if False:")
+@pytest.mark.parametrize("how", ["closed", "lost"])
+async def test_who_comes_when_it_is_over_is_told_at_once(how: str) -> None:
+    server, reader = Server(), Reader()
+    outlet = await server.shake_hands()
+    if how == "closed":
+        server.protocol.data_received(frame(8, b""))
+    else:
+        server.protocol.connection_lost(None)
+    outlet.attach(reader)
+    assert reader.told == ["end"]
+    server.tasks and await asyncio.gather(*server.tasks)
+
+
+@pytest.mark.breaks("app/rules.py", "if self._fragments + unread > self.max_message_size:", "if False:")
+async def test_a_message_has_as_many_fragments_as_bytes() -> None:
+    """Empty ones count for nothing else, and are kept all the same."""
+    server = Server(ws_max_size=100)
+    await server.shake_hands()
+    server.protocol.data_received(b"\x01\x80\0\0\0\0" + b"\x00\x80\0\0\0\0" * 99 + frame(0, b"whole"))
+    assert b"\x03\xf1" not in server.transport.written
+    server.protocol.data_received(b"\x01\x80\0\0\0\0" + b"\x00\x80\0\0\0\0" * 100)
+    assert b"\x03\xf1" in server.transport.written
+    assert server.transport.closed
+    await server.end()
+    assert server.heard[0] == "whole"

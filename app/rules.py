@@ -1,0 +1,73 @@
+"""The rules of WebSockets (RFC 6455), as the library keeps them, and those that it leaves to others.
+
+Bytes in, events out: nothing here knows a transport, uvicorn or a room.
+"""
+
+import codecs
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from websockets.exceptions import InvalidHeader, InvalidUpgrade, PayloadTooBig
+from websockets.frames import DATA_OPCODES, Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+
+VERSION = "13"  # of the protocol: there is no other
+UTF_8 = codecs.getincrementaldecoder("utf-8")
+
+
+class Rules(ServerProtocol):
+    """The server's side of one connection. `tell_end` is called when nothing more may be sent on it."""
+
+    def __init__(self, tell_end: Callable[[], None], **options: Any) -> None:
+        super().__init__(**options)
+        self._tell_end = tell_end
+        self._text: codecs.IncrementalDecoder | None = None  # of the message that is coming
+        self._fragments = 0  # of it
+
+    def process_request(self, request: Request) -> tuple[str, str | None, str | None]:
+        """Judge a handshake, also by its version and its host: section 4.2.1."""
+        version = ", ".join(request.headers.get_all("Sec-WebSocket-Version"))
+        if version != VERSION:
+            raise InvalidUpgrade("Sec-WebSocket-Version", version or None)
+        if len(request.headers.get_all("Host")) != 1:
+            raise InvalidHeader("Host")
+        return super().process_request(request)
+
+    def reject(self, status: HTTPStatus | int, text: str) -> Response:
+        """Refuse a handshake, and say which version would do: section 4.4."""
+        response = super().reject(status, text)
+        if status == HTTPStatus.UPGRADE_REQUIRED:
+            response.headers["Sec-WebSocket-Version"] = VERSION
+        return response
+
+    def send_frame(self, frame: Frame) -> None:
+        """Send a frame. After the one that closes nothing may be sent: section 5.5.1."""
+        if frame.opcode is Opcode.CLOSE:
+            self._tell_end()
+        super().send_frame(frame)
+
+    def recv_frame(self, frame: Frame) -> None:
+        """Take a frame."""
+        in_message = self.current_size is not None
+        if frame.opcode in DATA_OPCODES and (frame.opcode is Opcode.CONT) == in_message:
+            self._check_text(frame)
+            self._check_end(frame)
+        super().recv_frame(frame)
+
+    def _check_text(self, frame: Frame) -> None:
+        """See that text is UTF-8 as far as it has come: section 8.1."""
+        if frame.opcode is not Opcode.CONT:
+            self._text = UTF_8() if frame.opcode is Opcode.TEXT else None
+        if self._text:
+            self._text.decode(frame.data, frame.fin)
+
+    def _check_end(self, frame: Frame) -> None:
+        """See that a message has an end: the limit counts what is in its fragments, which may be nothing at all."""
+        self._fragments = 0 if frame.fin else self._fragments + 1
+        if self._fragments and self.max_message_size is not None:
+            inflaters = (getattr(extension, "decoder", None) for extension in self.extensions)
+            unread = sum(len(inflater.unused_data) for inflater in inflaters if inflater)
+            if self._fragments + unread > self.max_message_size:
+                raise PayloadTooBig(None, self.max_message_size)
