@@ -98,13 +98,12 @@ class Sqlite:
 
     def _write(self, work: Work[Result], lock_wait: float) -> Result:
         self._find_file()
-        with self._writer.connect() as connection:
+        with self._writer.begin() as connection:
             _wait_for_locks(connection, lock_wait)
-            with connection.begin():
-                # A transaction that reads first and writes later can fail in the middle; one that starts as a writer
-                # cannot. https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#enabling-non-legacy-sqlite-transactional-modes
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                return work(connection)
+            # A transaction that reads first and writes later can fail in the middle, one that starts as a writer not.
+            # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#enabling-non-legacy-sqlite-transactional-modes
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return work(connection)
 
     def _find_file(self) -> None:
         # SQLite goes on with a file that was taken away, and what it writes there is lost; and a new connection would

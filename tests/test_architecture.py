@@ -34,6 +34,7 @@ LAYERS: tuple[set[str], ...] = (
     CORE,
     {"engines", "lookups", "metrics", "tables", "wire"},
     {"migrations"},
+    {"statements"},
     {"connection", "fragments", "store"},
     {"bus", "hub"},
     {"rooms"},
@@ -46,7 +47,7 @@ LAYERS: tuple[set[str], ...] = (
 KEEPERS = {
     "jinja2": {"fragments"},
     "markupsafe": {"fragments"},
-    "sqlalchemy": {"engines", "store", "tables", "migrations"},
+    "sqlalchemy": {"engines", "migrations", "statements", "store", "tables"},
     "alembic": {"migrations"},
     "aiosqlite": set(),
     "sqlite3": set(),
