@@ -6,10 +6,11 @@ SQLite needs to be told is in `engines.py`. Times are whole milliseconds since 1
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from secrets import token_hex
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Dialect, Executable, Row, bindparam, func, insert, or_, select, update
 
 from app import migrations
 from app.messages import Member, Message, Room
@@ -70,8 +71,14 @@ _ADVANCE = (
     .values(position=rooms.c.position + bindparam("count"))
     .returning(rooms.c.position)
 )
-_INSERT = insert(messages)
+_INSERT = insert(messages)  # a row is in the order of the columns
 _MEMBERS = select(members).where(members.c.id.in_(bindparam("ids", expanding=True)))
+
+
+@cache
+def _sql(statement: Executable, dialect: Dialect) -> str:
+    """Return what a driver takes for `statement`: what every message needs is compiled once, and not even looked up."""
+    return str(statement.compile(dialect=dialect))
 
 
 # The log
@@ -129,25 +136,17 @@ def _append(
         digest: Message(place, submission.author.id, submission.author.name, submission.body, at)
         for place, (digest, submission) in enumerate(new.items(), start=first)
     }
-    connection.execute(_INSERT, [_row(room_id, message, digest, now) for digest, message in said.items()])
+    rows = [
+        (room_id, message.position, message.author_id, message.author_name, message.body, now, digest)
+        for digest, message in said.items()
+    ]
+    connection.exec_driver_sql(_sql(_INSERT, connection.dialect), rows)
     return Committed(position, said, known)
 
 
 def _advance(connection: Connection, room_id: int, count: int) -> int:
     """Take the row of a room, whose log grows by `count`, and return how far it goes then."""
-    return int(connection.execute(_ADVANCE, {"room": room_id, "count": count}).scalar_one())
-
-
-def _row(room_id: int, message: Message, digest: bytes, now: int) -> dict[str, Any]:
-    return {
-        "room_id": room_id,
-        "position": message.position,
-        "author_id": message.author_id,
-        "author_name": message.author_name,
-        "body": message.body,
-        "created_at": now,
-        "submission": digest,
-    }
+    return int(connection.exec_driver_sql(_sql(_ADVANCE, connection.dialect), (count, room_id)).scalar_one())
 
 
 def _known(connection: Connection, room_id: int, digests: Iterable[bytes]) -> dict[bytes, Message]:

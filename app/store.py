@@ -32,6 +32,7 @@ log = structlog.get_logger("parlor.store")
 
 LOBBY = "lobby"
 LARGEST_BATCH = 256
+LONGEST_GATHERING = 0.002  # seconds
 MOST_WAITING = 10_000  # appends: far more than wait while the database can be written
 VISIT_NOTED_EVERY_MS = 3_600_000
 VISIT_WAIT = 0.1  # seconds that somebody's page may be late because their visit is noted
@@ -197,10 +198,18 @@ class Store:
     async def _append_all(self) -> None:
         try:
             while self._appends:
+                await self._gather()
                 size = min(len(self._appends), LARGEST_BATCH)
                 await self._store([self._appends.popleft() for _ in range(size)])
         finally:
             self._appending = None
+
+    async def _gather(self) -> None:
+        """Let come what is on its way: as long as each turn of the loop brings more, but not for long."""
+        until, waiting = monotonic() + LONGEST_GATHERING, 0
+        while waiting < len(self._appends) < LARGEST_BATCH and monotonic() < until:
+            waiting = len(self._appends)
+            await asyncio.sleep(0)
 
     async def _store(self, batch: list[Append]) -> None:
         started = monotonic()
