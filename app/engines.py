@@ -18,6 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 READERS = 2  # threads: while one waits for the disk, the other reads what is in memory
 LONGEST_READ = 5.0  # seconds, the wait for a thread included
+CHECKPOINT_PAGES = 4000  # of 4 kB, after which the write-ahead log goes into the file: somebody's commit waits for it
 
 Result = TypeVar("Result")
 Work = Callable[[Connection], Result]
@@ -36,6 +37,7 @@ class Sqlite:
         # Reads are single statements with nothing to roll back.
         self._reader = self._engine(READERS, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
         self._writer = self._engine(1)
+        self._connection: Connection | None = None  # the writer's, which keeps it: each taking would cost 50 µs
         self._reading = ThreadPoolExecutor(READERS, "store reads")
         # One writer: SQLite has one write lock, and waiting for it in a queue of ours beats polling for it.
         self._writing = ThreadPoolExecutor(1, "store writes")
@@ -68,6 +70,8 @@ class Sqlite:
     def _close(self) -> None:
         self._reading.shutdown()
         self._writing.shutdown()
+        if self._connection:
+            self._connection.close()
         self._reader.dispose()
         self._writer.dispose()
 
@@ -98,12 +102,14 @@ class Sqlite:
 
     def _write(self, work: Work[Result], lock_wait: float) -> Result:
         self._find_file()
-        with self._writer.begin() as connection:
-            _wait_for_locks(connection, lock_wait)
+        if self._connection is None:
+            self._connection = self._writer.connect()
+        with self._connection.begin():
+            _wait_for_locks(self._connection, lock_wait)
             # A transaction that reads first and writes later can fail in the middle, one that starts as a writer not.
             # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#enabling-non-legacy-sqlite-transactional-modes
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            return work(connection)
+            self._connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return work(self._connection)
 
     def _find_file(self) -> None:
         # SQLite goes on with a file that was taken away, and what it writes there is lost; and a new connection would
@@ -122,6 +128,7 @@ def _set_up(connection: Any, record: ConnectionPoolEntry, lock_wait: float) -> N
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
+        f"wal_autocheckpoint={CHECKPOINT_PAGES}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

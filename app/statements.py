@@ -10,7 +10,20 @@ from functools import cache
 from secrets import token_hex
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Dialect, Executable, Row, bindparam, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    Insert,
+    Row,
+    Update,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from app import migrations
 from app.messages import Member, Message, Room
@@ -76,7 +89,7 @@ _MEMBERS = select(members).where(members.c.id.in_(bindparam("ids", expanding=Tru
 
 
 @cache
-def _sql(statement: Executable, dialect: Dialect) -> str:
+def _sql(statement: Insert | Update, dialect: Dialect) -> str:
     """Return what a driver takes for `statement`: what every message needs is compiled once, and not even looked up."""
     return str(statement.compile(dialect=dialect))
 
@@ -157,13 +170,13 @@ def _known(connection: Connection, room_id: int, digests: Iterable[bytes]) -> di
 def since(connection: Connection, room_id: int, after: int, upto: int, limit: int) -> list[Message]:
     """Return up to `limit` messages at positions `after` < p <= `upto`, oldest first."""
     rows = connection.execute(_SINCE, {"room": room_id, "after": after, "upto": upto, "limit": limit})
-    return [_message(*row) for row in rows]
+    return [_message(*row) for row in rows.all()]
 
 
 def before(connection: Connection, room_id: int, position: int, limit: int) -> list[Message]:
     """Return the `limit` messages just before `position`, oldest first."""
     rows = connection.execute(_BEFORE, {"room": room_id, "before": position, "limit": limit})
-    return [_message(*row) for row in rows][::-1]
+    return [_message(*row) for row in rows.all()][::-1]
 
 
 def head(connection: Connection, room_id: int) -> int:

@@ -32,7 +32,7 @@ log = structlog.get_logger("parlor.store")
 
 LOBBY = "lobby"
 LARGEST_BATCH = 256
-LONGEST_GATHERING = 0.002  # seconds
+LONGEST_GATHERING = 0.001  # seconds
 MOST_WAITING = 10_000  # appends: far more than wait while the database can be written
 VISIT_NOTED_EVERY_MS = 3_600_000
 VISIT_WAIT = 0.1  # seconds that somebody's page may be late because their visit is noted
@@ -78,6 +78,7 @@ class Store:
         self._clock = clock
         self._lock_wait = lock_wait
         self._appends: deque[Append] = deque()
+        self._last_batch = 1  # how many were committed together
         self._appending: asyncio.Task[None] | None = None  # while there is something to append
         self._lookups = Lookups(self._find_members)
         # Called after each commit, for each room in it, with the position of the room's newest message and those
@@ -198,17 +199,16 @@ class Store:
     async def _append_all(self) -> None:
         try:
             while self._appends:
-                await self._gather()
-                size = min(len(self._appends), LARGEST_BATCH)
-                await self._store([self._appends.popleft() for _ in range(size)])
+                await self._gather(self._last_batch)
+                self._last_batch = min(len(self._appends), LARGEST_BATCH)
+                await self._store([self._appends.popleft() for _ in range(self._last_batch)])
         finally:
             self._appending = None
 
-    async def _gather(self) -> None:
-        """Let come what is on its way: as long as each turn of the loop brings more, but not for long."""
-        until, waiting = monotonic() + LONGEST_GATHERING, 0
-        while waiting < len(self._appends) < LARGEST_BATCH and monotonic() < until:
-            waiting = len(self._appends)
+    async def _gather(self, expected: int) -> None:
+        """Let come what is on its way: those who spoke in the last batch may be about to speak again."""
+        until = monotonic() + LONGEST_GATHERING
+        while len(self._appends) < expected and monotonic() < until:  # noqa: ASYNC110 a turn or two: no timer is as fine
             await asyncio.sleep(0)
 
     async def _store(self, batch: list[Append]) -> None:
