@@ -1,34 +1,38 @@
-"""The log: what was said, in which order, by whom. The only module that speaks to the database.
+"""The log: what was said, in which order, by whom. Nobody else speaks to the database.
 
 Appends go through one writer, which commits what waits together as one batch. Reads go past it.
 Nobody waits longer than `lock_wait` seconds for others who write, here or in another process, however many wait.
-It knows nothing of sockets, HTML or who is here.
+It knows nothing of sockets, HTML or who is here; what it does to the database is in `statements.py`.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
-from itertools import groupby
 from secrets import token_hex
-from typing import Any, Self
+from time import monotonic
+from typing import Any, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, Row, func, insert, or_, select, update
+import structlog
+from sqlalchemy import Row
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import migrations
-from app.engines import file_of, identity, open_engines
+from app import statements
+from app.engines import Result, Sqlite, Work
 from app.lookups import Lookups
 from app.messages import Member, Message, Refused, Room
-from app.names import name_key, skeleton, slug_of
-from app.tables import log, members, messages, rooms
+from app.names import name_key, skeleton
+from app.statements import Committed, Submission
+
+log = structlog.get_logger("parlor.store")
 
 LOBBY = "lobby"
 LARGEST_BATCH = 256
+LONGEST_GATHERING = 0.001  # seconds
 MOST_WAITING = 10_000  # appends: far more than wait while the database can be written
 VISIT_NOTED_EVERY_MS = 3_600_000
 VISIT_WAIT = 0.1  # seconds that somebody's page may be late because their visit is noted
@@ -54,14 +58,10 @@ class Stored:
     is_new: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
-    """A message on its way into the log; `stored` tells when it is there."""
+class Append(NamedTuple):
+    """A submission on its way into the log; `stored` tells when it is there."""
 
-    room_id: int
-    author: Member
-    body: str
-    submission: bytes
+    submission: Submission
     deadline: float  # until when it may wait for others who write, on the loop's clock
     stored: asyncio.Future[Stored]
 
@@ -74,55 +74,36 @@ class Store:
 
     def __init__(self, url: str, clock: Clock, lock_wait: float = 5) -> None:
         self.epoch = ""  # of the log that is open
-        self._reader, self._writer = open_engines(url, lock_wait)
-        self._file = file_of(url)
-        self._file_identity: tuple[int, int] | None = None  # of the file that is open
+        self._database = Sqlite(url, lock_wait)
         self._clock = clock
         self._lock_wait = lock_wait
-        self._turn = asyncio.Lock()  # held by whoever writes
-        self._appends: asyncio.Queue[Append] = asyncio.Queue(MOST_WAITING)
-        self._lookups = Lookups(self._members)
-        # Called with room and position after each commit; whoever delivers listens here, so that a message is
-        # announced even when the one who sent it has gone before hearing of it.
-        self.on_commit: Callable[[int, int], None] = lambda room_id, position: None
+        self._appends: deque[Append] = deque()
+        self._last_batch = 1  # how many were committed together
+        self._appending: asyncio.Task[None] | None = None  # while there is something to append
+        self._lookups = Lookups(self._find_members)
+        # Called after each commit, for each room in it, with the position of the room's newest message and those
+        # that are new, in order. Whoever delivers listens here, so that a message is announced even when the one who
+        # sent it has gone before hearing of it.
+        self.on_commit: Callable[[int, int, Sequence[Message]], None] = lambda room_id, position, messages: None
         self.on_batch: Callable[[int, float], None] = lambda size, seconds: None
 
     @asynccontextmanager
     async def opened(self, lobby: str) -> AsyncIterator[Self]:
         """Open the log, migrated and with a first room called `lobby`; at the end, store what has come and close."""
         try:
-            await self._prepare(lobby)
-            async with self._appending():
-                yield self
+            prepare = partial(statements.prepare, slug=LOBBY, name=lobby, now=self._now())
+            with _unavailable():
+                self.epoch = await self._database.open(prepare)
+            yield self
+            if self._appending:
+                await self._appending
         finally:
-            await self._reader.dispose()
-            await self._writer.dispose()
-
-    @asynccontextmanager
-    async def _appending(self) -> AsyncIterator[None]:
-        appending = asyncio.create_task(self._append_forever(), name="store appends")
-        try:
-            yield
-            await self._appends.join()
-        finally:
-            appending.cancel()
-            with suppress(asyncio.CancelledError):
-                await appending
-
-    async def _prepare(self, lobby: str) -> None:
-        async with self._writing() as connection:
-            await connection.run_sync(migrations.upgrade)
-            if not await connection.scalar(select(func.count()).select_from(log)):
-                await connection.execute(insert(log).values(epoch=token_hex(4)))
-            self.epoch = str(await connection.scalar(select(log.c.epoch)))
-            if not await connection.scalar(select(func.count()).select_from(rooms)):
-                await self._insert_room(connection, LOBBY, lobby)
-        self._file_identity = identity(self._file)
+            await self._database.close()
 
     @property
     def waiting(self) -> int:
         """How many messages wait to be stored."""
-        return self._appends.qsize()
+        return len(self._appends)
 
     # Messages
 
@@ -131,51 +112,38 @@ class Store:
 
         Raises `StoreUnavailable`.
         """
-        submission = sha256("\0".join((author.id, key, body)).encode("utf-8", "surrogatepass")).digest()
-        stored: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
-        try:
-            self._appends.put_nowait(Append(room_id, author, body, submission, self._deadline(), stored))
-        except asyncio.QueueFull:
-            raise StoreUnavailable("too many messages wait to be stored") from None
-        return await stored
+        if len(self._appends) >= MOST_WAITING:
+            raise StoreUnavailable("too many messages wait to be stored")
+        digest = sha256("\0".join((author.id, key, body)).encode("utf-8", "surrogatepass")).digest()
+        loop = asyncio.get_running_loop()
+        append = Append(Submission(room_id, author, body, digest), loop.time() + self._lock_wait, loop.create_future())
+        self._appends.append(append)
+        if self._appending is None:
+            # It starts in the loop's next turn: what comes in this one goes into the same batch.
+            self._appending = asyncio.create_task(self._append_all(), name="store appends")
+        return await append.stored
 
     async def since(self, room_id: int, after: int, upto: int, limit: int) -> list[Message]:
         """Return up to `limit` messages at positions `after` < p <= `upto`, oldest first."""
-        where = (messages.c.room_id == room_id, messages.c.position > after, messages.c.position <= upto)
-        return await self._messages(select(messages).where(*where).order_by(messages.c.position).limit(limit))
+        return await self._read(partial(statements.since, room_id=room_id, after=after, upto=upto, limit=limit))
 
     async def before(self, room_id: int, position: int, limit: int) -> list[Message]:
         """Return the `limit` messages just before `position`, oldest first."""
-        where = (messages.c.room_id == room_id, messages.c.position < position)
-        query = select(messages).where(*where).order_by(messages.c.position.desc()).limit(limit)
-        return (await self._messages(query))[::-1]
+        return await self._read(partial(statements.before, room_id=room_id, position=position, limit=limit))
 
     async def head(self, room_id: int) -> int:
         """Return the position of the newest message, 0 where there is none."""
-        async with self._reading() as connection:
-            return int(await connection.scalar(select(rooms.c.position).where(rooms.c.id == room_id)) or 0)
-
-    async def _messages(self, query: Any) -> list[Message]:
-        async with self._reading() as connection:
-            return [_message(row) for row in await connection.execute(query)]
+        return await self._read(partial(statements.head, room_id=room_id))
 
     # Rooms
 
     async def rooms(self) -> list[Room]:
         """Return all rooms, oldest first: the lobby leads."""
-        async with self._reading() as connection:
-            return [_room(row) for row in await connection.execute(select(rooms).order_by(rooms.c.id))]
+        return await self._read(statements.all_rooms)
 
     async def create_room(self, name: str) -> Room:
         """Store a room with a slug of its own and return it."""
-        async with self._writing() as connection:
-            taken = (await connection.scalars(select(rooms.c.slug))).all()
-            return await self._insert_room(connection, slug_of(name, frozenset(taken)), name)
-
-    async def _insert_room(self, connection: AsyncConnection, slug: str, name: str) -> Room:
-        values = {"slug": slug, "name": name, "position": 0, "created_at": self._now()}
-        row = (await connection.execute(insert(rooms).values(values).returning(rooms))).one()
-        return _room(row)
+        return await self._write(partial(statements.create_room, name=name, now=self._now()))
 
     # Members
 
@@ -189,15 +157,13 @@ class Store:
                 await self.saw([member_id], VISIT_WAIT)
         return Member(row.id, row.name, row.time_zone)
 
-    async def _members(self, member_ids: Sequence[str]) -> dict[str, Row[Any]]:
-        async with self._reading() as connection:
-            rows = await connection.execute(select(members).where(members.c.id.in_(member_ids)))
-            return {row.id: row for row in rows}
+    async def _find_members(self, member_ids: Sequence[str]) -> dict[str, Row[Any]]:
+        return await self._read(partial(statements.find_members, member_ids=member_ids))
 
     async def saw(self, member_ids: Sequence[str], wait: float | None = None) -> None:
         """Note that these members are here, which keeps their names theirs; wait as long as others, or `wait`."""
-        async with self._writing(self._deadline(wait)) as connection:
-            await connection.execute(update(members).where(members.c.id.in_(member_ids)).values(seen_at=self._now()))
+        deadline = None if wait is None else asyncio.get_running_loop().time() + wait
+        await self._write(partial(statements.note_visits, member_ids=member_ids, now=self._now()), deadline)
 
     async def take_name(self, member: Member | None, name: str, time_zone: str, held_days: float) -> Member:
         """Give `name` to `member`, or to a new one, and return them as they are now.
@@ -207,142 +173,95 @@ class Store:
         """
         now = self._now()
         keys = {"name_key": name_key(name), "name_skeleton": skeleton(name)}
-        changed = {"name": name, **keys, "time_zone": time_zone, "seen_at": now}
         renamed = Member(member.id if member else token_hex(8), name, time_zone)
+        save = partial(
+            statements.save_member,
+            member=renamed,
+            is_new=member is None,
+            keys=keys,
+            unseen_since=now - int(held_days * DAY_MS),
+            now=now,
+        )
         try:
-            async with self._writing() as connection:
-                await self._release_name(connection, keys, now - int(held_days * DAY_MS))
-                if member:
-                    await connection.execute(update(members).where(members.c.id == member.id).values(changed))
-                else:
-                    await connection.execute(insert(members).values(id=renamed.id, **changed))
+            await self._write(save)
         except IntegrityError as error:
             raise await self._taken(renamed, keys) from error
         return renamed
 
-    async def _release_name(self, connection: AsyncConnection, keys: dict[str, str], unseen_since: int) -> None:
-        abandoned = (_have_either(keys), members.c.seen_at < unseen_since)
-        await connection.execute(update(members).where(*abandoned).values(dict.fromkeys(keys)))
-
     async def _taken(self, member: Member, keys: dict[str, str]) -> Refused:
         """Return why `member` cannot have their name: another has it, or one that looks like it."""
-        theirs = (_have_either(keys), members.c.id != member.id)
-        async with self._reading() as connection:
-            others = (await connection.scalars(select(members.c.name_key).where(*theirs))).all()
+        others = await self._read(partial(statements.others_with, keys=keys, member_id=member.id))
         is_it = "is taken" if keys["name_key"] in others else "looks like one that is taken"
         return Refused("name-taken", f"The name “{member.name}” {is_it}. Please choose another.")
 
     # The writer
 
-    async def _append_forever(self) -> None:
-        while True:
-            batch = [await self._appends.get()]
-            while len(batch) < LARGEST_BATCH and not self._appends.empty():
-                batch.append(self._appends.get_nowait())
-            await self._store(batch)
-            for _ in batch:
-                self._appends.task_done()
+    async def _append_all(self) -> None:
+        try:
+            while self._appends:
+                await self._gather(self._last_batch)
+                self._last_batch = min(len(self._appends), LARGEST_BATCH)
+                await self._store([self._appends.popleft() for _ in range(self._last_batch)])
+        finally:
+            self._appending = None
+
+    async def _gather(self, expected: int) -> None:
+        """Let come what is on its way: those who spoke in the last batch may be about to speak again."""
+        until = monotonic() + LONGEST_GATHERING
+        while len(self._appends) < expected and monotonic() < until:  # noqa: ASYNC110 a turn or two: no timer is as fine
+            await asyncio.sleep(0)
 
     async def _store(self, batch: list[Append]) -> None:
-        started = asyncio.get_running_loop().time()
+        started = monotonic()
         try:
-            stored = await self._commit(batch)
+            committed = await self._commit(batch)
         except Exception as error:  # whatever it is: those who wait must hear of it, and the writer must live on
             await self._fail(batch, error)
             return
-        self.on_batch(len(batch), asyncio.get_running_loop().time() - started)
-        for room_id, position in _heads(stored).items():
-            self.on_commit(room_id, position)
-        for append in batch:
-            result = stored[append.room_id, append.submission]
-            # The same submission may stand in a batch twice: it is new to the first alone.
-            stored[append.room_id, append.submission] = Stored(result.message, is_new=False)
-            # Who left meanwhile no longer waits; what they said is stored all the same.
-            if not append.stored.done():
-                append.stored.set_result(result)
+        self.on_batch(len(batch), monotonic() - started)
+        for room_id, room in committed.items():
+            self._announce(room_id, room)
+        _acknowledge(batch, committed)
+
+    async def _commit(self, batch: list[Append]) -> dict[int, Committed]:
+        submissions, now = [append.submission for append in batch], self._now()
+        # Who has waited longest decides for all: nobody waits twice, in the queue and then at the file.
+        deadline = batch[0].deadline
+        try:
+            return await self._write(partial(statements.commit, submissions=submissions, now=now), deadline)
+        except IntegrityError:
+            return await self._write(partial(statements.commit_unknown, submissions=submissions, now=now), deadline)
+
+    def _announce(self, room_id: int, room: Committed) -> None:
+        try:
+            self.on_commit(room_id, room.position, list(room.new.values()))
+        except Exception:  # whatever it is: it is committed, and those who wait must hear of it
+            log.exception("not announced")
 
     async def _fail(self, batch: list[Append], error: Exception) -> None:
-        if len(batch) > 1 and not isinstance(error, StoreUnavailable):
+        if isinstance(error, StoreUnavailable):
+            _refuse(batch, error)
+        elif len(batch) > 1:
             # One of them cannot be stored: the others shall not suffer for it.
             for append in batch:
                 await self._store([append])
         else:
-            failure = error if isinstance(error, StoreUnavailable) else StoreUnavailable(str(error))
-            for append in batch:
-                if not append.stored.done():
-                    append.stored.set_exception(failure)
+            log.error("cannot be stored", exc_info=error)
+            _refuse(batch, StoreUnavailable(str(error)))
 
-    async def _commit(self, batch: list[Append]) -> dict[tuple[int, bytes], Stored]:
-        stored = {}
-        # Rooms in one order, so that two processes never wait for each other's rows.
-        in_rooms = sorted(batch, key=lambda append: append.room_id)
-        # Who has waited longest decides for all: nobody waits twice, in the queue and then at the file.
-        async with self._writing(batch[0].deadline) as connection:
-            for room_id, appends in groupby(in_rooms, key=lambda append: append.room_id):
-                wanted = {append.submission: append for append in appends}
-                for submission, result in (await self._append(connection, room_id, wanted)).items():
-                    stored[room_id, submission] = result
-        return stored
-
-    async def _append(
-        self, connection: AsyncConnection, room_id: int, wanted: dict[bytes, Append]
-    ) -> dict[bytes, Stored]:
-        head = select(rooms.c.position).where(rooms.c.id == room_id).with_for_update()
-        position = (await connection.execute(head)).scalar_one()
-        known = select(messages).where(messages.c.room_id == room_id, messages.c.submission.in_(wanted))
-        stored = {row.submission: Stored(_message(row), False) for row in await connection.execute(known)}
-        new = [append for submission, append in wanted.items() if submission not in stored]
-        if not new:
-            return stored
-        now = self._now()
-        rows = [_row(append, position + place, now) for place, append in enumerate(new, start=1)]
-        await connection.execute(insert(messages), rows)
-        await connection.execute(update(rooms).where(rooms.c.id == room_id).values(position=position + len(new)))
-        return stored | {append.submission: _new(append, row) for append, row in zip(new, rows, strict=True)}
-
-    # Connections
+    # The database
 
     async def check(self) -> None:
         """Return when the database answers; raises `StoreUnavailable`."""
-        async with self._reading() as connection:
-            await connection.execute(select(1))
+        await self.head(0)
 
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+    async def _read(self, work: Work[Result]) -> Result:
         with _unavailable():
-            self._find_file()
-            async with self._reader.connect() as connection:
-                yield connection
+            return await self._database.read(work)
 
-    @asynccontextmanager
-    async def _writing(self, deadline: float | None = None) -> AsyncIterator[AsyncConnection]:
-        """Write in a transaction, which has until `deadline` to begin: one's turn comes, and nobody locks the file."""
-        deadline = self._deadline() if deadline is None else deadline
+    async def _write(self, work: Work[Result], deadline: float | None = None) -> Result:
         with _unavailable():
-            async with self._taking_turns(deadline):
-                self._find_file()
-                async with self._writer.connect() as connection:
-                    await connection.execution_options(lock_wait=deadline - asyncio.get_running_loop().time())
-                    async with connection.begin():
-                        yield connection
-
-    @asynccontextmanager
-    async def _taking_turns(self, deadline: float) -> AsyncIterator[None]:
-        async with asyncio.timeout_at(deadline):
-            await self._turn.acquire()
-        try:
-            yield
-        finally:
-            self._turn.release()
-
-    def _deadline(self, wait: float | None = None) -> float:
-        return asyncio.get_running_loop().time() + (self._lock_wait if wait is None else wait)
-
-    def _find_file(self) -> None:
-        # SQLite goes on with a file that was taken away, and what it writes there is lost; and a new connection would
-        # open whatever lies in its place, and mix two logs.
-        if self._file_identity and identity(self._file) != self._file_identity:
-            raise StoreUnavailable("the database file is gone, or another lies in its place")
+            return await self._database.write(work, deadline)
 
     def _now(self) -> int:
         return int(self._clock().timestamp() * 1000)
@@ -355,47 +274,25 @@ def _unavailable() -> Iterator[None]:
         yield
     except IntegrityError:
         raise
-    except (DBAPIError, PoolTimeout, OSError) as error:  # a TimeoutError is an OSError
+    except (DBAPIError, OSError) as error:  # a TimeoutError is an OSError
         raise StoreUnavailable(str(error) or "somebody else writes for too long") from error
 
 
-def _have_either(keys: dict[str, str]) -> ColumnElement[bool]:
-    return or_(*(members.c[column] == key for column, key in keys.items()))
+def _acknowledge(batch: list[Append], committed: dict[int, Committed]) -> None:
+    """Tell those who wait what became of their submissions."""
+    for submission, _, stored in batch:
+        _, new, known = committed[submission.room_id]
+        message = new.pop(submission.digest, None)
+        result = Stored(message, True) if message else Stored(known[submission.digest], False)
+        # The same submission may stand in a batch twice: it is new to the first alone.
+        known[submission.digest] = result.message
+        # Who left meanwhile no longer waits; what they said is stored all the same.
+        if not stored.done():
+            stored.set_result(result)
 
 
-def _row(append: Append, position: int, now: int) -> dict[str, Any]:
-    return {
-        "room_id": append.room_id,
-        "position": position,
-        "author_id": append.author.id,
-        "author_name": append.author.name,
-        "body": append.body,
-        "created_at": now,
-        "submission": append.submission,
-    }
-
-
-def _new(append: Append, row: dict[str, Any]) -> Stored:
-    author = append.author
-    return Stored(Message(row["position"], author.id, author.name, append.body, _time(row["created_at"])), True)
-
-
-def _heads(stored: dict[tuple[int, bytes], Stored]) -> dict[int, int]:
-    """Return up to where the log of each room goes, as far as `stored` tells."""
-    heads: dict[int, int] = {}
-    # What was there already counts: it may be a commit that failed as far as we could tell, and was never announced.
-    for (room_id, _), result in stored.items():
-        heads[room_id] = max(heads.get(room_id, 0), result.message.position)
-    return heads
-
-
-def _message(row: Row[Any]) -> Message:
-    return Message(row.position, row.author_id, row.author_name, row.body, _time(row.created_at))
-
-
-def _room(row: Row[Any]) -> Room:
-    return Room(row.id, row.slug, row.name)
-
-
-def _time(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+def _refuse(batch: list[Append], error: StoreUnavailable) -> None:
+    """Tell those who wait that nothing was stored."""
+    for append in batch:
+        if not append.stored.done():
+            append.stored.set_exception(error)

@@ -1,7 +1,6 @@
 """What tests share: an application with a clock that stands still, and snapshots."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -99,12 +98,12 @@ def other(app: FastAPI, client: TestClient) -> TestClient:
 def broken_store(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """From its call on, the database neither reads nor writes."""
 
-    def unavailable(_: Store) -> AbstractAsyncContextManager[None]:
+    async def unavailable(*_: object) -> None:
         raise StoreUnavailable("broken by a test")
 
     def break_it() -> None:
-        monkeypatch.setattr(Store, "_reading", unavailable)
-        monkeypatch.setattr(Store, "_writing", unavailable)
+        monkeypatch.setattr(Store, "_read", unavailable)
+        monkeypatch.setattr(Store, "_write", unavailable)
         monkeypatch.setattr("app.websocket.UNREADY_SECONDS", (0, 0))
 
     return break_it

@@ -35,6 +35,7 @@ LAYERS: tuple[set[str], ...] = (
     CORE,
     {"arrivals", "engines", "lookups", "metrics", "outlet", "rules", "tables"},
     {"migrations", "wire"},
+    {"statements"},
     {"connection", "fragments", "store"},
     {"bus", "channel"},
     {"hub"},
@@ -48,7 +49,7 @@ LAYERS: tuple[set[str], ...] = (
 KEEPERS = {
     "jinja2": {"fragments"},
     "markupsafe": {"fragments"},
-    "sqlalchemy": {"engines", "store", "tables", "migrations"},
+    "sqlalchemy": {"engines", "migrations", "statements", "store", "tables"},
     "alembic": {"migrations"},
     "aiosqlite": set(),
     "sqlite3": set(),

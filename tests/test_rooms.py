@@ -59,7 +59,7 @@ class World:
         self.store = store
         self.fragments = fragments()
         bus = LocalBus()
-        store.on_commit = bus.announce
+        store.on_commit = lambda room_id, position, messages: bus.announce(room_id, position)
         self.rooms = Rooms(settings, store, bus, self.fragments, Metrics(), Limits(settings), lambda: clock.elapsed)
 
     async def settle(self) -> None:

@@ -4,8 +4,8 @@ import asyncio
 import gc
 import sqlite3
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, TextClause, create_engine, inspect, text
+from sqlalchemy import Connection, TextClause, create_engine, event, inspect, text
+from sqlalchemy.exc import NoResultFound
+from structlog.testing import capture_logs
 
 from app import migrations, store, tables
-from app.messages import Member, Refused, Room
+from app.messages import Member, Message, Refused, Room
 from app.store import LARGEST_BATCH, LOBBY, Append, Store, Stored, StoreUnavailable
 from tests.conftest import Clock
 
@@ -304,16 +306,90 @@ async def test_a_batch_has_a_limit(log: Store, ann: Member, lobby: Room) -> None
 async def test_a_commit_announces_how_far_each_room_has_come(log: Store, ann: Member, lobby: Room) -> None:
     tea = await log.create_room("Tea")
     announced: list[tuple[int, int]] = []
-    log.on_commit = lambda room_id, position: announced.append((room_id, position))
+    log.on_commit = lambda room_id, position, messages: announced.append((room_id, position))
     await asyncio.gather(
         *(log.append(room.id, ann, f"{n}", f"k{n}") for n in range(10) for room in (lobby, tea)),
     )
     assert dict(announced) == {lobby.id: 10, tea.id: 10}
 
 
+async def test_a_commit_brings_what_is_new_in_the_order_of_the_log(log: Store, ann: Member, lobby: Room) -> None:
+    tea = await log.create_room("Tea")
+    await log.append(lobby.id, ann, "known", "k")
+    brought: dict[int, Sequence[Message]] = {}
+    log.on_commit = lambda room_id, position, messages: brought.update({room_id: messages})
+    said = [(lobby, "0", "k0"), (tea, "1", "k1"), (lobby, "known", "k"), (lobby, "2", "k2"), (lobby, "0", "k0")]
+    stored = await asyncio.gather(*(log.append(room.id, ann, body, key) for room, body, key in said))
+    assert [(each.is_new, each.message.position) for each in stored] == [
+        (True, 2),
+        (True, 1),
+        (False, 1),
+        (True, 3),
+        (False, 2),
+    ]
+    assert brought == {room.id: await log.since(room.id, after, 9, 9) for room, after in ((lobby, 1), (tea, 0))}
+    await log.append(lobby.id, ann, "known", "k")
+    assert brought[lobby.id] == []
+
+
+async def test_what_is_committed_is_announced_before_its_senders_hear_of_it(
+    log: Store, ann: Member, lobby: Room
+) -> None:
+    said: list[asyncio.Task[Stored]] = []
+    answered: list[bool] = []
+    log.on_commit = lambda room_id, position, messages: answered.extend(each.done() for each in said)
+    said += [asyncio.create_task(log.append(lobby.id, ann, f"{n}", f"k{n}")) for n in range(3)]
+    await asyncio.gather(*said)
+    assert answered == [False, False, False]
+
+
+@pytest.mark.breaks("app/store.py", 'log.exception("not announced")', "raise")
+async def test_a_listener_that_fails_takes_no_receipt_from_anybody(log: Store, ann: Member, lobby: Room) -> None:
+    def fail(room_id: int, position: int, messages: Sequence[Message]) -> None:
+        raise LookupError("a mistake")
+
+    log.on_commit = fail
+    with capture_logs() as logged:
+        said = await asyncio.gather(*(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in range(3)))
+    assert [each.message.position for each in said] == [1, 2, 3]
+    assert [(line["event"], line["exc_info"]) for line in logged] == [("not announced", True)]
+    assert (await log.append(lobby.id, ann, "more", "k")).is_new
+
+
+@pytest.mark.breaks("app/store.py", 'log.error("cannot be stored", exc_info=error)', "pass")
+async def test_what_no_trouble_of_the_database_explains_is_logged_once(log: Store, ann: Member, lobby: Room) -> None:
+    with capture_logs() as logged:
+        said = await asyncio.gather(
+            *(log.append(room_id, ann, f"{room_id}", "k") for room_id in (lobby.id, 4711)), return_exceptions=True
+        )
+    assert [type(each) for each in said] == [Stored, StoreUnavailable]
+    assert [(line["event"], type(line["exc_info"])) for line in logged] == [("cannot be stored", NoResultFound)]
+
+
+@pytest.mark.breaks("app/store.py", "partial(statements.commit, ", "partial(statements.commit_unknown, ")
+async def test_what_is_new_is_not_looked_for(log: Store, ann: Member, lobby: Room) -> None:
+    """A transaction, the room's row, the messages: each statement more is paid for by every message."""
+    with statements_of(log) as run:
+        await asyncio.gather(*(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in range(9)))
+    assert [statement.split()[0] for statement in run] == ["BEGIN", "UPDATE", "INSERT"]
+
+
+@contextmanager
+def statements_of(log: Store) -> Iterator[list[str]]:
+    """Note what is run by whoever writes."""
+    run: list[str] = []
+
+    def note(connection: Connection, cursor: Any, statement: str, *rest: Any) -> None:
+        run.append(statement)
+
+    event.listen(log._database._writer, "before_cursor_execute", note)
+    yield run
+    event.remove(log._database._writer, "before_cursor_execute", note)
+
+
 async def test_what_is_announced_can_be_read(log: Store, ann: Member, lobby: Room) -> None:
     reads: list[asyncio.Task[int]] = []
-    log.on_commit = lambda room_id, position: reads.append(asyncio.create_task(log.head(room_id)))
+    log.on_commit = lambda room_id, position, messages: reads.append(asyncio.create_task(log.head(room_id)))
     await log.append(lobby.id, ann, "hello", "k1")
     assert await asyncio.gather(*reads) == [1]
 
@@ -322,7 +398,7 @@ async def test_who_leaves_before_the_receipt_has_said_it_and_disturbs_nobody(
     log: Store, ann: Member, lobby: Room
 ) -> None:
     announced: list[int] = []
-    log.on_commit = lambda room_id, position: announced.append(position)
+    log.on_commit = lambda room_id, position, messages: announced.append(position)
     said = [asyncio.create_task(log.append(lobby.id, ann, f"{n}", f"k{n}")) for n in range(5)]
     await asyncio.sleep(0)
     said[2].cancel()
@@ -510,7 +586,7 @@ async def test_a_locked_file_refuses_to_write_and_recovers(
 async def test_what_waits_for_a_short_lock_is_stored(log: Store, ann: Member, lobby: Room, tmp_path: Path) -> None:
     async with locked(tmp_path / "parlor.db"):
         said = [asyncio.create_task(log.append(lobby.id, ann, "first", "k"))]
-        await until(log._turn.locked)  # the writer has taken it, and waits for the file
+        await until(log._database._turn.locked)  # the writer has taken it, and waits for the file
         said += [asyncio.create_task(log.append(lobby.id, ann, f"{n}", f"k{n}")) for n in range(49)]
         await until(lambda: log.waiting == 49)
     assert all(each.is_new for each in await asyncio.gather(*said))
@@ -518,7 +594,7 @@ async def test_what_waits_for_a_short_lock_is_stored(log: Store, ann: Member, lo
 
 
 @pytest.mark.parametrize("lock_wait", [1])
-@pytest.mark.breaks("app/store.py", "self._writing(batch[0].deadline)", "self._writing()")
+@pytest.mark.breaks("app/store.py", "deadline = batch[0].deadline", "deadline = None")
 async def test_however_many_wait_for_a_lock_nobody_waits_longer(
     log: Store, ann: Member, lobby: Room, tmp_path: Path, lock_wait: float
 ) -> None:
@@ -533,7 +609,7 @@ async def test_however_many_wait_for_a_lock_nobody_waits_longer(
 
     async with locked(tmp_path / "parlor.db"):
         first = asyncio.create_task(waits(log.append(lobby.id, ann, "first", "k")))
-        await until(log._turn.locked)  # the writer has taken it, and waits for the file
+        await until(log._database._turn.locked)  # the writer has taken it, and waits for the file
         waited = await asyncio.gather(
             first,
             *(waits(log.append(lobby.id, ann, f"{n}", f"k{n}")) for n in range(50)),
@@ -544,7 +620,7 @@ async def test_however_many_wait_for_a_lock_nobody_waits_longer(
     assert (await log.append(lobby.id, ann, "1", "k1")).message.position == 1
 
 
-@pytest.mark.breaks("app/store.py", "asyncio.Queue(MOST_WAITING)", "asyncio.Queue()")
+@pytest.mark.breaks("app/store.py", "if len(self._appends) >= MOST_WAITING:", "if False:")
 async def test_of_a_flood_that_cannot_be_stored_only_so_much_waits(
     monkeypatch: pytest.MonkeyPatch, opening: Opener, tmp_path: Path
 ) -> None:
@@ -554,7 +630,7 @@ async def test_of_a_flood_that_cannot_be_stored_only_so_much_waits(
         room = (await log.rooms())[0]
         async with locked(tmp_path / "parlor.db"):
             said = [asyncio.create_task(log.append(room.id, ann, "first", "k"))]
-            await until(log._turn.locked)  # the writer has taken it, and waits for the file
+            await until(log._database._turn.locked)  # the writer has taken it, and waits for the file
             said += [asyncio.create_task(log.append(room.id, ann, f"{n}", f"k{n}")) for n in range(5)]
             await until(lambda: log.waiting == 5)
             with pytest.raises(StoreUnavailable, match="too many"):
@@ -584,7 +660,7 @@ async def test_no_page_waits_for_its_visit_to_be_noted(
     clock.advance(days=1)
     async with locked(tmp_path / "parlor.db"):
         said = asyncio.create_task(log.append(lobby.id, ann, "waits longer", "k"))
-        await until(log._turn.locked)
+        await until(log._database._turn.locked)
         async with asyncio.timeout(lock_wait / 2):
             assert await log.member(ann.id) == ann
     await said
@@ -603,12 +679,12 @@ async def test_a_file_that_is_locked_cannot_be_opened_and_later_it_can(opening: 
         await log.check()
 
 
-@pytest.mark.breaks("app/store.py", "heads[room_id] = max(", "if result.is_new: heads[room_id] = max(")
+@pytest.mark.breaks("app/store.py", "self._announce(room_id, room)", "room.new and self._announce(room_id, room)")
 async def test_a_commit_that_only_seemed_to_fail_is_one_message_and_announced(
     monkeypatch: pytest.MonkeyPatch, log: Store, ann: Member, lobby: Room
 ) -> None:
-    commit, announced = log._commit, list[tuple[int, int]]()
-    log.on_commit = lambda room_id, position: announced.append((room_id, position))
+    commit, announced = log._commit, list[tuple[int, int, int]]()
+    log.on_commit = lambda room_id, position, messages: announced.append((room_id, position, len(messages)))
 
     async def commit_and_fail(batch: list[Append]) -> None:
         await commit(batch)
@@ -620,21 +696,20 @@ async def test_a_commit_that_only_seemed_to_fail_is_one_message_and_announced(
     monkeypatch.undo()
     assert not announced
     assert (await log.append(lobby.id, ann, "hello", "k1")).is_new is False
-    assert announced == [(lobby.id, 1)]
+    assert announced == [(lobby.id, 1, 0)]
     assert await bodies(log, lobby) == ["hello"]
 
 
 # SQLite: a disk that is full, a file that is gone
 
 
-@pytest.mark.breaks("app/store.py", "except (DBAPIError, PoolTimeout, OSError) as error:", "except OSError as error:")
+@pytest.mark.breaks("app/store.py", "except (DBAPIError, OSError) as error:", "except OSError as error:")
 async def test_a_full_disk_refuses_to_write_and_recovers_when_there_is_room(
     log: Store, ann: Member, lobby: Room, tmp_path: Path
 ) -> None:
     long = "x" * 4000
-    async with log._writing() as connection:
-        pages = await connection.scalar(_pragma("page_count"))
-        await connection.execute(_pragma(f"max_page_count={pages + 8}"))
+    pages = await log._write(lambda connection: connection.scalar(_pragma("page_count")))
+    await log._write(lambda connection: connection.scalar(_pragma(f"max_page_count={pages + 8}")))
     said = await asyncio.gather(
         *(log.append(lobby.id, ann, f"{n}{long}", f"k{n}") for n in range(20)), return_exceptions=True
     )
@@ -648,13 +723,11 @@ async def test_a_full_disk_refuses_to_write_and_recovers_when_there_is_room(
         await log.take_name(None, long, "UTC", HELD_DAYS)
     assert await bodies(log, lobby) == stored
     await log.check()
-    async with log._writing() as connection:
-        await connection.execute(_pragma(f"max_page_count={2**32 - 2}"))
+    await log._write(lambda connection: connection.scalar(_pragma(f"max_page_count={2**32 - 2}")))
     again = [await log.append(lobby.id, ann, f"{n}{long}", f"k{n}") for n in range(40)]
     assert [each.is_new for each in again] == [not isinstance(each, Stored) for each in said]
     assert sorted(each.message.position for each in again) == list(range(1, 41))
-    async with log._reading() as connection:
-        assert await connection.scalar(_pragma("integrity_check")) == "ok"
+    assert await log._read(lambda connection: connection.scalar(_pragma("integrity_check"))) == "ok"
 
 
 async def attempted(attempt: Coroutine[Any, Any, Stored]) -> Stored | BaseException:
@@ -663,7 +736,7 @@ async def attempted(attempt: Coroutine[Any, Any, Stored]) -> Stored | BaseExcept
     return outcome[0]
 
 
-@pytest.mark.breaks("app/store.py", "if self._file_identity and", "if False and")
+@pytest.mark.breaks("app/engines.py", "if self._file_identity and", "if False and")
 async def test_a_file_that_is_taken_away_is_missed_and_found_again(
     log: Store, ann: Member, lobby: Room, tmp_path: Path
 ) -> None:
@@ -683,7 +756,7 @@ async def test_a_file_that_is_taken_away_is_missed_and_found_again(
     assert await bodies(log, lobby) == ["before", "1"]
 
 
-@pytest.mark.breaks("app/store.py", "if self._file_identity and", "if False and")
+@pytest.mark.breaks("app/engines.py", "if self._file_identity and", "if False and")
 async def test_another_file_in_its_place_is_never_taken_for_the_same_log(
     log: Store, ann: Member, lobby: Room, tmp_path: Path, clock: Clock
 ) -> None:
@@ -695,15 +768,6 @@ async def test_another_file_in_its_place_is_never_taken_for_the_same_log(
         await log.append(lobby.id, ann, "hello", "k")
     with pytest.raises(StoreUnavailable):
         await log.since(lobby.id, 0, 9, 9)
-
-
-async def test_every_connection_commits_to_the_disk_and_lets_others_read(log: Store, lock_wait: float) -> None:
-    for using in (log._reading, log._writing):
-        async with using() as connection:
-            assert await connection.scalar(_pragma("journal_mode")) == "wal"
-            assert await connection.scalar(_pragma("synchronous")) == 2  # FULL
-            assert await connection.scalar(_pragma("foreign_keys")) == 1
-            assert await connection.scalar(_pragma("busy_timeout")) == lock_wait * 1000
 
 
 def _pragma(name: str) -> TextClause:

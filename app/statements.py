@@ -1,0 +1,254 @@
+"""What is written to the database and asked of it: plain functions of a connection.
+
+Each belongs into one transaction, and says nothing of how one comes by it. They know one engine like the other: what
+SQLite needs to be told is in `engines.py`. Times are whole milliseconds since 1970 in UTC, as in the tables.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from secrets import token_hex
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    Insert,
+    Row,
+    Update,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from app import migrations
+from app.messages import Member, Message, Room
+from app.names import slug_of
+from app.tables import log, members, messages, rooms
+
+
+class Submission(NamedTuple):
+    """What somebody says, on its way into the log. The same has the same `digest`, however often it comes."""
+
+    room_id: int
+    author: Member
+    body: str
+    digest: bytes
+
+
+class Committed(NamedTuple):
+    """What a batch comes to in one room, whose newest message stands at `position`.
+
+    Its submissions by their digest: those that are `new` in the order of their positions, which have no gaps, and
+    those that were stored before.
+    """
+
+    position: int
+    new: dict[bytes, Message]
+    known: dict[bytes, Message]
+
+
+# Made once: to put a statement together takes several times as long as to run it.
+
+_MESSAGE = (
+    messages.c.position,
+    messages.c.author_id,
+    messages.c.author_name,
+    messages.c.body,
+    messages.c.created_at,
+)
+_IN_ROOM = messages.c.room_id == bindparam("room")
+_SINCE = (
+    select(*_MESSAGE)
+    .where(_IN_ROOM, messages.c.position > bindparam("after"), messages.c.position <= bindparam("upto"))
+    .order_by(messages.c.position)
+    .limit(bindparam("limit"))
+)
+_BEFORE = (
+    select(*_MESSAGE)
+    .where(_IN_ROOM, messages.c.position < bindparam("before"))
+    .order_by(messages.c.position.desc())
+    .limit(bindparam("limit"))
+)
+_KNOWN = select(messages.c.submission, *_MESSAGE).where(
+    _IN_ROOM, messages.c.submission.in_(bindparam("digests", expanding=True))
+)
+_HEAD = select(rooms.c.position).where(rooms.c.id == bindparam("room"))
+_ADVANCE = (
+    update(rooms)
+    .where(rooms.c.id == bindparam("room"))
+    .values(position=rooms.c.position + bindparam("count"))
+    .returning(rooms.c.position)
+)
+_INSERT = insert(messages)  # a row is in the order of the columns
+_MEMBERS = select(members).where(members.c.id.in_(bindparam("ids", expanding=True)))
+
+
+@cache
+def _sql(statement: Insert | Update, dialect: Dialect) -> str:
+    """Return what a driver takes for `statement`: what every message needs is compiled once, and not even looked up."""
+    return str(statement.compile(dialect=dialect))
+
+
+# The log
+
+
+def prepare(connection: Connection, slug: str, name: str, now: int) -> str:
+    """Bring the database to its newest shape, with a first room if there is none; return the log's epoch."""
+    migrations.upgrade(connection)
+    if not connection.scalar(select(func.count()).select_from(log)):
+        connection.execute(insert(log).values(epoch=token_hex(4)))
+    if not connection.scalar(select(func.count()).select_from(rooms)):
+        _insert_room(connection, slug, name, now)
+    return str(connection.scalar(select(log.c.epoch)))
+
+
+# Messages
+
+
+def commit(connection: Connection, submissions: Iterable[Submission], now: int) -> dict[int, Committed]:
+    """Store `submissions`, dated `now`, and return what becomes of them in each room.
+
+    Raises `IntegrityError` where one was stored before: most never were, and are not asked for.
+    """
+    return {room_id: _append(connection, room_id, wanted, {}, now) for room_id, wanted in _by_room(submissions).items()}
+
+
+def commit_unknown(connection: Connection, submissions: Iterable[Submission], now: int) -> dict[int, Committed]:
+    """Store those of `submissions` that were not stored before, and return what becomes of all in each room."""
+    committed = {}
+    for room_id, wanted in _by_room(submissions).items():
+        # The room's row comes first, unchanged: from here on nobody else stores what we look for.
+        _advance(connection, room_id, 0)
+        known = _known(connection, room_id, wanted)
+        new = {digest: submission for digest, submission in wanted.items() if digest not in known}
+        committed[room_id] = _append(connection, room_id, new, known, now)
+    return committed
+
+
+def _by_room(submissions: Iterable[Submission]) -> dict[int, dict[bytes, Submission]]:
+    by_room: dict[int, dict[bytes, Submission]] = {}
+    for submission in submissions:
+        by_room.setdefault(submission.room_id, {}).setdefault(submission.digest, submission)
+    # Rooms in one order, so that two processes never wait for each other's rows.
+    return dict(sorted(by_room.items()))
+
+
+def _append(
+    connection: Connection, room_id: int, new: Mapping[bytes, Submission], known: dict[bytes, Message], now: int
+) -> Committed:
+    position = _advance(connection, room_id, len(new))
+    if not new:
+        return Committed(position, {}, known)
+    first, at = position - len(new) + 1, _time(now)
+    said = {
+        digest: Message(place, submission.author.id, submission.author.name, submission.body, at)
+        for place, (digest, submission) in enumerate(new.items(), start=first)
+    }
+    rows = [
+        (room_id, message.position, message.author_id, message.author_name, message.body, now, digest)
+        for digest, message in said.items()
+    ]
+    connection.exec_driver_sql(_sql(_INSERT, connection.dialect), rows)
+    return Committed(position, said, known)
+
+
+def _advance(connection: Connection, room_id: int, count: int) -> int:
+    """Take the row of a room, whose log grows by `count`, and return how far it goes then."""
+    return int(connection.exec_driver_sql(_sql(_ADVANCE, connection.dialect), (count, room_id)).scalar_one())
+
+
+def _known(connection: Connection, room_id: int, digests: Iterable[bytes]) -> dict[bytes, Message]:
+    rows = connection.execute(_KNOWN, {"room": room_id, "digests": list(digests)})
+    return {digest: _message(*columns) for digest, *columns in rows}
+
+
+def since(connection: Connection, room_id: int, after: int, upto: int, limit: int) -> list[Message]:
+    """Return up to `limit` messages at positions `after` < p <= `upto`, oldest first."""
+    rows = connection.execute(_SINCE, {"room": room_id, "after": after, "upto": upto, "limit": limit})
+    return [_message(*row) for row in rows.all()]
+
+
+def before(connection: Connection, room_id: int, position: int, limit: int) -> list[Message]:
+    """Return the `limit` messages just before `position`, oldest first."""
+    rows = connection.execute(_BEFORE, {"room": room_id, "before": position, "limit": limit})
+    return [_message(*row) for row in rows.all()][::-1]
+
+
+def head(connection: Connection, room_id: int) -> int:
+    """Return the position of the newest message, 0 where there is none."""
+    return int(connection.scalar(_HEAD, {"room": room_id}) or 0)
+
+
+def _message(position: int, author_id: str, author_name: str, body: str, created_at: int) -> Message:
+    return Message(position, author_id, author_name, body, _time(created_at))
+
+
+def _time(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+# Rooms
+
+
+def all_rooms(connection: Connection) -> list[Room]:
+    """Return all rooms, oldest first."""
+    return [_room(row) for row in connection.execute(select(rooms).order_by(rooms.c.id))]
+
+
+def create_room(connection: Connection, name: str, now: int) -> Room:
+    """Store a room with a slug of its own and return it."""
+    taken = connection.scalars(select(rooms.c.slug)).all()
+    return _insert_room(connection, slug_of(name, frozenset(taken)), name, now)
+
+
+def _insert_room(connection: Connection, slug: str, name: str, now: int) -> Room:
+    values = {"slug": slug, "name": name, "position": 0, "created_at": now}
+    return _room(connection.execute(insert(rooms).values(values).returning(rooms)).one())
+
+
+def _room(row: Row[Any]) -> Room:
+    return Room(row.id, row.slug, row.name)
+
+
+# Members
+
+
+def find_members(connection: Connection, member_ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """Return the rows of those members that there are, by id."""
+    return {row.id: row for row in connection.execute(_MEMBERS, {"ids": member_ids})}
+
+
+def note_visits(connection: Connection, member_ids: Sequence[str], now: int) -> None:
+    """Note that these members were here `now`."""
+    connection.execute(update(members).where(members.c.id.in_(member_ids)).values(seen_at=now))
+
+
+def save_member(
+    connection: Connection, member: Member, is_new: bool, keys: Mapping[str, str], unseen_since: int, now: int
+) -> None:
+    """Store `member`, whose name has these `keys`, which are taken from who was not seen since `unseen_since`.
+
+    Raises `IntegrityError` where others have them.
+    """
+    abandoned = (_have_either(keys), members.c.seen_at < unseen_since)
+    connection.execute(update(members).where(*abandoned).values(dict.fromkeys(keys)))
+    values = {"name": member.name, **keys, "time_zone": member.time_zone, "seen_at": now}
+    if is_new:
+        connection.execute(insert(members).values(id=member.id, **values))
+    else:
+        connection.execute(update(members).where(members.c.id == member.id).values(values))
+
+
+def others_with(connection: Connection, keys: Mapping[str, str], member_id: str) -> list[str]:
+    """Return the name keys of all but this member whose names have either of `keys`."""
+    theirs = (_have_either(keys), members.c.id != member_id)
+    return list(connection.scalars(select(members.c.name_key).where(*theirs)))
+
+
+def _have_either(keys: Mapping[str, str]) -> ColumnElement[bool]:
+    return or_(*(members.c[column] == key for column, key in keys.items()))

@@ -1,0 +1,159 @@
+"""A SQLite file and the threads that work on it. What the log needs of every engine is in `test_store.py`."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Event, get_ident
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from app import engines
+from app.engines import READERS, Sqlite
+
+LOCK_WAIT = 5.0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "new" / "test.db"
+
+
+@pytest.fixture
+async def database(path: Path) -> AsyncIterator[Sqlite]:
+    """A file with a table, in which a value can stand once."""
+    database = Sqlite(f"sqlite+aiosqlite:///{path}", LOCK_WAIT)
+    await database.open(sql("CREATE TABLE things (thing PRIMARY KEY)"))
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def gate() -> Iterator[Event]:
+    """What `waiting` waits for; open at the end, whatever happens."""
+    gate = Event()
+    yield gate
+    gate.set()
+
+
+def sql(*statements: str) -> Callable[[Connection], list[Any]]:
+    """Return the work of running `statements`; it returns what the last one says."""
+
+    def run(connection: Connection) -> list[Any]:
+        for statement in statements:
+            result = connection.exec_driver_sql(statement)
+        return list(result.scalars()) if result.returns_rows else []
+
+    return run
+
+
+def waiting(gate: Event, begun: Event, work: Callable[[Connection], Any]) -> Callable[[Connection], Any]:
+    """Return the work of telling that it has `begun`, of waiting for `gate`, and then of `work`."""
+
+    def run(connection: Connection) -> Any:
+        begun.set()
+        assert gate.wait(10)
+        return work(connection)
+
+    return run
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Somebody else writes to the file, for as long as it takes."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+async def until(event: Event) -> None:
+    """Return when `event` has happened, in whichever thread."""
+    assert await asyncio.to_thread(event.wait, 10)
+
+
+async def test_every_connection_commits_to_the_disk_and_lets_others_read(database: Sqlite) -> None:
+    for use in (database.read, database.write):
+        assert await use(sql("PRAGMA journal_mode")) == ["wal"]
+        assert await use(sql("PRAGMA synchronous")) == [2]  # FULL
+        assert await use(sql("PRAGMA foreign_keys")) == [1]
+        assert await use(sql("PRAGMA busy_timeout")) == [LOCK_WAIT * 1000]
+
+
+async def test_one_thread_writes_others_read_and_the_loop_does_neither(database: Sqlite, gate: Event) -> None:
+    writers = {await database.write(lambda connection: get_ident()) for _ in range(3)}
+    begun = [Event() for _ in range(READERS)]
+    reads = [asyncio.create_task(database.read(waiting(gate, each, lambda connection: get_ident()))) for each in begun]
+    for each in begun:
+        await until(each)
+    gate.set()
+    readers = set(await asyncio.gather(*reads))
+    assert (len(writers), len(readers)) == (1, READERS)
+    assert len(writers | readers | {get_ident()}) == READERS + 2
+
+
+async def test_of_work_that_fails_nothing_stays(database: Sqlite) -> None:
+    with pytest.raises(OperationalError):
+        await database.write(sql("INSERT INTO things VALUES (1)", "INSERT INTO nonsense VALUES (1)"))
+    with pytest.raises(ZeroDivisionError):
+        await database.write(lambda connection: sql("INSERT INTO things VALUES (2)")(connection)[1 // 0])
+    await database.write(sql("INSERT INTO things VALUES (3)"))
+    assert await database.read(sql("SELECT thing FROM things")) == [3]
+
+
+async def test_what_is_read_is_read_anew_each_time(database: Sqlite) -> None:
+    """No reader stays in a transaction of its own, where time stands still."""
+    for count in range(5):
+        seen = await asyncio.gather(*(database.read(sql("SELECT count(*) FROM things")) for _ in range(2 * READERS)))
+        assert seen == [[count]] * (2 * READERS)
+        await database.write(sql("INSERT INTO things VALUES (random())"))
+
+
+@pytest.mark.breaks(
+    "app/engines.py", "writing.add_done_callback(lambda _: self._turn.release())", "self._turn.release()"
+)
+async def test_one_who_leaves_while_writing_keeps_the_turn_until_it_is_done(database: Sqlite, path: Path) -> None:
+    """Else the next would have its turn, and wait behind the one who left for longer than it may."""
+    clock = asyncio.get_running_loop().time
+    with locked(path):
+        leaving = asyncio.create_task(database.write(sql("INSERT INTO things VALUES ('left')")))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        async with asyncio.timeout(LOCK_WAIT / 2):
+            with pytest.raises(TimeoutError):
+                await database.write(sql("INSERT INTO things VALUES ('late')"), clock() + 0.05)
+    await database.write(sql("INSERT INTO things VALUES ('next')"))
+    assert await database.read(sql("SELECT thing FROM things")) == ["left", "next"]
+
+
+@pytest.mark.breaks("app/engines.py", "async with asyncio.timeout(LONGEST_READ):", "if True:")
+async def test_a_read_that_does_not_end_is_given_up(
+    database: Sqlite, gate: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "LONGEST_READ", 0.05)
+    async with asyncio.timeout(LOCK_WAIT):
+        for _ in range(READERS + 1):  # the last does not even begin
+            with pytest.raises(TimeoutError):
+                await database.read(waiting(gate, Event(), sql("SELECT 1")))
+    monkeypatch.undo()
+    gate.set()
+    assert await database.read(sql("SELECT 1")) == [1]
+
+
+async def test_what_has_begun_is_done_before_the_file_is_closed(path: Path, gate: Event) -> None:
+    database, begun = Sqlite(f"sqlite:///{path}", LOCK_WAIT), Event()
+    await database.open(sql("CREATE TABLE things (thing PRIMARY KEY)"))
+    writing = asyncio.create_task(database.write(waiting(gate, begun, sql("INSERT INTO things VALUES (1)"))))
+    await until(begun)
+    closing_it = asyncio.create_task(database.close())
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(writing, closing_it)
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("SELECT thing FROM things").fetchall() == [(1,)]
+    assert not path.with_name("test.db-wal").exists()  # the last one to close it leaves it whole
