@@ -22,6 +22,7 @@ CORE = {
     "drafts",
     "frames",
     "identity",
+    "kept",
     "limits",
     "links",
     "messages",
@@ -32,7 +33,7 @@ CORE = {
 }
 LAYERS: tuple[set[str], ...] = (
     CORE,
-    {"engines", "lookups", "metrics", "tables", "wire"},
+    {"engines", "lookups", "metrics", "tables", "templates", "wire"},
     {"migrations"},
     {"connection", "fragments", "store"},
     {"bus", "hub"},
@@ -44,7 +45,7 @@ LAYERS: tuple[set[str], ...] = (
 )
 # Who alone may use which library; the rest goes through them.
 KEEPERS = {
-    "jinja2": {"fragments"},
+    "jinja2": {"templates"},
     "markupsafe": {"fragments"},
     "sqlalchemy": {"engines", "store", "tables", "migrations"},
     "alembic": {"migrations"},
