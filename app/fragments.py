@@ -1,29 +1,30 @@
-"""Every piece of HTML we send. The only module that uses Jinja.
+"""Every piece of HTML we send.
 
 Nothing here depends on who looks at it, except by the time zone: a frame is rendered once and its bytes go to
 everybody. What differs from person to person ("mine") is one CSS rule in the page's own style.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 from zlib import crc32
 from zoneinfo import ZoneInfo, available_timezones
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from app import links
+from app.kept import Kept
 from app.messages import Cursor, Member, Refused, Room
 from app.names import name_key
 from app.settings import Settings
+from app.templates import Templates
 from app.timeline import Entry, Gap, Page
 
-TEMPLATES = Path(__file__).parent.parent / "templates"
+KEPT_CHARACTERS = 4_000_000  # of messages and pages: about 7,000 messages
+MACROS = {"chat": "partials/chat.html", "draft": "partials/draft.html"}  # that stand in several templates
 HUES = 12  # colours of avatars; `static/css/avatar.css` has as many
 
 
@@ -54,18 +55,10 @@ class RoomView:
 
 
 class Fragments:
-    """Renders; holds what every rendering needs."""
+    """Renders; holds what every rendering needs, and up to `kept_characters` of messages that it has rendered."""
 
-    def __init__(self, settings: Settings, assets: str) -> None:
-        self._environment = Environment(
-            loader=FileSystemLoader(TEMPLATES),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        self._environment.filters |= {
+    def __init__(self, settings: Settings, assets: str, kept_characters: int = KEPT_CHARACTERS) -> None:
+        filters: dict[str, Callable[..., Any]] = {
             "clock": clock,
             "day": day,
             "hue": hue,
@@ -74,14 +67,18 @@ class Fragments:
             "utc": utc,
             "data_url": data_url,
         }
-        self._environment.globals |= {"settings": settings, "assets": assets, "zone_options": zone_options()}
+        names = {"settings": settings, "assets": assets, "zone_options": zone_options()}
+        self._templates = Templates(filters, names, MACROS)
+        self._message: Callable[[Entry, str], Markup] = self._templates.macro("partials/message.html", "message")
+        self._kept: Kept[Markup] = Kept(kept_characters)
 
     # Pages
 
     def room(self, view: RoomView) -> str:
         """Return a room's whole page."""
         entered = {name: _sendable(text) for name, text in view.entered.items()}
-        return self._render("room.html", **{**vars(view), "entered": entered})
+        messages = self._page(view.page, view.zone)
+        return self._render("room.html", **{**vars(view), "entered": entered, "messages": messages})
 
     def error(self, status: int, title: str, sentence: str, nonce: str) -> str:
         """Return a page that says what went wrong, with a way back."""
@@ -91,17 +88,20 @@ class Fragments:
 
     def older(self, room: Room, page: Page, zone: str, nonce: str) -> str:
         """Return older messages, and what loads the ones before them."""
-        return self._render("partials/older_page.html", room=room, page=page, zone=zone, nonce=nonce)
+        messages = self._page(page, zone)
+        return self._render("partials/older_page.html", room=room, page=page, messages=messages, nonce=nonce)
 
     def filled(self, gap: Gap, remaining: Gap | None, entries: Sequence[Entry], zone: str) -> str:
         """Return what was missing at `gap`, and the gap that remains."""
-        return self._render("partials/filled_gap.html", gap=gap, remaining=remaining, entries=entries, zone=zone)
+        messages = self._messages(entries, zone)
+        return self._render("partials/filled_gap.html", gap=gap, remaining=remaining, messages=messages)
 
     # Frames to everybody in a room
 
     def appended(self, entries: Sequence[Entry], cursor: Cursor, zone: str, gap: Gap | None = None) -> str:
         """Return a frame that adds `entries` at the end (after `gap`), with the cursor that belongs to them."""
-        return self._render("partials/frames/appended.html", entries=entries, cursor=cursor, zone=zone, gap=gap)
+        messages = self._messages(entries, zone)
+        return self._render("partials/frames/appended.html", messages=messages, cursor=cursor, gap=gap)
 
     def members(self, members: Sequence[Member]) -> str:
         """Return a frame that shows who is here."""
@@ -123,7 +123,8 @@ class Fragments:
 
     def replaced(self, room: Room, page: Page, cursor: Cursor, zone: str) -> str:
         """Return a frame that replaces all messages by those of `page`."""
-        return self._render("partials/frames/replaced.html", room=room, page=page, cursor=cursor, zone=zone)
+        messages = self._page(page, zone)
+        return self._render("partials/frames/replaced.html", room=room, page=page, messages=messages, cursor=cursor)
 
     def receipt(
         self,
@@ -145,8 +146,23 @@ class Fragments:
         """Return a frame that says something to this browser alone; what `passes` goes when the page is complete."""
         return self._render("partials/frames/notice.html", notice=sentence, join=None, passes=passes)
 
+    # What they share
+
+    def _page(self, page: Page, zone: str) -> Markup:
+        """Return the messages of `page`. It is the same object as long as nobody wrote, and is rendered once."""
+        key = (page, zone)
+        return self._kept.get(key) or self._kept.keep(key, self._messages(page.entries, zone))
+
+    def _messages(self, entries: Sequence[Entry], zone: str) -> Markup:
+        return Markup("".join([self._entry(entry, zone) for entry in entries]))  # noqa: S704 - each is HTML
+
+    def _entry(self, entry: Entry, zone: str) -> Markup:
+        # What was rendered to be sent is what the next page shows: an equal entry looks the same wherever it stands.
+        key = (entry, zone)
+        return self._kept.get(key) or self._kept.keep(key, self._message(entry, zone))
+
     def _render(self, template: str, **values: Any) -> str:
-        return self._environment.get_template(template).render(values)
+        return self._templates.render(template, **values)
 
 
 def _sendable(text: str) -> str:
@@ -156,12 +172,12 @@ def _sendable(text: str) -> str:
 
 def clock(moment: datetime, zone: str) -> str:
     """Return the time of day in `zone`: `14:05`."""
-    return f"{moment.astimezone(ZoneInfo(zone)):%H:%M}"
+    return moment.astimezone(ZoneInfo(zone)).isoformat()[11:16]
 
 
 def utc(moment: datetime) -> str:
     """Return `moment` in ISO 8601, in UTC, for machines: `2026-11-23T14:05:00Z`."""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}Z"
+    return moment.isoformat()[:19] + "Z"
 
 
 def day(value: date) -> str:
@@ -179,6 +195,7 @@ def hue(name: str) -> int:
     return crc32(name_key(name).encode()) % HUES
 
 
+@lru_cache(maxsize=1024)  # a few for each room; to quote them takes longer than all else in a page
 def data_url(html: str) -> str:
     """Return an address whose content is `html`: it loads at once and without a network."""
     return "data:text/html;charset=utf-8," + quote(html.strip())

@@ -3,6 +3,7 @@
 Finding them is linkify-it's work; this module says which of them we link. It knows no HTML.
 """
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +14,7 @@ from app.characters import INVISIBLE
 # Only what is certainly meant as a web address: "www.…" and http(s) with their scheme. A bare "main.py" or
 # "README.md" would be one too (.py and .md are countries), and is not what people mean in a chat.
 SCHEMES = ("http:", "https:")
+HINT = re.compile(r"https?:|www\.", re.IGNORECASE)  # every address that we link has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +25,15 @@ class Part:
     href: str | None = None
 
 
-@lru_cache(maxsize=1024)
 def split(text: str) -> tuple[Part, ...]:
-    """Return `text` in parts, in order: joined, their texts are `text` again.
+    """Return `text` in parts, in order: joined, their texts are `text` again."""
+    if HINT.search(text):
+        return _found(text)
+    return (Part(text),) if text else ()
 
-    The newest texts are remembered: the same message is rendered for each time zone and each page.
-    """
+
+@lru_cache(maxsize=1024)  # the same message is rendered for each time zone, and looking takes longer than all the rest
+def _found(text: str) -> tuple[Part, ...]:
     parts: list[Part] = []
     end = 0
     for match in _finder().match(text) or ():

@@ -23,12 +23,12 @@ class Entry:
     day: date | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Page:
     """A stretch of a room's log as it is shown: `entries`, oldest first.
 
     `position` is up to where it is complete. `older` is the position before which more can be loaded, None
-    where the log begins.
+    where the log begins. It is equal to itself alone, so that to look up what belongs to it is to look at no entry.
     """
 
     entries: Sequence[Entry]

@@ -23,6 +23,7 @@ CORE = {
     "encoding",
     "frames",
     "identity",
+    "kept",
     "limits",
     "links",
     "messages",
@@ -33,7 +34,7 @@ CORE = {
 }
 LAYERS: tuple[set[str], ...] = (
     CORE,
-    {"arrivals", "engines", "lookups", "metrics", "outlet", "rules", "tables"},
+    {"arrivals", "engines", "lookups", "metrics", "outlet", "rules", "tables", "templates"},
     {"migrations", "wire"},
     {"statements"},
     {"connection", "fragments", "store"},
@@ -47,7 +48,7 @@ LAYERS: tuple[set[str], ...] = (
 )
 # Who alone may use which library; the rest goes through them.
 KEEPERS = {
-    "jinja2": {"fragments"},
+    "jinja2": {"templates"},
     "markupsafe": {"fragments"},
     "sqlalchemy": {"engines", "migrations", "statements", "store", "tables"},
     "alembic": {"migrations"},

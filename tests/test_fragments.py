@@ -1,5 +1,6 @@
 """Every piece of HTML that we send, as it looks."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -10,6 +11,7 @@ import pytest
 from bs4 import BeautifulSoup
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import Markup
 
 from app.fragments import HUES, Fragments, Place, RoomView, data_url, day, hue, initial, time_zones
 from app.messages import Cursor, Member, Message, Refused
@@ -196,6 +198,42 @@ def test_any_name_is_shown_as_it_is(name: str) -> None:
     frame = FRAGMENTS.members([Member("a1", name, "UTC")])
     (shown,) = BeautifulSoup(frame, "html.parser").select("#members bdi")
     assert shown.text == name or "\r" in name or "\0" in name
+
+
+spoken = st.builds(
+    lambda number, author, text, seconds: replace(message(number, text, author), created_at=START + seconds),
+    st.integers(1, 3),
+    st.sampled_from([ANN, replace(ANN, name="Anna"), BOB]),
+    st.sampled_from(["hello", "<b>", "www.example.org"]),
+    st.sampled_from([timedelta(0), timedelta(minutes=3), timedelta(hours=9, minutes=54)]),
+)
+
+
+@pytest.mark.breaks("app/fragments.py", "key = (entry, zone)", "key = entry.message.position")
+@given(st.lists(spoken, max_size=6), st.sampled_from(["UTC", "Asia/Tokyo", "America/St_Johns"]))
+def test_what_is_kept_is_what_would_be_rendered(said: list[Message], zone: str) -> None:
+    shown = entries(said, zone=zone)
+    forgetful = Fragments(Settings(), "/static/DIGEST", kept_characters=0)
+    assert FRAGMENTS.appended(shown, CURSOR, zone) == forgetful.appended(shown, CURSOR, zone)
+    stretch = Page(shown, 3, None)
+    for each in (zone, "UTC"):
+        assert FRAGMENTS.older(LOBBY, stretch, each, "N") == forgetful.older(LOBBY, stretch, each, "N")
+
+
+def test_a_message_is_rendered_once_for_all_frames_and_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    fragments, rendered = Fragments(Settings(), "/static/DIGEST"), Counter[int]()
+
+    def render(entry: Entry, zone: str) -> Markup:
+        rendered[entry.message.position] += 1
+        return Markup("<li></li>")
+
+    monkeypatch.setattr(fragments, "_message", render)
+    for known in ((), CONVERSATION[:1], CONVERSATION):
+        for each in entries(CONVERSATION[len(known) :], known[-1] if known else None):
+            fragments.appended([each], CURSOR, "UTC")
+    room_page(fragments, ANN)
+    fragments.replaced(LOBBY, page(), CURSOR, "UTC")
+    assert rendered == Counter(each.position for each in CONVERSATION)
 
 
 def test_every_part_of_a_frame_is_out_of_band_and_inert(fragments: Fragments) -> None:

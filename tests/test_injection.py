@@ -42,7 +42,7 @@ from tests.hostile import (
 
 FRAGMENTS = Fragments(Settings(members_shown=LONGEST), "/static/none")
 CURSOR = Cursor("EPOCH", 1)
-ESCAPING = ("app/fragments.py", "autoescape=True", "autoescape=False")
+ESCAPING = ("app/templates.py", "autoescape=True", "autoescape=False")
 
 Element = tuple[int, str, list[tuple[str, str]]]
 

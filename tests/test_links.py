@@ -7,6 +7,7 @@ from bs4 import BeautifulSoup
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from app import links
 from app.fragments import Fragments
 from app.links import Part, split
 from app.messages import Cursor
@@ -54,6 +55,14 @@ texts = st.lists(pieces | st.text(st.characters(exclude_categories=()), max_size
 
 def hrefs(text: str) -> list[str]:
     return [part.href for part in split(text) if part.href]
+
+
+@pytest.mark.breaks("app/links.py", "if HINT.search(text):", "if False:")
+@given(texts)
+@example("see http://example.org")
+@example("see WWW.example.org")
+def test_no_address_is_missed_for_want_of_a_hint(text: str) -> None:
+    assert split(text) == links._found(text)
 
 
 @given(texts)

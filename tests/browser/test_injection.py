@@ -116,7 +116,7 @@ def shown(person: Person, selector: str = ".message__body") -> Any:
     return person.page.locator(f"#messages {selector}").evaluate_all("all => all.map(each => each.textContent)")
 
 
-@pytest.mark.breaks("app/fragments.py", "autoescape=True", "autoescape=False")
+@pytest.mark.breaks("app/templates.py", "autoescape=True", "autoescape=False")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_hostile_texts_are_shown_as_text(cast: Cast, room: str, part: int) -> None:
     """Everything is sent through the composer by Ann, and read by Bob, live and once more after a reload."""
