@@ -1,0 +1,59 @@
+/* One message after the other to everybody: from the sender's frame to the last reader. */
+#include "crowd.h"
+#include "report.h"
+#include "scenarios.h"
+
+#include <stdlib.h>
+
+static const uint64_t LINGER = 1000000; /* nanoseconds; nobody waits for what is understood a little later */
+
+static uint64_t last_delivery;
+
+static void note(struct crowd *crowd, struct connection *connection, uint32_t message, uint64_t at)
+{
+    (void)crowd, (void)connection, (void)message;
+    last_delivery = at > last_delivery ? at : last_delivery;
+}
+
+static int by_size(const void *one, const void *other)
+{
+    uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
+    return (a > b) - (a < b);
+}
+
+static void report(const uint64_t *samples, uint64_t *sorted, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        sorted[i] = samples[i];
+    qsort(sorted, count, sizeof *sorted, by_size);
+    report_duration("median_us", count ? (double)(sorted[(count - 1) / 2] + sorted[count / 2]) / 2 : 0);
+    report_duration("p99_us", count ? (double)sorted[(uint64_t)(count - 1) * 99 / 100] : 0);
+    report_duration("worst_us", count ? (double)sorted[count - 1] : 0);
+    report_samples("samples", samples, count);
+}
+
+void broadcast(const struct options *options)
+{
+    struct crowd crowd;
+    crowd_make(&crowd, options, options->messages);
+    crowd.linger = LINGER;
+    crowd.delivered = note;
+    crowd_gather(&crowd);
+    uint64_t *samples = calloc(options->messages + 1, sizeof *samples);
+    uint64_t *sorted = calloc(options->messages + 1, sizeof *samples);
+    if (!samples || !sorted)
+        fail("no memory for %u samples", options->messages);
+    crowd_measure(&crowd);
+    for (uint32_t i = 0; i < options->messages; i++) {
+        say(&crowd, &crowd.connections[0], 0);
+        crowd_settle(&crowd);
+        samples[i] = last_delivery - crowd.rooms[0].ledger.sent_at[i];
+        crowd_rest(&crowd, now() + (uint64_t)(options->pause * 1e6));
+    }
+    crowd_finish(&crowd);
+    crowd_report(&crowd);
+    report(samples, sorted, options->messages);
+    free(samples);
+    free(sorted);
+    crowd_free(&crowd);
+}
