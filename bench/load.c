@@ -14,7 +14,8 @@ static const struct {
     const char *name;
     void (*run)(const struct options *options);
 } SCENARIOS[] = {
-    {"broadcast", broadcast},
+    {"broadcast", broadcast}, {"idle", idle}, {"sustained", sustained},
+    {"stored", stored},       {"slow", slow}, {"rooms", sustained},
 };
 
 int main(int count, char **words)

@@ -7,14 +7,6 @@
 
 static const uint64_t LINGER = 1000000; /* nanoseconds; nobody waits for what is understood a little later */
 
-static uint64_t last_delivery;
-
-static void note(struct crowd *crowd, struct connection *connection, uint32_t message, uint64_t at)
-{
-    (void)crowd, (void)connection, (void)message;
-    last_delivery = at > last_delivery ? at : last_delivery;
-}
-
 static int by_size(const void *one, const void *other)
 {
     uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
@@ -34,26 +26,27 @@ static void report(const uint64_t *samples, uint64_t *sorted, uint32_t count)
 
 void broadcast(const struct options *options)
 {
-    struct crowd crowd;
+    static struct crowd crowd;
     crowd_make(&crowd, options, options->messages);
     crowd.linger = LINGER;
-    crowd.delivered = note;
     crowd_gather(&crowd);
-    uint64_t *samples = calloc(options->messages + 1, sizeof *samples);
-    uint64_t *sorted = calloc(options->messages + 1, sizeof *samples);
-    if (!samples || !sorted)
+    uint64_t *samples = calloc(options->messages + 1, 2 * sizeof *samples);
+    if (!samples)
         fail("no memory for %u samples", options->messages);
+    uint32_t count = 0;
     crowd_measure(&crowd);
-    for (uint32_t i = 0; i < options->messages; i++) {
+    while (count < options->messages) {
         say(&crowd, &crowd.connections[0], 0);
-        crowd_settle(&crowd);
-        samples[i] = last_delivery - crowd.rooms[0].ledger.sent_at[i];
+        if (!crowd_settle(&crowd))
+            break;
+        samples[count] = crowd.delivered_at - crowd.rooms[0].ledger.sent_at[count];
+        count++;
         crowd_rest(&crowd, now() + (uint64_t)(options->pause * 1e6));
     }
     crowd_finish(&crowd);
     crowd_report(&crowd);
-    report(samples, sorted, options->messages);
+    report(samples, samples + count, count);
     free(samples);
-    free(sorted);
+    crowd_judge(&crowd);
     crowd_free(&crowd);
 }

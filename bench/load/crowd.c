@@ -193,10 +193,6 @@ uint64_t crowd_owed(const struct crowd *crowd)
 static uint64_t patience(const struct crowd *crowd, uint64_t until)
 {
     uint64_t at = now();
-    if (at >= crowd->deadline)
-        fail("after %g s, not everything has come: %u of %u sockets are up, and got %llu of %llu messages",
-             crowd->options->deadline, crowd->up, crowd->count, (unsigned long long)crowd->deliveries,
-             (unsigned long long)crowd_owed(crowd));
     if (crowd->inbox->count)
         until = at + crowd->linger;
     until = crowd->due && crowd->wake_at < until ? crowd->wake_at : until;
@@ -221,10 +217,15 @@ void crowd_turn(struct crowd *crowd, uint64_t until)
 
 /* From the first socket to the last */
 
+static bool is_late(const struct crowd *crowd)
+{
+    return now() >= crowd->deadline;
+}
+
 void crowd_gather(struct crowd *crowd)
 {
     crowd->began = now();
-    while (crowd->up < crowd->count) {
+    while (crowd->up < crowd->count && !is_late(crowd)) {
         while (crowd->started < crowd->count && crowd->started - crowd->up < crowd->options->window)
             connection_start(crowd, &crowd->connections[crowd->started++]);
         crowd_turn(crowd, crowd->deadline);
@@ -232,6 +233,8 @@ void crowd_gather(struct crowd *crowd)
     report_count("sockets", crowd->up);
     report_count("deflated", crowd->deflated);
     report_number("up_seconds", (double)(now() - crowd->began) / 1e9);
+    if (crowd->up < crowd->count)
+        fail("only %u of %u sockets were up after %g s", crowd->up, crowd->count, crowd->options->deadline);
 }
 
 void crowd_measure(struct crowd *crowd)
@@ -243,7 +246,7 @@ void crowd_measure(struct crowd *crowd)
 
 void crowd_rest(struct crowd *crowd, uint64_t until)
 {
-    while (now() < until)
+    while (now() < until && !is_late(crowd))
         crowd_turn(crowd, until);
 }
 
@@ -255,19 +258,19 @@ static bool is_settled(const struct crowd *crowd)
     return crowd->deliveries == crowd_owed(crowd);
 }
 
-void crowd_settle(struct crowd *crowd)
+bool crowd_settle(struct crowd *crowd)
 {
-    while (!is_settled(crowd))
+    while (!is_settled(crowd) && !is_late(crowd))
         crowd_turn(crowd, crowd->deadline);
+    return is_settled(crowd);
 }
 
 void crowd_finish(struct crowd *crowd)
 {
     crowd_settle(crowd);
     crowd->ended = now();
-    double cpu = cpu_of_this(), server_cpu = crowd->options->pid ? cpu_of(crowd->options->pid) : 0;
-    crowd->cpu = cpu - crowd->cpu;
-    crowd->server_cpu = server_cpu - crowd->server_cpu;
+    crowd->cpu = cpu_of_this() - crowd->cpu;
+    crowd->server_cpu = crowd->options->pid ? cpu_of(crowd->options->pid) - crowd->server_cpu : 0;
     crowd_rest(crowd, now() + QUIET);
 }
 
@@ -283,19 +286,38 @@ static double each(uint64_t sum, uint64_t count)
     return count ? (double)sum / (double)count : 0;
 }
 
-void crowd_report(struct crowd *crowd)
+static void count_messages(const struct crowd *crowd, uint32_t *sent, uint32_t *receipts)
 {
-    uint32_t sent = 0;
-    for (uint32_t i = 0; i < crowd->options->rooms; i++)
-        sent += crowd->rooms[i].ledger.sent;
+    *sent = *receipts = 0;
+    for (uint32_t i = 0; i < crowd->options->rooms; i++) {
+        *sent += crowd->rooms[i].ledger.sent;
+        *receipts += crowd->rooms[i].ledger.receipts;
+    }
+}
+
+void crowd_report(const struct crowd *crowd)
+{
+    uint32_t sent, receipts;
+    count_messages(crowd, &sent, &receipts);
     report_number("seconds", (double)(crowd->ended - crowd->began) / 1e9);
     report_number("client_cpu", crowd->cpu);
     if (crowd->options->pid)
         report_number("server_cpu", crowd->server_cpu);
     report_count("messages", sent);
+    report_count("receipts", receipts);
     report_count("deliveries", crowd->deliveries);
     report_count("frames", crowd->frames);
     report_number("text_bytes_per_delivery", each(crowd->text_bytes, crowd->deliveries));
     report_number("wire_bytes_per_delivery", each(crowd->wire_bytes, crowd->deliveries));
     report_quantiles("delivery_", &crowd->latencies);
+    report_quantiles("receipt_", &crowd->answers);
+}
+
+void crowd_judge(const struct crowd *crowd)
+{
+    uint32_t sent, receipts;
+    count_messages(crowd, &sent, &receipts);
+    if (!is_settled(crowd))
+        fail("after %g s, %llu of %llu deliveries and %u of %u receipts had come", crowd->options->deadline,
+             (unsigned long long)crowd->deliveries, (unsigned long long)crowd_owed(crowd), receipts, sent);
 }

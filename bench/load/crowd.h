@@ -66,33 +66,36 @@ struct crowd {
     void (*receipted)(struct crowd *crowd, struct connection *connection, uint32_t message, uint64_t at);
 
     /* Since `crowd_measure`. */
-    uint64_t began, ended; /* nanoseconds */
+    uint64_t began, ended;               /* nanoseconds */
+    uint64_t delivered_at, receipted_at; /* the last ones */
     uint64_t deliveries, frames, wire_bytes, text_bytes; /* frames and bytes of those with messages in them */
-    struct histogram latencies;                          /* from when it was sent, or due, to each delivery */
+    struct histogram latencies, answers; /* from when it was sent, or due, to each delivery, and to the receipt */
     double cpu, server_cpu; /* seconds: when it began; after `crowd_finish`, what it took */
 };
 
 /* Make the rooms and their sockets, without connecting them. A room can take `capacity` messages. */
 void crowd_make(struct crowd *crowd, const struct options *options, uint32_t capacity);
 void crowd_free(struct crowd *crowd);
-/* Connect all, and return when all are up. */
+/* Connect all, and return when all are up; report how many, and how long it took. */
 void crowd_gather(struct crowd *crowd);
 /* Start to count, and to measure. */
 void crowd_measure(struct crowd *crowd);
 /* Wait for something until the time `until`, in nanoseconds, and take it. */
 void crowd_turn(struct crowd *crowd, uint64_t until);
-/* Turn until then. */
+/* Turn until then, or the deadline. */
 void crowd_rest(struct crowd *crowd, uint64_t until);
 /* How many deliveries there must be of what was sent. */
 uint64_t crowd_owed(const struct crowd *crowd);
-/* Turn until everybody got everything that was sent, and the senders their receipts. */
-void crowd_settle(struct crowd *crowd);
+/* Turn until everybody got everything that was sent, and the senders their receipts. False where the deadline came. */
+bool crowd_settle(struct crowd *crowd);
 /* Settle, stop to measure, and see that nothing comes a second time. */
 void crowd_finish(struct crowd *crowd);
 /* Have those who are made to stall stop reading. */
 void crowd_stall(struct crowd *crowd);
 /* Report what was counted and measured. */
-void crowd_report(struct crowd *crowd);
+void crowd_report(const struct crowd *crowd);
+/* End the program with an error where not everything has come. */
+void crowd_judge(const struct crowd *crowd);
 
 /* Say the next message; its clock starts at `due`, or, if that is 0, when it is written. */
 void say(struct crowd *crowd, struct connection *sender, uint64_t due);

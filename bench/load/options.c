@@ -123,8 +123,10 @@ static void judge(const struct options *options)
         refuse("no --port", "");
     if (options->size < SHORTEST_TEXT || options->size > LONGEST_TEXT)
         refuse("--size is from 32 to 20000", "");
-    if (!options->window || !options->senders || !options->rooms || !options->addresses)
-        refuse("--window, --senders, --rooms and --addresses are at least 1", "");
+    if (!options->window || !options->rooms || !options->addresses)
+        refuse("--window, --rooms and --addresses are at least 1", "");
+    if (!options->senders && strcmp(options->scenario, "idle"))
+        refuse("somebody has to say something: --senders is at least 1", "");
     if (options->rooms > 1 && !options->paths)
         refuse("several rooms, and no --paths", "");
     if (options->stalled > options->readers)
@@ -134,7 +136,7 @@ static void judge(const struct options *options)
 struct options options_read(int count, char **words)
 {
     struct options options = {
-        .host = "127.0.0.1", .from = "127.0.0.1", .readers = UNSET, .senders = 1, .messages = 200,
+        .host = "127.0.0.1", .from = "127.0.0.1", .readers = UNSET, .senders = UNSET, .messages = 200,
         .first = 1, .size = 600, .seconds = 10, .pause = 2, .window = 64, .deadline = 120, .rooms = 1,
     };
     struct option table[NAME_COUNT + 1] = {0};
@@ -152,6 +154,8 @@ struct options options_read(int count, char **words)
     options.scenario = words[optind];
     if (options.readers == UNSET)
         options.readers = strcmp(options.scenario, "stored") ? 1000 : 0;
+    if (options.senders == UNSET)
+        options.senders = strcmp(options.scenario, "idle") ? 1 : 0;
     if (!options.addresses)
         options.addresses = 1 + (options.readers + options.senders) * options.rooms / PORTS;
     if (!options.path)

@@ -69,6 +69,8 @@ static void receipt(struct crowd *crowd, struct connection *connection, uint32_t
 {
     if (!ledger_receipt(&connection->room->ledger, connection->index, message))
         fail("socket %u got a second receipt, or one of a message that it did not send", connection->index);
+    crowd->receipted_at = at;
+    histogram_add(&crowd->answers, at - connection->room->ledger.sent_at[message]);
     if (crowd->receipted)
         crowd->receipted(crowd, connection, message, at);
 }
@@ -84,6 +86,7 @@ static void deliver(struct crowd *crowd, struct connection *connection, uint32_t
     connection->place++;
     connection->room->deliveries++;
     crowd->deliveries++;
+    crowd->delivered_at = at > crowd->delivered_at ? at : crowd->delivered_at;
     histogram_add(&crowd->latencies, at - ledger->sent_at[message]);
     if (crowd->delivered)
         crowd->delivered(crowd, connection, message, at);

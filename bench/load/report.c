@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 static const char *fields = "";
+static bool is_closed;
 
 uint64_t now(void)
 {
@@ -95,8 +97,11 @@ void report_histogram(const char *name, const struct histogram *histogram)
 
 void report_close(void)
 {
+    if (is_closed)
+        return;
     puts("}");
     fflush(stdout);
+    is_closed = true;
 }
 
 void fail(const char *format, ...)
@@ -106,8 +111,12 @@ void fail(const char *format, ...)
     va_start(values, format);
     vsnprintf(reason, sizeof reason, format, values);
     va_end(values);
-    report_text("error", reason);
-    report_close();
+    if (is_closed) {
+        fprintf(stderr, "load: %s\n", reason);
+    } else {
+        report_text("error", reason);
+        report_close();
+    }
     exit(EXIT_FAILURE);
 }
 

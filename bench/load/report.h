@@ -21,9 +21,9 @@ void report_duration(const char *name, double nanoseconds);
 void report_quantiles(const char *prefix, const struct histogram *histogram);
 void report_samples(const char *name, const uint64_t *nanoseconds, uint32_t count);
 void report_histogram(const char *name, const struct histogram *histogram);
-/* Print it. */
+/* Print it, once. */
 void report_close(void);
-/* Add why the run is void, print what there is, and exit with 1. */
+/* Add why the run is void, print what there is, and exit with 1. What comes after `report_close` goes to stderr. */
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* CPU seconds of a process, and of this one. */

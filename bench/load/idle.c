@@ -1,0 +1,30 @@
+/* All are there, and nobody says anything: so that one can see what a connection costs. */
+#include "crowd.h"
+#include "report.h"
+#include "scenarios.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+static const uint64_t GLANCE = 50000000; /* nanoseconds between two looks at stdin */
+
+static bool is_stdin_open(void)
+{
+    char something[256];
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    return poll(&input, 1, 0) <= 0 || read(STDIN_FILENO, something, sizeof something) > 0;
+}
+
+void idle(const struct options *options)
+{
+    static struct crowd crowd;
+    crowd_make(&crowd, options, 0);
+    crowd_gather(&crowd);
+    report_close();
+    while (is_stdin_open()) {
+        if (now() >= crowd.deadline)
+            fail("stdin was still open after %g s", options->deadline);
+        crowd_rest(&crowd, now() + GLANCE);
+    }
+    crowd_free(&crowd);
+}
