@@ -8,6 +8,9 @@
 
 static const uint64_t GLANCE = 50000000; /* nanoseconds between two looks at stdin */
 
+/* Beyond those that texts have: what others say does not matter. */
+static const unsigned NO_NUMBER = 1000000000;
+
 static bool is_stdin_open(void)
 {
     char something[256];
@@ -18,7 +21,9 @@ static bool is_stdin_open(void)
 void idle(const struct options *options)
 {
     static struct crowd crowd;
-    crowd_make(&crowd, options, 0);
+    struct options deaf = *options;
+    deaf.first = NO_NUMBER;
+    crowd_make(&crowd, &deaf, 0);
     crowd_gather(&crowd);
     report_close();
     while (is_stdin_open()) {

@@ -129,6 +129,8 @@ static void judge(const struct options *options)
         refuse("somebody has to say something: --senders is at least 1", "");
     if (options->rooms > 1 && !options->paths)
         refuse("several rooms, and no --paths", "");
+    if (options->first > 900000000)
+        refuse("numbers have nine digits: --first is too high", "");
     if (options->stalled > options->readers)
         refuse("more --stalled than --readers", "");
 }
