@@ -364,6 +364,34 @@ async def test_it_inflates_with_whatever_was_agreed(load: Load, terms: dict[str,
     assert 100 < figures["wire_bytes_per_delivery"] < 400
 
 
+@pytest.mark.parametrize("forgets", [False, True])
+async def test_readers_need_not_have_had_the_same(load: Load, forgets: bool) -> None:
+    """What comes compressed is inflated once for all who have had the same, and these part and go."""
+
+    def whispers(place: int, number: int, text: str) -> list[str]:
+        aside = f"for {place % 3} alone, {text[15:]}"  # what comes next repeats it, so it is a reference into it
+        return [aside, text] if place % 3 and (place + number) % 4 == 0 else [text]
+
+    terms = ServerPerMessageDeflateFactory(server_no_context_takeover=forgets)
+    async with listening(Chat(whispers), extensions=[terms]) as port:
+        good(await load("sustained", port, senders=2, rate=400, seconds=0.2, deflate=True))
+        figures = good(await load("slow", port, stalled=4, rate=200, seconds=0.2, deflate=True))
+    assert figures["deliveries"] == 40 * 9
+    assert figures["text_bytes_per_delivery"] == 600
+
+
+@pytest.mark.breaks(
+    "bench/load/inflater.c", "then->message.length != length || memcmp(then->message.at, message, length)", "false"
+)
+async def test_what_was_inflated_for_one_is_not_taken_for_another(load: Load) -> None:
+    def other(place: int, number: int, text: str) -> list[str]:
+        return [text.replace("6 ", "7 ", 1)] if (place, number) == (3, 5) else [text]
+
+    async with listening(Chat(other), compression="deflate") as port:
+        run = await load("sustained", port, rate=400, seconds=0.1, deflate=True)
+    assert OUT_OF_ORDER in run.error or "which was not sent" in run.error
+
+
 async def test_compression_is_only_where_it_was_offered_and_taken(load: Load) -> None:
     async with listening(Chat()) as port:
         refused = good(await load("broadcast", port, messages=2, deflate=True))

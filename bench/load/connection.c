@@ -210,13 +210,11 @@ static size_t shake(struct crowd *crowd, struct connection *connection, const ch
 static void take_message(struct crowd *crowd, struct connection *connection, bool compressed, const char *message,
                          size_t length, size_t wire, uint64_t at)
 {
-    if (!compressed) {
-        protocol_text(crowd, connection, message, length, wire, at);
-        return;
-    }
-    if (!inflater_read(connection->inflater, message, length, &crowd->text))
+    if (compressed)
+        message = inflater_read(connection->inflater, message, length, &length);
+    if (!message)
         fail("socket %u got a compressed message that is broken", connection->index);
-    protocol_text(crowd, connection, crowd->text.at, crowd->text.length, wire, at);
+    protocol_text(crowd, connection, message, length, wire, at);
 }
 
 /* A message may come in several frames. */
@@ -286,6 +284,8 @@ void connection_take(struct crowd *crowd, struct connection *connection, const c
     struct bytes *rest = &connection->rest;
     bool joined = rest->length > 0;
     size_t taken = 0;
+    if (connection->deaf)
+        return;
     if (joined) {
         bytes_append(rest, bytes, length);
         bytes = rest->at;
@@ -306,6 +306,9 @@ void connection_take(struct crowd *crowd, struct connection *connection, const c
 void connection_deafen(struct crowd *crowd, struct connection *connection)
 {
     connection->deaf = true;
+    /* Its place in the histories would keep all that the others get from now on. */
+    inflater_free(connection->inflater);
+    connection->inflater = NULL;
     watch(crowd, connection, EPOLL_CTL_MOD, 0);
 }
 

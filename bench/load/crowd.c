@@ -123,7 +123,6 @@ void crowd_free(struct crowd *crowd)
     close(crowd->epoll);
     lines_free(&crowd->cookies);
     lines_free(&crowd->paths);
-    bytes_free(&crowd->text);
     free(crowd->connections);
     free(crowd->rooms);
     free(crowd->inbox);

@@ -55,9 +55,8 @@ struct crowd {
     struct room *rooms;
     struct lines paths, cookies;
     struct inbox *inbox;
-    struct bytes text; /* of the compressed message at hand */
-    char run[16];      /* what the keys of this run begin with */
-    uint64_t linger;   /* nanoseconds without anything new, before what was read is understood */
+    char run[16]; /* what the keys of this run begin with */
+    uint64_t linger; /* nanoseconds without anything new, before what was read is understood */
     uint64_t deadline, wake_at;
 
     /* What a scenario wants to know. */
