@@ -18,9 +18,9 @@ static void report(const uint64_t *samples, uint64_t *sorted, uint32_t count)
     for (uint32_t i = 0; i < count; i++)
         sorted[i] = samples[i];
     qsort(sorted, count, sizeof *sorted, by_size);
-    report_duration("median_us", count ? (double)(sorted[(count - 1) / 2] + sorted[count / 2]) / 2 : 0);
-    report_duration("p99_us", count ? (double)sorted[(uint64_t)(count - 1) * 99 / 100] : 0);
-    report_duration("worst_us", count ? (double)sorted[count - 1] : 0);
+    report_duration("median", count ? (double)(sorted[(count - 1) / 2] + sorted[count / 2]) / 2 : 0);
+    report_duration("p99", count ? (double)sorted[(uint64_t)(count - 1) * 99 / 100] : 0);
+    report_duration("worst", count ? (double)sorted[count - 1] : 0);
     report_samples("samples", samples, count);
 }
 
@@ -45,6 +45,7 @@ void broadcast(const struct options *options)
     }
     crowd_finish(&crowd);
     crowd_report(&crowd);
+    report_quantiles("delivery_", &crowd.latencies);
     report(samples, samples + count, count);
     free(samples);
     crowd_judge(&crowd);

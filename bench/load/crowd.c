@@ -81,7 +81,7 @@ static void make_connection(struct crowd *crowd, struct room *room, uint32_t num
     connection->stalled = number >= room->members - crowd->options->stalled;
 }
 
-/* The senders of all rooms take the first cookies; the readers the ones behind, where there is one for each. */
+/* The senders of all rooms take the first cookies; the readers the ones behind, where there is just one for each. */
 static void deal_cookies(struct crowd *crowd)
 {
     crowd->cookies = lines_read(crowd->options->cookies);
@@ -91,7 +91,7 @@ static void deal_cookies(struct crowd *crowd)
     if (crowd->cookies.count < senders)
         fail("%u cookies for %u senders", crowd->cookies.count, senders);
     const char *cookie = NULL;
-    for (int readers = 0; readers <= (crowd->cookies.count >= crowd->count); readers++)
+    for (int readers = 0; readers <= (crowd->cookies.count == crowd->count); readers++)
         for (struct connection *one = crowd->connections; one < crowd->connections + crowd->count; one++)
             if (one->sender == !readers)
                 one->cookie = cookie = lines_next(&crowd->cookies, cookie);
@@ -229,7 +229,7 @@ void crowd_gather(struct crowd *crowd)
             connection_start(crowd, &crowd->connections[crowd->started++]);
         crowd_turn(crowd, crowd->deadline);
     }
-    report_count("sockets", crowd->up);
+    report_count("up", crowd->up);
     report_count("deflated", crowd->deflated);
     report_number("up_seconds", (double)(now() - crowd->began) / 1e9);
     if (crowd->up < crowd->count)
@@ -302,13 +302,12 @@ void crowd_report(const struct crowd *crowd)
     report_number("client_cpu", crowd->cpu);
     if (crowd->options->pid)
         report_number("server_cpu", crowd->server_cpu);
-    report_count("messages", sent);
+    report_count("sent", sent);
     report_count("receipts", receipts);
-    report_count("deliveries", crowd->deliveries);
+    report_count("received", crowd->deliveries);
     report_count("frames", crowd->frames);
-    report_number("text_bytes_per_delivery", each(crowd->text_bytes, crowd->deliveries));
+    report_number("payload_bytes_per_delivery", each(crowd->text_bytes, crowd->deliveries));
     report_number("wire_bytes_per_delivery", each(crowd->wire_bytes, crowd->deliveries));
-    report_quantiles("delivery_", &crowd->latencies);
     report_quantiles("receipt_", &crowd->answers);
 }
 

@@ -25,6 +25,7 @@ void idle(const struct options *options)
     deaf.first = NO_NUMBER;
     crowd_make(&crowd, &deaf, 0);
     crowd_gather(&crowd);
+    report_number("seconds", (double)(now() - crowd.began) / 1e9);
     report_close();
     while (is_stdin_open()) {
         if (now() >= crowd.deadline)

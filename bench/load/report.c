@@ -72,10 +72,10 @@ void report_quantiles(const char *prefix, const struct histogram *histogram)
     static const struct {
         const char *name;
         double share;
-    } QUANTILES[] = {{"p50", 0.5}, {"p99", 0.99}, {"worst", 1}};
+    } QUANTILES[] = {{"median", 0.5}, {"p99", 0.99}, {"worst", 1}};
     for (size_t i = 0; i < sizeof QUANTILES / sizeof *QUANTILES; i++) {
         char name[64];
-        snprintf(name, sizeof name, "%s%s_us", prefix, QUANTILES[i].name);
+        snprintf(name, sizeof name, "%s%s", prefix, QUANTILES[i].name);
         report_duration(name, histogram_quantile(histogram, QUANTILES[i].share));
     }
 }

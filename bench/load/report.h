@@ -17,7 +17,7 @@ void report_count(const char *name, uint64_t count);
 void report_number(const char *name, double number);
 /* A duration, or a quantile of several, in nanoseconds; reported in microseconds. */
 void report_duration(const char *name, double nanoseconds);
-/* Report `{prefix}p50_us`, `{prefix}p99_us` and `{prefix}worst_us`. */
+/* Report `{prefix}median`, `{prefix}p99` and `{prefix}worst`, in microseconds. */
 void report_quantiles(const char *prefix, const struct histogram *histogram);
 void report_samples(const char *name, const uint64_t *nanoseconds, uint32_t count);
 void report_histogram(const char *name, const struct histogram *histogram);

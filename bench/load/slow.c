@@ -65,14 +65,15 @@ static void last_look(const struct crowd *crowd)
 static void report(const struct crowd *crowd)
 {
     crowd_report(crowd);
-    report_duration("longest_silence_us", silence);
+    report_quantiles("", &crowd->latencies);
+    report_duration("longest_silence", silence);
     report_count("stalled", crowd->options->stalled);
-    report_count("stalled_closed", server.closed);
-    report_number("stalled_closed_seconds", server.closed ? (double)(server.closed_at - pace_began()) / 1e9 : 0);
+    report_count("closed", server.closed);
+    report_number("closed_after", server.closed ? (double)(server.closed_at - pace_began()) / 1e9 : 0);
     if (!crowd->options->pid)
         return;
-    report_number("server_growth_bytes", memory_of(crowd->options->pid) - server.memory);
-    report_number("server_growth_peak_bytes", server.peak - server.memory);
+    report_number("rss_growth", server.peak - server.memory);
+    report_number("rss_growth_left", memory_of(crowd->options->pid) - server.memory);
 }
 
 void slow(const struct options *options)

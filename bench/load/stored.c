@@ -27,7 +27,8 @@ void stored(const struct options *options)
     crowd_rest(&crowd, end);
     crowd_finish(&crowd);
     crowd_report(&crowd);
-    report_number("messages_per_second", (double)crowd.answers.total * 1e9 / (double)(crowd.receipted_at - crowd.began));
+    report_quantiles("", &crowd.answers);
+    report_number("rate", (double)crowd.answers.total * 1e9 / (double)(crowd.receipted_at - crowd.began));
     crowd_judge(&crowd);
     crowd_free(&crowd);
 }

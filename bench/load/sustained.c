@@ -11,11 +11,12 @@ static void report(const struct crowd *crowd)
     double took = fmax(1e-9, (double)(crowd->delivered_at - crowd->began) / 1e9);
     double deliveries = (double)crowd->deliveries;
     crowd_report(crowd);
-    report_number("rate", crowd->options->rate);
-    report_number("messages_per_second", deliveries / crowd->rooms->hearers / took);
+    report_quantiles("", &crowd->latencies);
+    report_number("offered", crowd->options->rate);
+    report_number("rate", deliveries / crowd->rooms->hearers / took);
     report_number("deliveries_per_second", deliveries / took);
     if (crowd->options->pid)
-        report_number("server_cpu_us_per_delivery", crowd->server_cpu * 1e6 / fmax(1, deliveries));
+        report_number("server_cpu_per_delivery", crowd->server_cpu * 1e6 / fmax(1, deliveries));
     report_histogram("histogram", &crowd->latencies);
 }
 
