@@ -1,0 +1,26 @@
+/* What was asked for on the command line. */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum protocol { PARLOR, PLAIN, SOCKETIO };
+
+struct options {
+    const char *scenario, *host, *path, *cookies, *paths, *from, *origin;
+    enum protocol protocol;
+    bool deflate;
+    unsigned port, addresses, window;        /* how to connect */
+    unsigned rooms;
+    unsigned readers, senders, stalled;      /* in each room; the stalled are among the readers */
+    unsigned messages, first, size;          /* what is said */
+    double rate, seconds, pause, deadline;   /* per second, seconds, milliseconds, seconds */
+    pid_t pid;                               /* the server, 0 if not told */
+};
+
+/* Read the command line; what is wrong in it is said on stderr, and ends the program with 2. */
+struct options options_read(int count, char **words);
+
+#endif
