@@ -124,7 +124,7 @@ def at_rate(competitor: Competitor, sizes: Sizes, rate: int) -> Figures:
             seconds=sizes.seconds,
             deadline=4 * sizes.seconds + 20,
         )
-    return {"rate": rate, "p99": found["p99"] * MILLI, "deliveries": found["received"] / sizes.seconds}
+    return {"rate": rate, "p99": found["p99"] * MILLI, "deliveries": found["deliveries_per_second"]}
 
 
 def stored(competitor: Competitor, sizes: Sizes) -> Figures:
