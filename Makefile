@@ -11,10 +11,11 @@ HTMX_FILES := dist/htmx.min.js dist/ext/hx-csp.min.js dist/ext/hx-ws.min.js LICE
 VENDOR := $(addprefix static/vendor/,$(notdir $(HTMX_FILES)))
 RUNTIME := $(VENV)/.runtime $(VENDOR)
 DEV := $(RUNTIME) $(VENV)/.dev node_modules/.dev
+BENCH := $(RUNTIME) $(VENV)/.bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev install install-dev test soak prove audit check format snapshots screenshots lock clean
+.PHONY: help run dev install install-dev test soak prove bench audit check format snapshots screenshots lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -40,6 +41,10 @@ soak: install-dev ## Try the guarantees at full size, for up to half an hour (AR
 prove: install-dev ## Take out each mechanism that a test watches, and see the test fail (ARGS="-k name")
 	@$(BIN)/python scripts/prove.py $(ARGS)
 
+bench: $(BENCH) bench/node_modules/.installed ## Measure Parlor beside its alternatives, in 40 minutes (ARGS="broadcast" for one scenario)
+	@$(MAKE) --no-print-directory -C bench
+	@$(BIN)/python -m bench $(ARGS)
+
 audit: install ## Ask the registries for known weaknesses of what we build on
 	@$(PYTHON) -m venv .audit && .audit/bin/pip install --quiet --disable-pip-version-check pip-audit
 	@.audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
@@ -64,11 +69,13 @@ lock: $(BIN)/pip $(NPM) ## Rewrite the lock files (ARGS=--upgrade takes the newe
 	@$(PIP_INSTALL) uv
 	@$(UV_COMPILE) $(ARGS) pyproject.toml -o requirements.lock
 	@$(UV_COMPILE) $(ARGS) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	@$(UV_COMPILE) $(ARGS) pyproject.toml --group bench -c requirements.lock -o requirements-bench.lock
 	@$(UV_COMPILE) $(ARGS) --group node -o requirements-node.lock
 	@$(NPM) install --package-lock-only --loglevel=error >/dev/null
+	@$(NPM) install --prefix bench --package-lock-only --loglevel=error >/dev/null
 
 clean: ## Remove everything that make installed; data/ stays
-	@rm -rf $(VENV) .audit node_modules static/vendor .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .audit node_modules bench/build bench/node_modules static/vendor .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 # pip is the last thing that venv makes: where it stands, the environment is whole.
@@ -84,6 +91,11 @@ $(VENV)/.runtime: requirements.lock $(BIN)/pip
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	@echo 'Installing Python packages for development …'
+	@$(PIP_INSTALL) --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.bench: requirements-bench.lock $(VENV)/.runtime
+	@echo 'Installing Python packages for the benchmark …'
 	@$(PIP_INSTALL) --require-hashes -r $<
 	@touch $@
 
@@ -103,6 +115,11 @@ node_modules/.dev: node_modules/.runtime
 	@echo 'Installing browser packages for development …'
 	@$(NPM) ci --include=dev --loglevel=error >/dev/null
 	@touch node_modules/.runtime $@
+
+bench/node_modules/.installed: bench/package-lock.json | $(NPM)
+	@echo 'Installing the servers in JavaScript …'
+	@$(NPM) ci --prefix bench --loglevel=error >/dev/null
+	@touch $@
 
 $(VENDOR): node_modules/.runtime
 	@mkdir -p static/vendor

@@ -4,8 +4,8 @@
  *     limit PORT FRAGMENT_FILE
  *
  * A WebSocket server in one thread around one epoll. Every text that comes from a socket goes to all of them, in the
- * fragment, in the place of its `{message}`: the frame is made once, and given to `send` for each. It does not compress,
- * does not check what it sends, and trusts its clients.
+ * fragment, in the place of its `{message}`: the frame is made once, and given to `send` for each. It does not
+ * compress, does not escape, and trusts its clients.
  */
 #include "load/accept.h"
 #include "load/bytes.h"
@@ -149,32 +149,40 @@ static void answer(struct client *client, enum opcode opcode, const char *text, 
 
 /* In */
 
+/* The key in a request that is over at `end`; NULL where there is none. */
+static const char *find_key(const char *request, const char *end)
+{
+    static const char NAME[] = "Sec-WebSocket-Key:";
+    for (const char *line = request; line < end; line += 2) {
+        const char *key = line + strlen(NAME);
+        if (!strncasecmp(line, NAME, strlen(NAME))) {
+            key += strspn(key, " ");
+            return end - key < KEY_LENGTH ? NULL : key;
+        }
+        line = memmem(line, (size_t)(end + 2 - line), "\r\n", 2);
+    }
+    return NULL;
+}
+
 /* Returns the length of the request, 0 if it is not there as a whole, -1 if it is none. */
 static ssize_t shake(struct client *client)
 {
-    static const char NAME[] = "Sec-WebSocket-Key:";
     char reply[256], accept[ACCEPT_LENGTH + 1];
     struct bytes *in = &client->in;
     const char *end = memmem(in->at, in->length, "\r\n\r\n", 4);
     if (!end)
         return 0;
-    for (const char *line = in->at; line < end; line = (const char *)memmem(line, (size_t)(end + 2 - line), "\r\n", 2) + 2) {
-        if (strncasecmp(line, NAME, strlen(NAME)))
-            continue;
-        const char *key = line + strlen(NAME);
-        key += strspn(key, " ");
-        if (end - key < KEY_LENGTH)
-            return -1;
-        handshake_accept(key, accept);
-        int length = snprintf(reply, sizeof reply,
-                              "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                              "Sec-WebSocket-Accept: %s\r\n\r\n",
-                              accept);
-        give(client, reply, (size_t)length);
-        join(client);
-        return end + 4 - in->at;
-    }
-    return -1;
+    const char *key = find_key(in->at, end);
+    if (!key)
+        return -1;
+    handshake_accept(key, accept);
+    int length = snprintf(reply, sizeof reply,
+                          "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                          "Sec-WebSocket-Accept: %s\r\n\r\n",
+                          accept);
+    give(client, reply, (size_t)length);
+    join(client);
+    return end + 4 - in->at;
 }
 
 /* Returns false where it was a close. */

@@ -40,7 +40,8 @@ def missing() -> str:
     return "needs zlib's headers, and Linux" if probe.returncode else ""
 
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "all is there")
+MISSING = missing()
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +227,13 @@ async def test_it_complains_of_what_does_not_come(load: Load, tamper: Tamper) ->
     missing = 1 if tamper is lost else 12
     assert f"{72 - missing} of 72 deliveries" in run.error
     assert len(run.figures["samples"]) == 5  # what went well is reported
+
+
+@pytest.mark.breaks("bench/load/crowd.c", "if (crowd->late || ", "if (")
+async def test_it_complains_when_there_was_no_time_for_all(load: Load) -> None:
+    async with listening(Chat()) as port:
+        run = await load("sustained", port, rate=100, seconds=60, deadline=TOO_SOON)
+    assert "it took longer than 0.4 s" in run.error
 
 
 @pytest.mark.breaks("bench/load/crowd.c", "crowd_rest(crowd, now() + QUIET);", "")

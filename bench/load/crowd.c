@@ -268,6 +268,7 @@ void crowd_finish(struct crowd *crowd)
 {
     crowd_settle(crowd);
     crowd->ended = now();
+    crowd->late = is_late(crowd);
     crowd->cpu = cpu_of_this() - crowd->cpu;
     crowd->server_cpu = crowd->options->pid ? cpu_of(crowd->options->pid) - crowd->server_cpu : 0;
     crowd_rest(crowd, now() + QUIET);
@@ -306,7 +307,7 @@ void crowd_report(const struct crowd *crowd)
     report_count("receipts", receipts);
     report_count("received", crowd->deliveries);
     report_count("frames", crowd->frames);
-    report_number("payload_bytes_per_delivery", each(crowd->text_bytes, crowd->deliveries));
+    report_number("payload_bytes_per_delivery", each(crowd->payload_bytes, crowd->deliveries));
     report_number("wire_bytes_per_delivery", each(crowd->wire_bytes, crowd->deliveries));
     report_quantiles("receipt_", &crowd->answers);
 }
@@ -315,7 +316,8 @@ void crowd_judge(const struct crowd *crowd)
 {
     uint32_t sent, receipts;
     count_messages(crowd, &sent, &receipts);
-    if (!is_settled(crowd))
-        fail("after %g s, %llu of %llu deliveries and %u of %u receipts had come", crowd->options->deadline,
-             (unsigned long long)crowd->deliveries, (unsigned long long)crowd_owed(crowd), receipts, sent);
+    if (crowd->late || !is_settled(crowd))
+        fail("it took longer than %g s: %llu of %llu deliveries and %u of %u receipts had come",
+             crowd->options->deadline, (unsigned long long)crowd->deliveries, (unsigned long long)crowd_owed(crowd),
+             receipts, sent);
 }

@@ -55,7 +55,7 @@ struct crowd {
     struct room *rooms;
     struct lines paths, cookies;
     struct inbox *inbox;
-    char run[16]; /* what the keys of this run begin with */
+    char run[16];    /* what the keys of this run begin with */
     uint64_t linger; /* nanoseconds without anything new, before what was read is understood */
     uint64_t deadline, wake_at;
 
@@ -66,8 +66,9 @@ struct crowd {
 
     /* Since `crowd_measure`. */
     uint64_t began, ended;               /* nanoseconds */
+    bool late;                           /* it ended because the deadline came */
     uint64_t delivered_at, receipted_at; /* the last ones */
-    uint64_t deliveries, frames, wire_bytes, text_bytes; /* frames and bytes of those with messages in them */
+    uint64_t deliveries, frames, wire_bytes, payload_bytes; /* frames and bytes of those with messages in them */
     struct histogram latencies, answers; /* from when it was sent, or due, to each delivery, and to the receipt */
     double cpu, server_cpu; /* seconds: when it began; after `crowd_finish`, what it took */
 };

@@ -1,6 +1,6 @@
 /*
- * What undoes permessage-deflate, with zlib. What an inflater knows depends on nothing but the messages that it has had;
- * so it is a place in a tree of histories, each of which goes on with one message or another.
+ * What undoes permessage-deflate, with zlib. What an inflater knows depends on nothing but the messages that it has
+ * had; so it is a place in a tree of histories, each of which goes on with one message or another.
  */
 #include "inflater.h"
 

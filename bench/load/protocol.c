@@ -109,7 +109,7 @@ static void deliver_all(struct crowd *crowd, struct connection *connection, cons
         return;
     crowd->frames++;
     crowd->wire_bytes += wire;
-    crowd->text_bytes += length;
+    crowd->payload_bytes += length;
 }
 
 static void take_receipts(struct crowd *crowd, struct connection *connection, const char *text, const char *end,

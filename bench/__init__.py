@@ -1,0 +1,1 @@
+"""Parlor beside its alternatives: `python -m bench`, `make bench`. README.md says what is measured, and how."""

@@ -1,0 +1,128 @@
+"""The command line: `python -m bench [scenario …]`. Measures, prints, and writes what docs/performance.md shows."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+from bench import machine
+from bench.client import Failed
+from bench.measures import Figures
+from bench.report import between_markers, number, report, with_unit
+from bench.results import Results, read
+from bench.scenarios import SCENARIOS, Case, Scenario
+from bench.servers import BUILD, COMPETITORS
+from bench.sizes import FULL, QUICK, Sizes
+
+ROOT = Path(__file__).parent.parent
+RESULTS = Path(__file__).parent / "results.json"
+PAGE = ROOT / "docs" / "performance.md"
+IMAGES = ROOT / "docs" / "images"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; returns the exit status: 0 where every measurement counts."""
+    chosen = _parse(arguments)
+    about = machine.describe()
+    results = Results(about) if chosen.quick or chosen.servers else read(RESULTS, about)
+    if not chosen.report:
+        _prepare()
+        scenarios = [each for each in SCENARIOS.values() if each.name in chosen.names or not chosen.names]
+        failures = Run(results, QUICK if chosen.quick else FULL, chosen.rounds, chosen.servers).play(scenarios)
+        print(f"\n{report(results)}")
+        if failures:
+            print("\nThese do not count:", *failures, sep="\n  ", file=sys.stderr)
+            return 1
+    if not (chosen.quick or chosen.servers):
+        publish(results)
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Parlor beside its alternatives.")
+    parser.add_argument("names", nargs="*", metavar="scenario", help=", ".join(SCENARIOS))
+    parser.add_argument("--rounds", type=int, help="how often each measurement is made (5; 1 with --quick)")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works; writes nothing")
+    parser.add_argument(
+        "--servers", nargs="+", metavar="server", help=f"only of {', '.join(COMPETITORS)}; writes nothing"
+    )
+    parser.add_argument("--report", action="store_true", help="measure nothing, write table and pictures anew")
+    chosen = parser.parse_args(arguments)
+    if unknown := set(chosen.names) - set(SCENARIOS) | set(chosen.servers or ()) - set(COMPETITORS):
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
+    chosen.rounds = chosen.rounds or (1 if chosen.quick else 5)
+    return chosen
+
+
+def _prepare() -> None:
+    machine.cores()
+    machine.allow_many_files()
+    BUILD.mkdir(exist_ok=True)
+    if machine.is_in_memory(BUILD, Path("/proc/self/mounts").read_text()):
+        print(f"{BUILD} is in memory: what is stored there costs less than it should.", file=sys.stderr)
+    if not machine.is_quiet(load := os.getloadavg()[0]):
+        print(f"This machine is busy (load {load:.1f}): the figures will be worse than they are.", file=sys.stderr)
+
+
+def publish(results: Results) -> None:
+    """Write figures, table and pictures to where they are kept."""
+    from bench.plot import draw  # takes a second to import, and is not needed to measure
+
+    results.save(RESULTS)
+    PAGE.write_text(between_markers(PAGE.read_text(), report(results)))
+    draw(results, IMAGES)
+
+
+class Run:
+    """One run: `rounds` of each scenario, in each round every case of every server, in turn."""
+
+    def __init__(self, results: Results, sizes: Sizes, rounds: int, servers: Sequence[str] | None) -> None:
+        self._results = results
+        self._sizes = sizes
+        self._rounds = rounds
+        self._servers = servers
+        self._failures: list[str] = []
+
+    def play(self, scenarios: Sequence[Scenario]) -> list[str]:
+        """Measure; returns what failed, a line each."""
+        for scenario in scenarios:
+            for case in scenario.cases:
+                self._results.begin(case.name, datetime.now(UTC).date().isoformat())
+            rounds = min(self._rounds, scenario.rounds)
+            for number_ in range(1, rounds + 1):
+                print(f"{scenario.name}, round {number_} of {rounds}", flush=True)
+                self._round(scenario)
+        return self._failures
+
+    def _round(self, scenario: Scenario) -> None:
+        for case in scenario.cases:
+            for server in case.servers:
+                if self._servers is None or server in self._servers:
+                    self._measure(case, server)
+
+    def _measure(self, case: Case, server: str) -> None:
+        began = monotonic()
+        try:
+            figures = case.measure(COMPETITORS[server], self._sizes)
+        except (Failed, RuntimeError) as error:
+            self._failures.append(f"{case.name} of {server}: {error}")
+            outcome = f"FAILED: {error}"
+        else:
+            self._results.add(case.name, server, figures)
+            outcome = _line(case, figures)
+        print(f"  {case.name:18} {server:9} {outcome}  [{monotonic() - began:.0f} s]", flush=True)
+
+
+def _line(case: Case, figures: Figures) -> str:
+    return ", ".join(
+        f"{column.title} {with_unit(number(figures[column.name]), column.unit)}"
+        for column in case.columns
+        if column.name in figures
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

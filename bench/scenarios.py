@@ -1,0 +1,232 @@
+"""What is measured, and of whom: scenarios of cases, each measured of its servers in turn."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from bench.measures import Figures, Sustained, broadcast, idle, room_page, rooms, slow, stored
+from bench.servers import COMPETITORS, Competitor
+from bench.sizes import Sizes
+
+Measure = Callable[[Competitor, Sizes], Figures]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure as a table shows it."""
+
+    name: str
+    title: str
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One measurement, made of each of `servers` in turn; the first of `columns` is what they are compared by."""
+
+    name: str
+    title: str
+    servers: tuple[str, ...]
+    columns: tuple[Column, ...]
+    measure: Measure
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Cases whose rounds are interleaved, since their figures are compared. `rounds` is the most that it needs."""
+
+    name: str
+    cases: tuple[Case, ...]
+    rounds: int = 100
+
+
+EVERYBODY = ("limit", "guide", "ws", "socketio", "shut", "parlor")
+BROADCAST = (
+    Column("median", "last reader", "ms"),
+    Column("p99", "p99", "ms"),
+    Column("bytes", "on the wire", "bytes"),
+)
+TAIL = (Column("p99", "p99", "ms"), Column("median", "median", "ms"), Column("worst", "worst", "ms"))
+IDLE = (Column("memory", "memory per connection", "kB"), Column("seconds", "all accepted", "s"))
+SLOW = (
+    Column("p99", "the others' p99", "ms"),
+    Column("silence", "longest silence", "s"),
+    Column("memory", "memory", "MB"),
+    Column("cut", "cut off", ""),
+    Column("cut_after", "after", "s"),
+)
+
+SCENARIOS: Mapping[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario(
+            "broadcast",
+            (
+                Case(
+                    "broadcast",
+                    "One message to 1,000",
+                    EVERYBODY,
+                    BROADCAST,
+                    partial(broadcast, readers="readers", messages="messages"),
+                ),
+                Case(
+                    "broadcast-deflate",
+                    "One message to 1,000, compression offered",
+                    ("limit", "guide", "ws", "shut", "parlor"),
+                    BROADCAST,
+                    partial(broadcast, readers="readers", messages="messages", deflate=True),
+                ),
+            ),
+        ),
+        Scenario(
+            "crowd",
+            (
+                Case(
+                    "crowd",
+                    "One message to 4,000",
+                    ("limit", "guide", "ws", "parlor"),
+                    BROADCAST,
+                    partial(broadcast, readers="crowd", messages="crowd_messages"),
+                ),
+                Case(
+                    "crowd-deflate",
+                    "One message to 4,000, compression offered",
+                    ("limit", "parlor"),
+                    BROADCAST,
+                    partial(broadcast, readers="crowd", messages="crowd_messages", deflate=True),
+                ),
+            ),
+        ),
+        Scenario(
+            "tail",
+            (
+                Case(
+                    "tail",
+                    "1,000 messages to 1,000, one after the other",
+                    ("limit", "guide", "ws", "parlor"),
+                    TAIL,
+                    partial(broadcast, readers="readers", messages="many_messages"),
+                ),
+            ),
+        ),
+        Scenario(
+            "sustained",
+            (
+                Case(
+                    "sustained",
+                    "Messages per second to 1,000, 99 % of them within 100 ms",
+                    EVERYBODY,
+                    (
+                        Column("rate", "messages", "/s"),
+                        Column("deliveries", "deliveries", "/s"),
+                        Column("p99", "p99", "ms"),
+                    ),
+                    Sustained(),
+                ),
+            ),
+        ),
+        Scenario(
+            "stored",
+            (
+                Case(
+                    "stored",
+                    "Messages stored per second, 32 senders that await receipts",
+                    ("parlor",),
+                    (Column("rate", "messages", "/s"), Column("median", "median", "ms"), Column("p99", "p99", "ms")),
+                    stored,
+                ),
+            ),
+        ),
+        Scenario(
+            "idle",
+            (
+                Case("idle", "4,000 idle connections", ("limit", "guide", "ws", "socketio", "parlor"), IDLE, idle),
+                Case(
+                    "idle-deflate",
+                    "4,000 idle connections, compression offered",
+                    ("guide", "ws", "parlor"),
+                    IDLE,
+                    partial(idle, deflate=True),
+                ),
+            ),
+        ),
+        Scenario(
+            "slow",
+            (
+                Case(
+                    "slow-none",
+                    "20 messages per second to 1,000, all of whom read",
+                    ("parlor",),
+                    SLOW,
+                    partial(slow, stalled="slow_none", rate=20, seconds="slow_seconds"),
+                ),
+                Case(
+                    "slow",
+                    "The same, and one of them stops reading",
+                    ("parlor",),
+                    SLOW,
+                    partial(slow, stalled="slow_one", rate=20, seconds="slow_seconds"),
+                ),
+                Case(
+                    "slow-many",
+                    "100 messages per second to 1,000, and 50 of them stop reading",
+                    ("parlor",),
+                    SLOW,
+                    partial(slow, stalled="slow_many", rate=100, seconds="slow_many_seconds"),
+                ),
+            ),
+            rounds=3,
+        ),
+        Scenario(
+            "pages",
+            (
+                Case(
+                    "pages",
+                    "A room's page with 50 messages",
+                    ("parlor",),
+                    (
+                        Column("rate", "pages", "/s"),
+                        Column("unchanged", "unchanged (304)", "/s"),
+                        Column("kilobytes", "size", "kB"),
+                        Column("client_cpu", "client's CPU", ""),
+                    ),
+                    room_page,
+                ),
+            ),
+        ),
+        Scenario(
+            "rooms",
+            (
+                Case(
+                    "rooms",
+                    "CPU time of a delivery, in 1,000 rooms of 5 and in one of 5,000",
+                    ("parlor",),
+                    (
+                        Column("many", "1,000 rooms of 5", "µs"),
+                        Column("one", "one room of 5,000", "µs"),
+                        Column("message", "a message by itself", "µs"),
+                    ),
+                    rooms,
+                ),
+            ),
+            rounds=3,
+        ),
+        Scenario(
+            "most",
+            (
+                Case(
+                    "most",
+                    "One message to 10,000",
+                    ("limit", "guide", "ws", "parlor"),
+                    BROADCAST,
+                    partial(broadcast, readers="most", messages="most_messages"),
+                ),
+            ),
+        ),
+    )
+}
+
+
+def competitors(case: Case) -> list[Competitor]:
+    """Return who is measured in `case`, in turn."""
+    return [COMPETITORS[name] for name in case.servers]

@@ -1,0 +1,48 @@
+"""How many, how long: the sizes of a real run, and those of one that only shows that everything works."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many browsers, messages and seconds the scenarios take."""
+
+    readers: int = 1000
+    crowd: int = 4000
+    most: int = 10_000
+    messages: int = 200  # of one broadcast after the other
+    crowd_messages: int = 60
+    most_messages: int = 20
+    many_messages: int = 1000  # for the tail of the distribution
+    senders: int = 32  # at once
+    seconds: int = 5  # of a rate that is tried, and of pages
+    slow_seconds: int = 20  # longer than a reader may stall
+    slow_none: int = 0  # readers that stall at once
+    slow_one: int = 1
+    slow_many: int = 50
+    slow_many_seconds: int = 25
+    rooms: int = 1000
+    readers_per_room: int = 5
+    ladder: tuple[int, ...] = (
+        *(10, 15, 20, 30, 40, 50, 75, 100, 150, 200, 250, 300, 400, 500, 750),
+        *(1000, 1500, 2000, 2500, 3000, 3500, 4000, 5000, 6000, 8000, 10_000),
+    )  # messages per second
+
+
+FULL = Sizes()
+QUICK = Sizes(
+    readers=100,
+    crowd=300,
+    most=500,
+    messages=30,
+    crowd_messages=20,
+    most_messages=5,
+    many_messages=100,
+    senders=8,
+    seconds=1,
+    slow_seconds=12,
+    slow_many=10,
+    slow_many_seconds=12,
+    rooms=20,
+    ladder=(50, 200, 1000, 4000),
+)
