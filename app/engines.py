@@ -95,10 +95,10 @@ class Sqlite:
         deadline = loop.time() + self._lock_wait if deadline is None else deadline
         async with asyncio.timeout_at(deadline):
             await self._turn.acquire()
-        writing = loop.run_in_executor(self._writing, self._write, work, deadline - loop.time())
+        writing = self._writing.submit(self._write, work, deadline - loop.time())
         # Who asked for it may leave before it is done: the turn is over when the thread is free.
-        writing.add_done_callback(lambda _: self._turn.release())
-        return await asyncio.shield(writing)
+        writing.add_done_callback(lambda _: loop.call_soon_threadsafe(self._turn.release))
+        return await asyncio.wrap_future(writing)
 
     def _write(self, work: Work[Result], lock_wait: float) -> Result:
         self._find_file()

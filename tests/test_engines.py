@@ -113,7 +113,9 @@ async def test_what_is_read_is_read_anew_each_time(database: Sqlite) -> None:
 
 
 @pytest.mark.breaks(
-    "app/engines.py", "writing.add_done_callback(lambda _: self._turn.release())", "self._turn.release()"
+    "app/engines.py",
+    "writing.add_done_callback(lambda _: loop.call_soon_threadsafe(self._turn.release))",
+    "self._turn.release()",
 )
 async def test_one_who_leaves_while_writing_keeps_the_turn_until_it_is_done(database: Sqlite, path: Path) -> None:
     """Else the next would have its turn, and wait behind the one who left for longer than it may."""
