@@ -1,7 +1,8 @@
 """The only wiring: `create_app` puts the parts together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
@@ -13,13 +14,14 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.arrivals import ARRIVALS, Arrivals
 from app.bus import LocalBus
 from app.fragments import Fragments
 from app.identity import Signer, is_open_to_others, read_keys
 from app.limits import Limits, Turnstile
+from app.messages import Message
 from app.metrics import Metrics, set_up_logging
 from app.pages import Pages, add_error_pages
 from app.rooms import Rooms
@@ -43,10 +45,10 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     fragments = Fragments(settings, assets)
     bus = LocalBus()
     store = Store(settings.store_url, clock, settings.lock_wait_seconds)
-    store.on_commit = lambda room_id, position, messages: bus.announce(room_id, position)
     store.on_batch = metrics.batch
     limits = Limits(settings)
     rooms = Rooms(settings, store, bus, fragments, metrics, limits, monotonic)
+    store.on_commit = partial(_committed, rooms, bus)
     doorkeeper = Doorkeeper(Signer(keys(settings), settings.session_lifetime), store)
 
     @asynccontextmanager
@@ -55,18 +57,38 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         async with store.opened(settings.lobby), rooms.running():
             yield {ARRIVALS: Arrivals(unfinished, settings.request_seconds, metrics.refused, settings.trusted_proxies)}
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None)
+    app = Parlor(lifespan=lifespan, openapi_url=None)
     app.include_router(Pages(settings, store, rooms, fragments, doorkeeper, metrics, limits).router())
-    app.include_router(Sockets(settings, rooms, fragments, doorkeeper, metrics, limits).router())
     app.mount(assets, Assets(directory=STATIC, check_dir=False))
     add_error_pages(app, fragments)
     if settings.allowed_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, allow_credentials=True)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.body_length)
-    app.add_middleware(
+    guard = partial(
         Guard, allowed_hosts=settings.allowed_hosts, allowed_origins=settings.allowed_origins, metrics=metrics
     )
+    app.add_middleware(guard)
+    app.sockets = guard(Sockets(settings, rooms, fragments, doorkeeper, metrics, limits))
     return app
+
+
+class Parlor(FastAPI):
+    """FastAPI for the pages. Sockets have a way of their own: each layer they came through would be kept for each."""
+
+    sockets: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, a socket or the lifespan."""
+        if scope["type"] == "websocket":
+            await self.sockets(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def _committed(rooms: Rooms, bus: LocalBus, room_id: int, position: int, messages: Sequence[Message]) -> None:
+    """What was committed is shown here at once; others are told how far the log goes."""
+    rooms.committed(room_id, messages)
+    bus.announce(room_id, position)
 
 
 def keys(settings: Settings) -> list[str]:

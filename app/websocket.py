@@ -1,6 +1,7 @@
-"""The socket: accept, read, close. One connection is one call of `Sockets.room`."""
+"""The socket: accept, read, close. One connection is one call of `Sockets`."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -8,7 +9,8 @@ from random import uniform
 from time import monotonic as _now
 
 import structlog
-from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from fastapi import WebSocket, WebSocketDisconnect
+from starlette.types import Receive, Scope, Send
 
 from app import wire
 from app.connection import CloseCode, Connection
@@ -25,6 +27,8 @@ from app.settings import Settings
 from app.store import LOBBY, StoreUnavailable
 
 log = structlog.get_logger("parlor.websocket")
+
+ADDRESS = re.compile(r"/ws(/(?P<slug>[^/]+))?")
 
 # Why uvicorn ended a connection, by its close code. https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 BROKEN = {1002: "not-websocket", 1007: "not-utf-8", CloseCode.TOO_BIG: "frame-too-big"}
@@ -52,24 +56,18 @@ class Sockets:
         self._limits = limits
         self._turnstile = Turnstile(settings.connections_per_address)
 
-    def router(self) -> APIRouter:
-        """Return the routes `/ws` (the lobby's) and `/ws/{slug}`."""
-        router = APIRouter()
-        router.add_api_websocket_route("/ws", self.lobby)
-        router.add_api_websocket_route("/ws/{slug}", self.room)
-        return router
-
-    async def lobby(self, socket: WebSocket) -> None:
-        """Serve the lobby's socket."""
-        await self.room(socket, LOBBY)
-
-    async def room(self, socket: WebSocket, slug: str) -> None:
-        """Serve a room's socket until one side ends it."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the socket at `/ws` (the lobby's) or `/ws/{slug}` until one side ends it. An ASGI application."""
+        socket = WebSocket(scope, receive, send)
+        found = ADDRESS.fullmatch(scope["path"].removeprefix(scope.get("root_path", "")))
         with suppress(WebSocketDisconnect):
+            if found is None:
+                await socket.close()
+                return
             # Accepted before it can be turned away: only an open socket can be told why, and a refused handshake
             # looks like an outage to the browser, which would try again for ever.
             await socket.accept()
-            await self._admit(socket, self._rooms.find(slug))
+            await self._admit(socket, self._rooms.find(found["slug"] or LOBBY))
 
     async def _admit(self, socket: WebSocket, room: Room | None) -> None:
         address = address_of(socket)

@@ -99,8 +99,14 @@ class WireProtocol(WebSocketsSansIOProtocol):
             reader.end()
             return
         self.reader = reader
+        self._forget_handshake()
         if not self.writable.is_set():
             reader.pause()
+
+    def _forget_handshake(self) -> None:
+        # It is over, and each of its headers would be kept as long as the socket, three times.
+        self.scope["headers"] = []
+        del self.request, self.response
 
     def abort(self) -> None:
         """Drop the connection and what waits to be sent on it."""

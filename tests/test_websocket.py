@@ -22,6 +22,7 @@ class Browser:
 
     def __init__(self, socket: WebSocketTestSession) -> None:
         self._socket = socket
+        self._passed: list[str] = []  # what came before a frame that was looked for
 
     def send(self, **fields: object) -> None:
         self._socket.send_text(json.dumps(fields))
@@ -35,17 +36,24 @@ class Browser:
     def frame(self) -> BeautifulSoup:
         """Return the next frame that is not about who is here, nor a heartbeat."""
         while True:
-            soup = BeautifulSoup(self._socket.receive_text(), "html.parser")
+            soup = BeautifulSoup(self._receive(), "html.parser")
             tops = [part.get("id") for part in soup.find_all(True, recursive=False)]
             if tops not in (["members"], ["connection"]):
                 return soup
 
     def frame_with(self, selector: str) -> BeautifulSoup:
-        """Return the next frame that has what `selector` selects."""
+        """Return the next frame that has what `selector` selects; those before it are still to be read."""
+        passed = []
         while True:
-            soup = BeautifulSoup(self._socket.receive_text(), "html.parser")
+            text = self._receive()
+            soup = BeautifulSoup(text, "html.parser")
             if soup.select(selector):
+                self._passed = passed + self._passed
                 return soup
+            passed.append(text)
+
+    def _receive(self) -> str:
+        return self._passed.pop(0) if self._passed else self._socket.receive_text()
 
     def close_code(self) -> int:
         with pytest.raises(WebSocketDisconnect) as closed:

@@ -19,6 +19,7 @@ LIMIT = 1_600_000  # bytes of a message
 READ = "could not be read"  # what a notice says to somebody who sends nonsense
 TOO_LONG = "too much at once"  # and of a message that is not too large for the socket, but is for a frame of ours
 NOTICE = 'hx-swap-oob="innerHTML:#notice"'
+SILENT = NOTICE + "></div>"  # in a receipt
 LIVE = 'data-state="connected"'  # ends what answers a cursor
 
 
@@ -28,8 +29,8 @@ def saying(words: str, key: str = "k", **fields: str) -> bytes:
 
 
 def notice(raw: Raw) -> str:
-    """Return the next notice."""
-    while NOTICE not in (message := raw.message()):
+    """Return the next notice that says something; a receipt has an empty one."""
+    while NOTICE not in (message := raw.message()) or SILENT in message:
         pass
     return message
 
