@@ -155,6 +155,11 @@ class Store:
         async with self._reading() as connection:
             return int(await connection.scalar(select(rooms.c.position).where(rooms.c.id == room_id)) or 0)
 
+    def confirm(self) -> None:
+        """Raise `StoreUnavailable` where the log is gone, or another lies in its place: for what was kept of it."""
+        with _unavailable():
+            self._find_file()
+
     async def _messages(self, query: Any) -> list[Message]:
         async with self._reading() as connection:
             return [_message(row) for row in await connection.execute(query)]

@@ -36,7 +36,7 @@ LAYERS: tuple[set[str], ...] = (
     {"engines", "lookups", "metrics", "tables", "templates", "wire"},
     {"migrations"},
     {"connection", "fragments", "store"},
-    {"bus", "hub"},
+    {"bus", "hub", "newest"},
     {"rooms"},
     {"security"},
     {"pages", "websocket"},
