@@ -18,22 +18,24 @@ class Log:
         self.position = 0
         self.reads = 0
         self.broken = False
+        self.asked: asyncio.Queue[int] = asyncio.Queue()
         self.answering = asyncio.Event()
         self.answering.set()
 
     async def read(self, room_id: int) -> Tail:
         """Return what is there now, when it is told to answer."""
         self.reads += 1
+        self.asked.put_nowait(room_id)
         position = self.position
         await self.answering.wait()
         if self.broken:
             raise OSError("broken by a test")
         return Tail(lambda zone: Page([], position, None), position)
 
-    async def is_read(self, times: int) -> None:
-        """Wait until it has been asked so often."""
-        while self.reads < times:
-            await asyncio.sleep(0)
+    async def is_read(self) -> None:
+        """Wait until it is asked once more."""
+        async with asyncio.timeout(5):
+            await self.asked.get()
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ async def test_a_tail_is_read_once(log: Log, newest: Newest) -> None:
 async def test_all_who_ask_meanwhile_get_the_same(log: Log, newest: Newest) -> None:
     log.answering.clear()
     asking = [asyncio.create_task(newest.of(ROOM)) for _ in range(5)]
-    await log.is_read(1)
+    await log.is_read()
     asking[0].cancel()
     log.answering.set()
     await asyncio.wait(asking)
@@ -74,11 +76,11 @@ async def test_what_is_announced_is_on_the_next_page(log: Log, newest: Newest) -
 async def test_what_is_read_while_something_is_announced_is_not_kept(log: Log, newest: Newest) -> None:
     log.answering.clear()
     early = asyncio.create_task(newest.of(ROOM))
-    await log.is_read(1)
+    await log.is_read()
     log.position = 1
     newest.reached(ROOM, 1)
     late = asyncio.create_task(newest.of(ROOM))
-    await log.is_read(2)
+    await log.is_read()
     log.answering.set()
     assert ((await early).position, (await late).position) == (0, 1)
     assert await newest.of(ROOM) is await late
