@@ -81,7 +81,7 @@ class Sqlite:
             return await asyncio.get_running_loop().run_in_executor(self._reading, self._read, work)
 
     def _read(self, work: Work[Result]) -> Result:
-        self._find_file()
+        self.confirm()
         with self._reader.connect() as connection:
             return work(connection)
 
@@ -101,7 +101,7 @@ class Sqlite:
         return await asyncio.wrap_future(writing)
 
     def _write(self, work: Work[Result], lock_wait: float) -> Result:
-        self._find_file()
+        self.confirm()
         if self._connection is None:
             self._connection = self._writer.connect()
         with self._connection.begin():
@@ -111,7 +111,8 @@ class Sqlite:
             self._connection.exec_driver_sql("BEGIN IMMEDIATE")
             return work(self._connection)
 
-    def _find_file(self) -> None:
+    def confirm(self) -> None:
+        """Raise `FileNotFoundError` where the file is gone, or another lies in its place."""
         # SQLite goes on with a file that was taken away, and what it writes there is lost; and a new connection would
         # open whatever lies in its place, and mix two logs.
         if self._file_identity and identity(self._file) != self._file_identity:

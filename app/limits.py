@@ -127,6 +127,7 @@ class Turnstile:
             del self._open[address]
 
 
+@lru_cache(maxsize=1024)
 def site(address: str) -> str:
     """Return what limits by address count as one: the address, or the network that an IPv6 address comes from.
 

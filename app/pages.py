@@ -147,6 +147,9 @@ class Pages:
             renamed = await self._rooms.take_name(member, name, zone, address_of(request))
         except Refused as refusal:
             return await self._refuse(request, here, refusal, name=name, time_zone=time_zone)
+        finally:
+            if member:
+                self._doorkeeper.forget(member)
         log.info("renamed" if member else "named", member=renamed.id)
         response = _see_other(here)
         self._set_cookie(request, response, renamed)
@@ -184,7 +187,7 @@ class Pages:
 
     # What they share
 
-    def _count_read(self, request: Request) -> None:
+    async def _count_read(self, request: Request) -> None:
         """Raise the answer 429 where an address asks for more than it may."""
         wait = self._limits.reads.take(address_of(request), monotonic())
         if wait:
@@ -205,7 +208,7 @@ class Pages:
 
     async def _refuse(self, request: Request, room: Room, refusal: Refused, **entered: str) -> Response:
         """Return the room's page with what was `entered` still in its form, and the reason beside it."""
-        self._count_read(request)
+        await self._count_read(request)
         self._metrics.refused(refusal.reason)
         status = STATUS.get(refusal.reason, 422)
         response = await self._page(request, room, status=status, refusal=refusal, entered=entered)
@@ -247,8 +250,9 @@ class Pages:
 
     def _keep(self, request: Request, response: Response, session: Session | None) -> None:
         """Renew the cookie of somebody who keeps coming, long before it or its key ends; delete one that is broken."""
-        if session and session.is_due:
-            self._set_cookie(request, response, session.member)
+        if session:
+            if session.is_due:
+                self._set_cookie(request, response, session.member)
         # From before a renaming it stays: a page that loads during one would delete the new cookie.
         elif COOKIE in request.cookies and not self._doorkeeper.signer.read(request.cookies[COOKIE]):
             response.delete_cookie(COOKIE)

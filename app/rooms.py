@@ -31,6 +31,7 @@ from app.limits import Limits
 from app.messages import Cursor, Draft, Member, Message, Refused, Room, clean
 from app.metrics import Metrics
 from app.names import clean_name
+from app.newest import Newest, Tail
 from app.presence import everybody
 from app.settings import Settings
 from app.store import LOBBY, Store, StoreUnavailable
@@ -44,6 +45,7 @@ RETRY_SECONDS = 1.0  # until a delivery that the store could not serve is tried 
 VISIT_SECONDS = 3600.0  # between two notes in the store that those present are here
 FRAME_MESSAGES = 100  # most messages in one frame
 MOST_BACKLOGS = 8  # kept for others who come back: after an outage most stand at the same position
+KEY_LENGTH = 8  # characters of an idempotency key, of 6 bits each
 BLANK_NOTED = 20  # characters of a blank draft that is remembered: an Enter too early, and not a flood
 
 NEWEST = 2**63 - 1  # before this position stands the newest page
@@ -77,6 +79,7 @@ class Rooms:
         self._limits = limits
         self._now = now  # a clock for pauses, in seconds; the store has the one for dates
         self._directory: dict[str, Room] = {}
+        self._newest = Newest(self._tail)
         self._said = Said()
         self._deliveries: dict[Audience, asyncio.Task[None]] = {}
         bus.listen(self.reached)
@@ -114,10 +117,20 @@ class Rooms:
 
     async def page(self, room: Room, zone: str, before: int = NEWEST) -> Page:
         """Return the messages just before the position `before`, as one page."""
-        size = self._settings.page_size
-        messages = await self._store.before(room.id, before, size + 1)
+        tail = await self._newest.of(room.id) if before == NEWEST else self._newest.known(room.id)
+        if tail and before > tail.position:
+            self._store.confirm()
+            return tail.page(zone)
+        return self._paged(await self._store.before(room.id, before, self._settings.page_size + 1), zone)
+
+    async def _tail(self, room_id: int) -> Tail:
+        messages = await self._store.before(room_id, NEWEST, self._settings.page_size + 1)
+        return Tail(partial(self._paged, messages), messages[-1].position if messages else 0)
+
+    def _paged(self, messages: Sequence[Message], zone: str) -> Page:
         # One more than we show: it decides how the first of the page is grouped.
-        after, shown = (messages[0], messages[1:]) if len(messages) > size else (None, messages)
+        is_all = len(messages) <= self._settings.page_size
+        after, shown = (None, messages) if is_all else (messages[0], messages[1:])
         return Page(
             self._arrange(shown, after, zone),
             position=shown[-1].position if shown else 0,
@@ -348,6 +361,7 @@ class Rooms:
 
     def reached(self, room_id: int, position: int) -> None:
         """The log of a room reaches up to `position`: have it shown to those who look. Never waits."""
+        self._newest.reached(room_id, position)
         audience = self.hub.audience(room_id)
         if audience is None or position <= audience.reached:
             return
@@ -487,7 +501,8 @@ class Rooms:
 
 def new_keys(count: int) -> list[str]:
     """Return fresh idempotency keys, for the next things somebody says."""
-    return [token_urlsafe(6) for _ in range(count)]
+    drawn = token_urlsafe(count * KEY_LENGTH * 3 // 4)  # at once, for it is the system that draws them
+    return [drawn[start : start + KEY_LENGTH] for start in range(0, count * KEY_LENGTH, KEY_LENGTH)]
 
 
 def _in_any_zone(frame: str) -> Callable[[str], str]:

@@ -3,9 +3,11 @@
 Everything here fails closed and says why.
 """
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from secrets import token_urlsafe
 from socket import gethostname
+from time import monotonic
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -20,6 +22,10 @@ from app.metrics import Metrics
 from app.store import Store
 
 COOKIE = "parlor_member"
+VOUCHED_SECONDS = (
+    60.0  # for which somebody who was looked up is not looked up again; the store notes visits by the hour
+)
+MOST_VOUCHED = 10_000
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
@@ -144,11 +150,14 @@ def is_own(origin: str, host: str) -> bool:
 
 
 class Doorkeeper:
-    """Tells who somebody is, from their cookie and from the store."""
+    """Tells who somebody is, from their cookie and from the store. `now` is a clock for pauses, in seconds."""
 
-    def __init__(self, signer: Signer, store: Store) -> None:
+    def __init__(self, signer: Signer, store: Store, now: Callable[[], float] = monotonic) -> None:
         self.signer = signer
         self._store = store
+        self._now = now
+        self._vouched: dict[str, tuple[Member, float]] = {}  # by id: who the store knows, and until when that holds
+        self._changes = 0  # how often somebody became another
 
     async def session(self, connection: HTTPConnection) -> Session | None:
         """Return the session of a request or a handshake; None for somebody without a name.
@@ -156,10 +165,27 @@ class Doorkeeper:
         A cookie from before a renaming is nobody's: the name in it may belong to another by now.
         """
         session = self.signer.read(connection.cookies.get(COOKIE, ""))
-        if session is None:
-            return None
+        if session is None or self._is_vouched(session.member):
+            return session
+        changes = self._changes
         known = await self._store.member(session.member.id)
+        if known and changes == self._changes:
+            self._vouch(known)
         return session if known == session.member else None
+
+    def forget(self, member: Member) -> None:
+        """What we know of `member`, or are being told right now, no longer holds: they may have another name."""
+        self._changes += 1
+        self._vouched.pop(member.id, None)
+
+    def _is_vouched(self, member: Member) -> bool:
+        known, until = self._vouched.get(member.id, (None, 0.0))
+        return known == member and self._now() < until
+
+    def _vouch(self, member: Member) -> None:
+        if len(self._vouched) >= MOST_VOUCHED:
+            self._vouched.clear()
+        self._vouched[member.id] = (member, self._now() + VOUCHED_SECONDS)
 
     async def member(self, connection: HTTPConnection) -> Member | None:
         """Return the member of a request or a handshake."""

@@ -135,6 +135,11 @@ class Store:
         """Return the position of the newest message, 0 where there is none."""
         return await self._read(partial(statements.head, room_id=room_id))
 
+    def confirm(self) -> None:
+        """Raise `StoreUnavailable` where the log is gone, or another lies in its place: for what was kept of it."""
+        with _unavailable():
+            self._database.confirm()
+
     # Rooms
 
     async def rooms(self) -> list[Room]:

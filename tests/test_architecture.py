@@ -38,7 +38,7 @@ LAYERS: tuple[set[str], ...] = (
     {"migrations", "wire"},
     {"statements"},
     {"connection", "fragments", "store"},
-    {"bus", "channel"},
+    {"bus", "channel", "newest"},
     {"hub"},
     {"rooms"},
     {"security"},

@@ -11,7 +11,7 @@ from httpx2 import Response
 
 from app.main import create_app
 from app.security import COOKIE
-from app.settings import Settings
+from app.settings import SQLITE_FILE, Settings
 from tests.conftest import Clock
 
 WIDE_ANN = "\N{FULLWIDTH LATIN CAPITAL LETTER A}\N{FULLWIDTH LATIN CAPITAL LETTER N}" + "n"
@@ -365,11 +365,45 @@ def test_health_readiness_and_figures(client: TestClient) -> None:
 
 def test_a_store_that_does_not_answer_is_said(client: TestClient, broken_store: Callable[[], None]) -> None:
     join(client)
+    client.post("/rooms", data={"name": "Watercooler"})
+    assert client.get("/").status_code == 200
+    client.post("/rooms/watercooler/messages", data={"message": "hello"}, follow_redirects=False)
     broken_store()
     assert client.get("/readyz").status_code == 503
     assert client.get("/healthz").status_code == 200
+    assert client.get("/rooms/watercooler").status_code == 503
+    assert "on our side" not in client.get("/rooms/watercooler").text
+    # What is kept can still be read.
+    assert client.get("/").status_code == 200
+
+
+def test_a_page_that_nobody_wrote_to_needs_no_look_at_the_store(
+    client: TestClient, broken_store: Callable[[], None]
+) -> None:
+    join(client)
+    say(client, "hello")
+    broken_store()
+    assert bodies(client.get("/")) == ["hello"]
+    assert one(client.get("/"), ".account__name").text == "Ann"
+
+
+@pytest.mark.breaks("app/rooms.py", "self._newest.reached(room_id, position)", "pass")
+def test_what_somebody_said_is_on_the_next_page(client: TestClient, other: TestClient) -> None:
+    join(client)
+    for number in range(3):
+        say(client, f"message {number}", key=f"k{number}")
+        for reader in (client, other):
+            assert bodies(reader.get("/")) == [f"message {each}" for each in range(number + 1)]
+
+
+@pytest.mark.breaks("app/rooms.py", "self._store.confirm()", "pass")
+def test_a_page_is_not_shown_when_its_log_is_gone(client: TestClient, settings: Settings) -> None:
+    assert client.get("/").status_code == 200
+    file = settings.data_dir / SQLITE_FILE
+    file.rename(file.with_suffix(".aside"))
     assert client.get("/").status_code == 503
-    assert "on our side" not in client.get("/").text
+    file.with_suffix(".aside").rename(file)
+    assert client.get("/").status_code == 200
 
 
 @pytest.mark.parametrize("key", ["x" * 129, "a b", '"', "\u00e4", "k\n"], ids=ascii)

@@ -1,10 +1,12 @@
 """Origin, headers, and who may read our answers."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from socket import gethostname
+from typing import cast
 
 import pytest
 from fastapi import FastAPI
@@ -12,14 +14,17 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from starlette.requests import Request
 from starlette.testclient import WebSocketDenialResponse
 
 from app.identity import Signer, read_keys
 from app.main import create_app
 from app.messages import Member
 from app.pages import NAME_LOST
-from app.security import COOKIE, HEADERS, is_ours, is_own
+from app.security import COOKIE, HEADERS, VOUCHED_SECONDS, Doorkeeper, is_ours, is_own
 from app.settings import Settings
+from app.store import Store
+from tests.cast import ANN
 from tests.conftest import Clock
 
 
@@ -292,3 +297,94 @@ def test_nobody_loses_their_name_to_a_clock_that_jumps(client: TestClient, other
 
 def test_times_in_tests_stand_still() -> None:
     assert Clock()() == datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
+
+
+# Who is looked up
+
+
+class Register:
+    """A store that knows members, and answers when it is told to."""
+
+    def __init__(self, *members: Member) -> None:
+        self.members = {member.id: member for member in members}
+        self.asked = 0
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    async def member(self, member_id: str) -> Member | None:
+        """Return what was so when it was asked."""
+        self.asked += 1
+        found = self.members.get(member_id)
+        await self.answering.wait()
+        return found
+
+
+@pytest.fixture
+def register() -> Register:
+    return Register(ANN)
+
+
+@pytest.fixture
+def doorkeeper(register: Register, clock: Clock) -> Doorkeeper:
+    return Doorkeeper(Signer(["a key"], timedelta(days=1)), cast(Store, register), lambda: clock.elapsed)
+
+
+def request_of(doorkeeper: Doorkeeper, member: Member) -> Request:
+    cookie = f"{COOKIE}={doorkeeper.signer.sign(member)}"
+    return Request({"type": "http", "headers": [(b"cookie", cookie.encode())]})
+
+
+@pytest.mark.breaks("app/security.py", "known == member and self._now() < until", "known == member")
+async def test_somebody_who_comes_often_is_looked_up_once_a_minute(
+    doorkeeper: Doorkeeper, register: Register, clock: Clock
+) -> None:
+    request = request_of(doorkeeper, ANN)
+    for _ in range(3):
+        assert await doorkeeper.member(request) == ANN
+    assert register.asked == 1
+    clock.advance(seconds=VOUCHED_SECONDS)
+    assert await doorkeeper.member(request) == ANN
+    assert register.asked == 2
+
+
+@pytest.mark.breaks("app/security.py", "known == member and self._now() < until", "self._now() < until")
+async def test_another_cookie_of_the_same_member_is_looked_up(doorkeeper: Doorkeeper, register: Register) -> None:
+    anna = replace(ANN, name="Anna")
+    assert await doorkeeper.member(request_of(doorkeeper, ANN)) == ANN
+    assert await doorkeeper.member(request_of(doorkeeper, anna)) is None
+    # Renamed elsewhere: the new cookie holds at once.
+    register.members[ANN.id] = anna
+    assert await doorkeeper.member(request_of(doorkeeper, anna)) == anna
+
+
+@pytest.mark.breaks("app/security.py", "self._vouched.pop(member.id, None)", "pass")
+async def test_after_a_renaming_the_old_cookie_is_nobodys(doorkeeper: Doorkeeper, register: Register) -> None:
+    assert await doorkeeper.member(request_of(doorkeeper, ANN)) == ANN
+    register.members[ANN.id] = replace(ANN, name="Anna")
+    doorkeeper.forget(ANN)
+    assert await doorkeeper.member(request_of(doorkeeper, ANN)) is None
+
+
+@pytest.mark.breaks("app/security.py", "if known and changes == self._changes:", "if known:")
+async def test_what_is_told_during_a_renaming_does_not_hold_after_it(
+    doorkeeper: Doorkeeper, register: Register
+) -> None:
+    register.answering.clear()
+    asking = asyncio.create_task(doorkeeper.member(request_of(doorkeeper, ANN)))
+    await asyncio.sleep(0)
+    register.members[ANN.id] = replace(ANN, name="Anna")
+    doorkeeper.forget(ANN)
+    register.answering.set()
+    assert await asking == ANN  # so it was when it was asked
+    assert await doorkeeper.member(request_of(doorkeeper, ANN)) is None
+
+
+async def test_only_so_many_are_remembered(
+    doorkeeper: Doorkeeper, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.security.MOST_VOUCHED", 2)
+    crowd = [Member(f"{number:016}", f"Ann {number}", "UTC") for number in range(5)]
+    register.members |= {member.id: member for member in crowd}
+    for member in crowd:
+        assert await doorkeeper.member(request_of(doorkeeper, member)) == member
+        assert len(doorkeeper._vouched) <= 2

@@ -120,6 +120,7 @@ def test_a_cursor_brings_what_came_after_it_once_and_in_order(client: TestClient
         here = cursor(ann.resume())
         for text in ("one", "two", "three"):
             ann.say(text, key=text)
+        ann.frame_with("#message-3")  # what is shown to all is there at once; what is about to be comes after it
     with browser(other) as bob:
         frame = bob.resume(here)
         assert bodies(frame) == ["one", "two", "three"]

@@ -1,0 +1,124 @@
+"""The newest page of a room: read once, and never older than what was announced."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from app.newest import MOST_ROOMS, MOST_ZONES, Newest, Tail
+from app.timeline import Page
+
+ROOM = 1
+
+
+class Log:
+    """A room's log: how far it goes, and who reads it when."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.reads = 0
+        self.broken = False
+        self.asked: asyncio.Queue[int] = asyncio.Queue()
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    async def read(self, room_id: int) -> Tail:
+        """Return what is there now, when it is told to answer."""
+        self.reads += 1
+        self.asked.put_nowait(room_id)
+        position = self.position
+        await self.answering.wait()
+        if self.broken:
+            raise OSError("broken by a test")
+        return Tail(lambda zone: Page([], position, None), position)
+
+    async def is_read(self) -> None:
+        """Wait until it is asked once more."""
+        async with asyncio.timeout(5):
+            await self.asked.get()
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    yield Log()
+
+
+@pytest.fixture
+def newest(log: Log) -> Newest:
+    return Newest(log.read)
+
+
+async def test_a_tail_is_read_once(log: Log, newest: Newest) -> None:
+    tails = [await newest.of(ROOM) for _ in range(3)]
+    assert tails == [tails[0]] * 3 and log.reads == 1
+
+
+async def test_all_who_ask_meanwhile_get_the_same(log: Log, newest: Newest) -> None:
+    log.answering.clear()
+    asking = [asyncio.create_task(newest.of(ROOM)) for _ in range(5)]
+    await log.is_read()
+    asking[0].cancel()
+    log.answering.set()
+    await asyncio.wait(asking)
+    assert asking[0].cancelled() and log.reads == 1
+    assert {each.result() for each in asking[1:]} == {newest.known(ROOM)}
+
+
+@pytest.mark.breaks("app/newest.py", "if tail is None or tail.position < position:", "if False:")
+async def test_what_is_announced_is_on_the_next_page(log: Log, newest: Newest) -> None:
+    assert (await newest.of(ROOM)).position == 0
+    log.position = 1
+    newest.reached(ROOM, 1)
+    assert (await newest.of(ROOM)).position == 1
+
+
+@pytest.mark.breaks("app/newest.py", "tail is None or tail.position < position", "tail and tail.position < position")
+async def test_what_is_read_while_something_is_announced_is_not_kept(log: Log, newest: Newest) -> None:
+    log.answering.clear()
+    early = asyncio.create_task(newest.of(ROOM))
+    await log.is_read()
+    log.position = 1
+    newest.reached(ROOM, 1)
+    late = asyncio.create_task(newest.of(ROOM))
+    await log.is_read()
+    log.answering.set()
+    assert ((await early).position, (await late).position) == (0, 1)
+    assert await newest.of(ROOM) is await late
+
+
+@pytest.mark.breaks("app/newest.py", "tail is None or tail.position < position", "True")
+async def test_what_is_announced_again_changes_nothing(log: Log, newest: Newest) -> None:
+    log.position = 3
+    tail = await newest.of(ROOM)
+    newest.reached(ROOM, 3)
+    newest.reached(ROOM + 1, 9)
+    assert newest.known(ROOM) is tail
+
+
+@pytest.mark.breaks("app/newest.py", "del self._tails[room_id]\n            raise", "pass\n            raise")
+async def test_what_could_not_be_read_is_tried_again(log: Log, newest: Newest) -> None:
+    log.broken = True
+    for reads in (1, 2):
+        with pytest.raises(OSError, match="broken"):
+            await newest.of(ROOM)
+        assert log.reads == reads
+    log.broken = False
+    assert await newest.of(ROOM) is newest.known(ROOM)
+
+
+@pytest.mark.breaks("app/newest.py", "self._tails.move_to_end(room_id)", "pass")
+async def test_the_rooms_that_nobody_asked_for_for_longest_are_forgotten(newest: Newest) -> None:
+    for room_id in range(MOST_ROOMS):
+        await newest.of(room_id)
+    await newest.of(0)
+    await newest.of(MOST_ROOMS)
+    assert newest.known(0) and newest.known(MOST_ROOMS) and not newest.known(1)
+
+
+async def test_a_zone_has_one_page_and_there_are_only_so_many(newest: Newest) -> None:
+    tail = await newest.of(ROOM)
+    page = tail.page("UTC")
+    assert tail.page("UTC") is page
+    for number in range(MOST_ZONES):
+        assert tail.page(f"zone {number}") is not page
+    assert len(tail._pages) <= MOST_ZONES
