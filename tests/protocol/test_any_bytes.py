@@ -31,7 +31,7 @@ from tests.transport import HANDSHAKE, Transport
 
 NOT_TEXT = 1007
 LIMIT = 2_000  # bytes of a message
-EXAMPLES = 20_000 if PROFILE == "soak" else 400
+EXAMPLES = 10_000 if PROFILE == "soak" else 400
 OFFERS = ["", DEFAULT_OFFER, "permessage-deflate; server_no_context_takeover; client_max_window_bits=9"]
 
 Out = tuple[int, bytes]  # an opcode and a payload, or of a close frame the code
