@@ -54,6 +54,8 @@ class Rules(ServerProtocol):
         if frame.opcode in DATA_OPCODES and (frame.opcode is Opcode.CONT) == in_message:
             self._check_text(frame)
             self._check_end(frame)
+        elif frame.opcode is Opcode.CLOSE:
+            self.current_size = None  # it may come inside a message, whose rest does not: section 5.4
         super().recv_frame(frame)
 
     def _check_text(self, frame: Frame) -> None:

@@ -4,22 +4,26 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from tests.ways import WAY
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 30  # seconds for a start or a stop on a busy machine
+ERROR = re.compile(r"Traceback|level='(error|critical)'")
+LISTENS = re.compile(r"event='start' url='http://[^']*:(\d+)'|Uvicorn running on http://\S*:(\d+)")
 
 
 class Server:
-    """`python -m app serve` in a data folder of its own. It keeps its port when it is started again."""
+    """A server, run in the chosen way, in a data folder of its own. It keeps its port when it is started again."""
 
     def __init__(self, data: Path, **settings: object) -> None:
         self.log: list[str] = []
         self.port = 0
+        self._settings = settings
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("PARLOR_")},
             "PYTHONUNBUFFERED": "1",
@@ -42,7 +46,7 @@ class Server:
     def start(self) -> None:
         """Start, and return when it listens."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve"],
+            WAY.command(self.port, self._settings),
             cwd=ROOT,
             env={**self._environment, "PARLOR_PORT": str(self.port)},
             stderr=subprocess.PIPE,
@@ -60,8 +64,8 @@ class Server:
         with process.stderr:
             for line in process.stderr:
                 self.log.append(line.rstrip())
-                if found := re.search(r"event='start' url='http://[^']*:(\d+)'", line):
-                    self.port = int(found[1])
+                if found := LISTENS.search(line):
+                    self.port = int(found[1] or found[2])
                     listening.set()
         listening.set()
 
@@ -78,6 +82,11 @@ class Server:
         self._process.send_signal(how)
         self._process.wait(PATIENCE)
         self._reader.join(PATIENCE)
+
+    @property
+    def complaints(self) -> list[str]:
+        """What it logged as an error. (Plain uvicorn takes for its own what clients do.)"""
+        return [line for line in self.log if WAY.is_open and ERROR.search(line)]
 
     @property
     def pid(self) -> int:
@@ -99,6 +108,15 @@ class Server:
     def open_files(self) -> int:
         """Files and sockets that the process has open."""
         return len(list(self._proc("fd").iterdir()))
+
+    @property
+    def open_sockets(self) -> int:
+        """How many of these are sockets."""
+        found = 0
+        for file in self._proc("fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                found += file.readlink().name.startswith("socket:")
+        return found
 
     def _proc(self, name: str) -> Path:
         assert self._process

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import httpx2
@@ -21,6 +22,7 @@ from app.identity import read_keys
 from app.main import create_app, digest
 from app.settings import Settings
 from tests.server import PATIENCE, ROOT, Server, serving
+from tests.ways import behind_the_door, with_our_log
 
 
 def become(server: Server, name: str) -> str:
@@ -53,6 +55,7 @@ def close_code(socket: ClientConnection) -> int:
     return received.code if received else 1006
 
 
+@with_our_log
 def test_it_says_where_it_listens_in_one_line(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         assert httpx2.get(f"{server.url}/healthz").text == "alive\n"
@@ -60,6 +63,7 @@ def test_it_says_where_it_listens_in_one_line(tmp_path: Path) -> None:
         assert server.url in server.log[0]
 
 
+@with_our_log
 def test_it_logs_what_is_worth_a_line_and_nothing_that_was_said(tmp_path: Path) -> None:
     with serving(tmp_path, log_format="text") as server:
         with browser(server, become(server, "Ann")) as ann:
@@ -72,6 +76,7 @@ def test_it_logs_what_is_worth_a_line_and_nothing_that_was_said(tmp_path: Path) 
         assert "a secret" not in "".join(server.log) and "Ann" not in "".join(server.log)
 
 
+@pytest.mark.ways
 def test_a_stop_closes_with_1012_and_a_restart_loses_nothing(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         cookie = become(server, "Ann")
@@ -131,6 +136,26 @@ def test_who_takes_nothing_is_cut_off_and_the_others_notice_nothing(tmp_path: Pa
             assert re.search(r'parlor_connections_cut_total\{reason="(stalled|outbox)"\} 1\.0', figures)
             ann.send(json.dumps({"message": "still here", "key": "last"}))
             read_until(ann, "still here")
+
+
+@behind_the_door
+@pytest.mark.breaks("app/websocket.py", "asyncio.get_running_loop().call_later(CLOSE_SECONDS, door.abort)", "pass")
+def test_of_who_takes_nothing_nothing_is_left(tmp_path: Path) -> None:
+    """Its socket is dropped though it never reads again.
+
+    By ASGI alone a server can only close it, and wait for it to take what was written before: that is up to the system.
+    """
+    limits = {"messages_burst": 10_000, "message_length": 20_000, "stall_seconds": 0.5}
+    with serving(tmp_path, **limits) as server, browser(server, become(server, "Ann")) as ann:
+        read_until(ann, "connected")
+        sockets = server.open_sockets
+        with stalled(server):
+            assert server.open_sockets == sockets + 1
+            for number in count():
+                ann.send(json.dumps({"message": '"' * 20_000, "key": f"key-{number}"}))
+                read_until(ann, f'id="message-{number + 1}"')
+                if server.open_sockets == sockets:
+                    break
 
 
 @contextmanager

@@ -43,7 +43,7 @@ class Browser:
 
     def frame_with(self, selector: str) -> BeautifulSoup:
         """Return the next frame that has what `selector` selects; those before it are still to be read."""
-        passed = []
+        passed: list[str] = []
         while True:
             text = self._receive()
             soup = BeautifulSoup(text, "html.parser")

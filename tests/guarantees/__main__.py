@@ -26,6 +26,7 @@ from tests.guarantees.outcome import Outcome, first
 from tests.guarantees.restart import restart
 from tests.guarantees.slow import slow
 from tests.server import ROOT
+from tests.ways import NAMES
 
 Scenario = Callable[[Path], Coroutine[Any, Any, Outcome]]
 
@@ -55,6 +56,9 @@ def by_pytest(*arguments: str, **environment: str) -> Scenario:
     return scenario
 
 
+# What starts servers, for the ways to start them.
+PROTOCOL = "tests/protocol"
+SERVED = (PROTOCOL, "tests/guarantees/test_delivery.py", "tests/guarantees/test_fuzz.py", "tests/test_main.py")
 SAME = "tests/test_rooms.py::test_live_resumed_and_reloaded_pages_are_the_same"
 
 ENTRIES = (
@@ -79,6 +83,11 @@ ENTRIES = (
     ),
     Entry("G7", "frames", "frames of any kind", frames, partial(frames, count=5_000)),
     Entry("G7", "requests", "requests of any kind", requests, partial(requests, count=1_500)),
+    Entry("G7", "protocol", "bytes of any kind", by_pytest(PROTOCOL, TEST_PROFILE="soak"), by_pytest(PROTOCOL)),
+    *(
+        Entry("all", way, f"served {way}", by_pytest(*SERVED, TEST_WAY=way), by_pytest(PROTOCOL, TEST_WAY=way))
+        for way in NAMES[1:]
+    ),
     Entry("G7", "churn", "people who come and go", churn, partial(churn, seconds=6, warm_up=2, judged=False)),
 )
 

@@ -143,7 +143,7 @@ async def _until(condition: Callable[[], bool]) -> None:
 @asynccontextmanager
 async def _examined(server: Server, result: Result) -> Any:
     """Note what the server has open and in memory, before and after, and what it complains about."""
-    lines, started = len(server.log), perf_counter()
+    complaints, started = len(server.complaints), perf_counter()
     descriptors, kilobytes = _descriptors(server), _memory(server)
     yield
     result.seconds = perf_counter() - started
@@ -156,8 +156,7 @@ async def _examined(server: Server, result: Result) -> Any:
     result.kilobytes = kilobytes, _memory(server)
     if result.descriptors[1] > descriptors:
         result.failures.append(f"descriptors are left open: {result.descriptors}")
-    complaints = [line for line in server.log[lines:] if re.search(r"Traceback|level='(error|critical)'", line)]
-    result.failures += complaints[:20]
+    result.failures += server.complaints[complaints:][:20]
 
 
 def _process(server: Server) -> Path:

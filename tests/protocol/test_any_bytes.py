@@ -26,12 +26,12 @@ from websockets.server import ServerProtocol
 from app.encoding import encode
 from app.wire import WireProtocol, door
 from tests.profile import PROFILE
-from tests.protocol.raw import CLOSE, CONTINUATION, DEFAULT_OFFER, PONG, RSV1, TAIL, TEXT, Frame
+from tests.protocol.raw import CLOSE, CONTINUATION, DEFAULT_OFFER, NO_CODE, PONG, RSV1, TAIL, TEXT, Frame
 from tests.transport import HANDSHAKE, Transport
 
 NOT_TEXT = 1007
 LIMIT = 2_000  # bytes of a message
-EXAMPLES = 20_000 if PROFILE == "soak" else 400
+EXAMPLES = 10_000 if PROFILE == "soak" else 400
 OFFERS = ["", DEFAULT_OFFER, "permessage-deflate; server_no_context_takeover; client_max_window_bits=9"]
 
 Out = tuple[int, bytes]  # an opcode and a payload, or of a close frame the code
@@ -71,7 +71,8 @@ class Oracle:
         else:
             if protocol.parser_exc is not None:
                 assert protocol.close_sent
-                self._close(protocol.close_sent.code)
+                # It takes a close inside a message for an offence. The RFC does not: control frames may be there.
+                self._close((protocol.close_rcvd or protocol.close_sent).code)
         return self
 
     @property
@@ -80,7 +81,7 @@ class Oracle:
         return bool(self.answers) and self.answers[-1][0] == CLOSE
 
     def _close(self, code: int) -> None:
-        self.answers.append((CLOSE, code.to_bytes(2)))
+        self.answers.append((CLOSE, b"" if code == NO_CODE else code.to_bytes(2)))
 
     def _take(self, event: Event) -> None:
         data = bytes(event.data)
@@ -232,6 +233,7 @@ chops = st.lists(st.tuples(st.integers(0, 400), st.sampled_from(["", "turn", "pu
 @example(DEFAULT_OFFER, Frame(TEXT, b"\xff").encoded() + Frame(CLOSE).encoded(), [])
 @example("", Frame(TEXT, b"one").encoded() + b"\xff\xff" + Frame(TEXT, b"two").encoded(), [(5, "turn")])
 @example("", Frame(CLOSE, b"\x03\xe8").encoded() + Frame(TEXT, b"late").encoded(), [(9, "publish")])
+@example("", Frame(TEXT, b"half", fin=False).encoded() + Frame(CLOSE).encoded(), [])
 @hypothesis_settings(max_examples=EXAMPLES)
 def test_whatever_comes_is_what_the_rules_make_of_it(offer: str, whole: bytes, cuts: list[tuple[int, str]]) -> None:
     async def run() -> Session:

@@ -25,6 +25,7 @@ from tests.protocol.raw import (
     pieces,
     text,
 )
+from tests.ways import behind_the_door
 
 Speaker = Callable[..., Raw]
 
@@ -88,7 +89,7 @@ def deflate(raw: Raw) -> Deflate:
 # Negotiation. What the answer may be is judged by the client: `raw.agreed`.
 
 
-@pytest.mark.parametrize("offer", TAKEN)
+@pytest.mark.parametrize("offer", [*(pytest.param(offer, marks=pytest.mark.ways) for offer in TAKEN[:3]), *TAKEN[3:]])
 def test_an_offer_is_taken_and_holds_both_ways(speaker: Speaker, offer: str) -> None:
     raw = speaker(offer)
     repeated = noise(6_000)
@@ -183,6 +184,7 @@ def test_the_examples_of_the_rfc_are_read(raw: Raw, way: str) -> None:
     assert is_alive(raw)
 
 
+@behind_the_door
 @pytest.mark.breaks("app/wire.py", "client_no_context_takeover=True,", "")
 def test_after_a_last_block_messages_are_read_as_before(speaker: Speaker) -> None:
     """A compressor may end its stream (BFINAL) with a message. What it sends next begins another."""
@@ -195,6 +197,7 @@ def test_after_a_last_block_messages_are_read_as_before(speaker: Speaker) -> Non
     assert heard(raw) == "four"
 
 
+@behind_the_door
 @pytest.mark.breaks("app/wire.py", "client_no_context_takeover=True,", "")
 def test_after_a_last_block_nothing_is_kept(house: House, raw: Raw) -> None:
     before, stored = house.server.memory, compressed(deflated(b"x" * 1_000_000, level=0))
@@ -205,6 +208,7 @@ def test_after_a_last_block_nothing_is_kept(house: House, raw: Raw) -> None:
     assert house.server.memory - before < 20_000_000
 
 
+@behind_the_door
 @pytest.mark.breaks("app/rules.py", "if self._fragments + unread > self.max_message_size:", "if False:")
 def test_after_a_last_block_a_message_has_an_end(house: House, raw: Raw) -> None:
     """What comes after it in the same message is not read, and counts all the same."""
@@ -223,6 +227,7 @@ def test_a_compressed_message_may_be_empty(raw: Raw, payload: bytes) -> None:
     assert is_alive(raw)
 
 
+@pytest.mark.ways
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
 def test_a_compressed_message_may_come_in_fragments(speaker: Speaker, size: int) -> None:
     """What is compressed is the message: the first fragment says so, and each is a piece of one stream."""

@@ -221,6 +221,7 @@ def test_a_control_frame_is_whole(dial: Dial, opcode: int) -> None:
 # Fragments
 
 
+@pytest.mark.ways
 @pytest.mark.parametrize("size", [1, 2, 3, 10, 64, 1000])
 def test_a_message_may_come_in_fragments(speaker: Speaker, size: int) -> None:
     raw = speaker()
@@ -275,6 +276,7 @@ def test_nothing_can_begin_inside_a_message(dial: Dial, opcode: int, fin: bool) 
 # How it comes
 
 
+@pytest.mark.ways
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 13])
 def test_frames_may_come_in_pieces(speaker: Speaker, size: int) -> None:
     raw = speaker()
@@ -284,6 +286,7 @@ def test_frames_may_come_in_pieces(speaker: Speaker, size: int) -> None:
     assert [heard(raw) for _ in words] == words
 
 
+@pytest.mark.ways
 def test_many_messages_may_come_at_once(speaker: Speaker) -> None:
     raw = speaker()
     raw.send(*[text("nonsense")] * 500, text(saying("the end")))
@@ -291,6 +294,7 @@ def test_many_messages_may_come_at_once(speaker: Speaker) -> None:
     assert heard(raw) == "the end"
 
 
+@pytest.mark.ways
 def test_who_asks_much_and_listens_late_misses_nothing(dial: Dial) -> None:
     raw = dial()
     raw.send(*[ping(b"x" * 125)] * 2_000)

@@ -37,7 +37,8 @@ OFFERS = {
     "second": "permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=11",
 }
 # Each runs three scripts of their own; `make soak` many more, and others each time.
-SEEDS = range(3) if PROFILE != "soak" else [Random().randrange(10**9) for _ in range(100)]  # noqa: S311
+SEEDS = range(3) if PROFILE != "soak" else [Random().randrange(10**9) for _ in range(40)]  # noqa: S311
+SCRIPTS = [pytest.param(seed, marks=pytest.mark.ways if seed == SEEDS[0] else ()) for seed in SEEDS]
 STEPS = 100
 
 
@@ -126,7 +127,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A server of their own: it sends signs of life and lists of who is here all the time."""
     with serving(tmp_path_factory.mktemp("sharing"), **SETTINGS) as server:
         yield House(server)
-        assert not [line for line in server.log if "level='info'" not in line]
+        assert not server.complaints
+        assert not [line for line in server.log if "cut off" in line]
 
 
 @pytest.fixture
@@ -199,7 +201,7 @@ def test_a_newcomer_changes_nothing_for_those_who_are_there(hall: Hall, newcomer
     hall.hear_all()
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", SCRIPTS)
 def test_all_kinds_come_and_go_while_everybody_talks(hall: Hall, seed: int) -> None:
     """A script by chance: join, read, say, ask, return, leave with a word and without."""
     random, words = Random(seed), talk(seed)  # noqa: S311
@@ -257,7 +259,7 @@ def test_one_who_falls_behind_is_shown_everything_in_the_end(hall: Hall, offer: 
 
 
 @pytest.mark.breaks("app/rules.py", "self._tell_end()", "pass")
-@pytest.mark.parametrize("offer", ["none", "default"])
+@pytest.mark.parametrize("offer", ["none", pytest.param("default", marks=pytest.mark.ways)])
 @pytest.mark.parametrize("last", [close(1000), Frame(3).encoded()], ids=["close", "broken"])
 def test_who_leaves_while_much_waits_is_sent_nothing_after_the_close(hall: Hall, offer: str, last: bytes) -> None:
     early, late = hall.join(DEFAULT_OFFER), hall.join(OFFERS[offer])
