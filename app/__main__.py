@@ -1,6 +1,7 @@
 """The command line: `python -m app serve`."""
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,6 +30,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Start listening, and say where."""
         await super().startup(sockets)
+        calm_collector()
         for server in getattr(self, "servers", []):
             host, port = server.sockets[0].getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
@@ -38,6 +40,17 @@ class Server(uvicorn.Server):
         """Stop: tell the browsers to come back, finish what was accepted, and say so."""
         await super().shutdown(sockets)
         log.info("stop")
+
+
+def calm_collector() -> None:
+    """Have Python look for garbage seldom, and not among what is there from the start.
+
+    Nothing else can happen meanwhile, and it looks at all that is alive: at 4,000 connections for 200 ms, when left to
+    its own. What a message leaves is gone without it. What a connection leaves may wait for some thousand others.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 5)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

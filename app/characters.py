@@ -19,7 +19,7 @@ EMPTY = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf", "Cs"})
 
 def is_blank(text: str) -> bool:
     """Whether nobody could see anything of `text`."""
-    return all(unicodedata.category(character) in EMPTY for character in without_invisible(text))
+    return all(unicodedata.category(character) in EMPTY or INVISIBLE.match(character) for character in text)
 
 
 def without_invisible(text: str) -> str:

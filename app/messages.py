@@ -4,14 +4,14 @@ Plain values. This module does no I/O, knows no clock and no HTML.
 """
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 
 from app.characters import is_blank
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-KEPT_CONTROLS = "\n\t"
+# Control characters but tab and line feed, and halves of surrogate pairs: Unicode's categories Cc and Cs.
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 BLANK_START = re.compile(r"\A(?:[^\S\n]*\n)+")  # lines with nothing but spaces
 
 
@@ -89,16 +89,10 @@ def clean(body: str, longest: int) -> str:
     Line ends become "\\n", blank lines around the text go, and what no text contains (control characters,
     halves of surrogate pairs) is replaced by U+FFFD. `longest` counts characters (code points).
     """
-    text = "".join(map(_printable, body.replace("\r\n", "\n").replace("\r", "\n")))
+    text = UNPRINTABLE.sub(REPLACEMENT, body.replace("\r\n", "\n").replace("\r", "\n"))
     text = BLANK_START.sub("", text).rstrip()
     if is_blank(text):
         raise Refused("blank", "There is nothing to send yet.")
     if len(text) > longest:
         raise Refused("too-long", f"This is too long: {len(text):,} characters, and {longest:,} is the limit.")
     return text
-
-
-def _printable(character: str) -> str:
-    if unicodedata.category(character) in ("Cc", "Cs") and character not in KEPT_CONTROLS:
-        return REPLACEMENT
-    return character
