@@ -15,7 +15,7 @@ BENCH := $(RUNTIME) $(VENV)/.bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev install install-dev test soak prove bench audit check format snapshots screenshots lock clean
+.PHONY: help run dev install install-dev test soak prove bench compiler audit check format snapshots screenshots lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -41,9 +41,15 @@ soak: install-dev ## Try the guarantees at full size, for up to half an hour (AR
 prove: install-dev ## Take out each mechanism that a test watches, and see the test fail (ARGS="-k name")
 	@$(BIN)/python scripts/prove.py $(ARGS)
 
-bench: $(BENCH) bench/node_modules/.installed ## Measure Parlor beside its alternatives, in 40 minutes (ARGS="broadcast" for one scenario)
+bench: compiler $(BENCH) bench/node_modules/.installed ## Measure Parlor beside its alternatives, in 40 minutes (ARGS="broadcast" for one scenario)
 	@$(MAKE) --no-print-directory -C bench
 	@$(BIN)/python -m bench $(ARGS)
+
+# What the load client is built with; asked for before anything is downloaded.
+compiler:
+	@command -v gcc >/dev/null || { echo 'make bench needs gcc; on Debian: apt-get install gcc libc6-dev' >&2; exit 1; }
+	@echo '#include <zlib.h>' | gcc -E - >/dev/null 2>&1 || { \
+		echo "make bench needs zlib's headers; on Debian: apt-get install zlib1g-dev" >&2; exit 1; }
 
 audit: install ## Ask the registries for known weaknesses of what we build on
 	@$(PYTHON) -m venv .audit && .audit/bin/pip install --quiet --disable-pip-version-check pip-audit

@@ -27,16 +27,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; returns the exit status: 0 where every measurement counts."""
     chosen = _parse(arguments)
     about = machine.describe()
-    results = Results(about) if chosen.quick or chosen.servers else read(RESULTS, about)
+    is_kept = not (chosen.quick or chosen.servers)
+    results = read(RESULTS, about) if is_kept else Results(about)
     if not chosen.report:
         _prepare()
         scenarios = [each for each in SCENARIOS.values() if each.name in chosen.names or not chosen.names]
-        failures = Run(results, QUICK if chosen.quick else FULL, chosen.rounds, chosen.servers).play(scenarios)
+        run = Run(results, QUICK if chosen.quick else FULL, chosen.rounds, chosen.servers)
+        for scenario in scenarios:
+            run.play(scenario)
+            if is_kept:  # as soon as it is there: a run is long
+                publish(results)
         print(f"\n{report(results)}")
-        if failures:
-            print("\nThese do not count:", *failures, sep="\n  ", file=sys.stderr)
+        if run.failures:
+            print("\nThese do not count:", *run.failures, sep="\n  ", file=sys.stderr)
             return 1
-    if not (chosen.quick or chosen.servers):
+    elif is_kept:
         publish(results)
     return 0
 
@@ -84,18 +89,16 @@ class Run:
         self._sizes = sizes
         self._rounds = rounds
         self._servers = servers
-        self._failures: list[str] = []
+        self.failures: list[str] = []  # measurements that do not count, a line each
 
-    def play(self, scenarios: Sequence[Scenario]) -> list[str]:
-        """Measure; returns what failed, a line each."""
-        for scenario in scenarios:
-            for case in scenario.cases:
-                self._results.begin(case.name, datetime.now(UTC).date().isoformat())
-            rounds = min(self._rounds, scenario.rounds)
-            for number_ in range(1, rounds + 1):
-                print(f"{scenario.name}, round {number_} of {rounds}", flush=True)
-                self._round(scenario)
-        return self._failures
+    def play(self, scenario: Scenario) -> None:
+        """Measure all rounds of `scenario`."""
+        for case in scenario.cases:
+            self._results.begin(case.name, datetime.now(UTC).date().isoformat())
+        rounds = min(self._rounds, scenario.rounds)
+        for turn in range(1, rounds + 1):
+            print(f"{scenario.name}, round {turn} of {rounds}", flush=True)
+            self._round(scenario)
 
     def _round(self, scenario: Scenario) -> None:
         for case in scenario.cases:
@@ -108,7 +111,7 @@ class Run:
         try:
             figures = case.measure(COMPETITORS[server], self._sizes)
         except (Failed, RuntimeError) as error:
-            self._failures.append(f"{case.name} of {server}: {error}")
+            self.failures.append(f"{case.name} of {server}: {error}")
             outcome = f"FAILED: {error}"
         else:
             self._results.add(case.name, server, figures)

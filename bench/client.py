@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -70,7 +70,7 @@ def _command(server: Server, scenario: str, options: dict[str, object]) -> list[
     return [str(BUILD / "load"), scenario, *arguments(given)]
 
 
-def arguments(options: dict[str, object]) -> list[str]:
+def arguments(options: Mapping[str, object]) -> list[str]:
     """Return `options` as the client takes them: a true one is a flag, a false one is left out."""
     words: list[str] = []
     for name, value in options.items():

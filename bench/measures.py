@@ -66,7 +66,6 @@ def broadcast(competitor: Competitor, sizes: Sizes, readers: str, messages: str,
         "p99": found["p99"] * MILLI,
         "worst": found["worst"] * MILLI,
         "bytes": found["wire_bytes_per_delivery"],
-        "share": found["wire_bytes_per_delivery"] / found["payload_bytes_per_delivery"],
     }
 
 
@@ -196,9 +195,10 @@ def rooms(competitor: Competitor, sizes: Sizes) -> Figures:
     In a small room a message is shared by few, so that most of its cost is not the deliveries'. That is what the same
     messages cost with nobody but their senders, and it is taken off.
     """
-    many = _in_rooms(competitor, sizes, sizes.rooms, sizes.readers_per_room, rate=2 * sizes.rooms)
-    alone = _in_rooms(competitor, sizes, sizes.rooms, 1, rate=2 * sizes.rooms)
-    one = _in_rooms(competitor, sizes, 1, sizes.rooms * sizes.readers_per_room, rate=20)
+    # The senders read, too.
+    many = _in_rooms(competitor, sizes, sizes.rooms, sizes.readers_per_room - 1, rate=2 * sizes.rooms)
+    alone = _in_rooms(competitor, sizes, sizes.rooms, 0, rate=2 * sizes.rooms)
+    one = _in_rooms(competitor, sizes, 1, sizes.rooms * sizes.readers_per_room - 1, rate=20)
     return {
         "many": (many["cpu"] - alone["cpu"]) / (many["received"] - alone["received"]) / MICRO,
         "one": one["cpu"] / one["received"] / MICRO,

@@ -112,9 +112,8 @@ def _cell(stat: Stat | None) -> str:
 
 def number(value: float) -> str:
     """Return `value` with three figures that count, or all before the point."""
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.{2 if abs(value) < 10 else 1 if abs(value) < 100 else 0}f}"
+    places = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    return f"{value:,.{places}f}"
 
 
 def spread(stat: Stat) -> str:

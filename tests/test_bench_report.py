@@ -1,0 +1,265 @@
+"""The benchmark's figures: what becomes of what was measured. Nothing is measured here."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.client import arguments
+from bench.goals import GOALS, Goal
+from bench.machine import is_in_memory
+from bench.measures import climb
+from bench.pages import Answer, request
+from bench.parlor import FRAME_BYTES, PLACE, fragment, text_length
+from bench.report import BEGIN, END, between_markers, case_table, goal_table, number, report, table
+from bench.results import Figure, Results, Stat, read, stat
+from bench.scenarios import SCENARIOS, Case, Column
+from bench.servers import COMPETITORS
+
+ABOUT = {"machine": "abacus, 2 cores", "Python": "3.11"}
+CASES = {case.name: case for scenario in SCENARIOS.values() for case in scenario.cases}
+MOUNTS = "/dev/vda / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n/dev/vdb /tmp/disk ext4 rw 0 0\n"
+
+# What is to be reached, in the order in which it was set.
+ROWS = [
+    "One message to 1,000",
+    "The same, compression offered",
+    "One message to 4,000",
+    "One message to 4,000, compression offered",
+    "1,000 messages to 1,000, one after the other",
+    "Sustained to 1,000, p99 under 100 ms",
+    "Stored, 32 senders that await receipts",
+    "An idle connection",
+    "An idle connection, compression offered",
+    "4,000 connections accepted and resumed",
+    "4,000 connections accepted and resumed, compression offered",
+    "One of 1,000 stops reading",
+    "50 of 1,000 stop reading, 100 messages/s",
+    "A room's page of 50 messages",
+    "A delivery in 1,000 rooms of 5",
+    "One message to 10,000",
+]
+
+
+def measured(**figures: list[float]) -> Results:
+    """Return results in which each competitor has these medians of the case `broadcast`, in milliseconds."""
+    results = Results(dict(ABOUT))
+    results.begin("broadcast", "2026-11-24")
+    for server, values in figures.items():
+        for value in values:
+            results.add("broadcast", server, {"median": value})
+    return results
+
+
+# Figures
+
+
+def test_of_several_rounds_the_median_counts_and_the_spread_is_kept() -> None:
+    assert stat([3.0, 1.0, 9.0]) == Stat(median=3.0, least=1.0, most=9.0)
+
+
+def test_a_ratio_is_one_of_medians() -> None:
+    results = measured(parlor=[2.0, 3.0, 100.0], limit=[1.0, 2.0, 2.0])
+    assert results.ratio(Figure("broadcast", "parlor", "median"), Figure("broadcast", "limit", "median")) == 1.5
+
+
+@pytest.mark.parametrize("missing", [Figure("tail", "parlor", "median"), Figure("broadcast", "ws", "median")])
+def test_there_is_no_ratio_without_both_figures(missing: Figure) -> None:
+    results = measured(parlor=[2.0])
+    assert results.stat(missing) is None
+    assert results.ratio(Figure("broadcast", "parlor", "median"), missing) is None
+
+
+def test_a_case_that_is_measured_anew_keeps_nothing_of_before() -> None:
+    results = measured(parlor=[2.0], ws=[3.0])
+    results.begin("broadcast", "2026-11-25")
+    results.add("broadcast", "parlor", {"median": 1.0})
+    assert results.cases["broadcast"] == {"parlor": {"median": [1.0]}}
+
+
+def test_results_are_read_as_they_were_saved(tmp_path: Path) -> None:
+    results = measured(parlor=[2.0, 3.5], limit=[1.0])
+    results.save(tmp_path / "results.json")
+    assert read(tmp_path / "results.json", dict(ABOUT)) == results
+
+
+def test_figures_of_another_machine_are_not_mixed_with_new_ones(tmp_path: Path) -> None:
+    measured(parlor=[2.0]).save(tmp_path / "results.json")
+    elsewhere = {**ABOUT, "machine": "another"}
+    assert read(tmp_path / "results.json", elsewhere) == Results(elsewhere)
+
+
+# Goals
+
+
+def test_every_row_that_is_to_be_reached_is_measured() -> None:
+    assert list(dict.fromkeys(goal.row for goal in GOALS)) == ROWS
+
+
+@pytest.mark.parametrize("goal", GOALS, ids=lambda goal: f"{goal.row}: {goal.what}")
+def test_every_goal_is_a_figure_of_a_case(goal: Goal) -> None:
+    for figure in filter(None, (goal.of, goal.over)):
+        case = CASES[figure.case]
+        assert figure.server in case.servers
+        assert figure.name in [column.name for column in case.columns]
+
+
+def test_every_case_is_of_servers_that_there_are() -> None:
+    assert {server for case in CASES.values() for server in case.servers} <= set(COMPETITORS)
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"), [(1.0, "aim"), (1.4, "aim"), (1.5, "must"), (1.6, "must"), (1.7, "missed")]
+)
+def test_less_is_better(value: float, verdict: str) -> None:
+    goal = Goal("", "", Figure("broadcast", "parlor", "median"), must=1.6, aim=1.4)
+    assert goal.verdict(measured(parlor=[value])) == verdict
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(9.0, "aim"), (8.0, "aim"), (7.0, "must"), (5.0, "missed")])
+def test_or_more_is_better(value: float, verdict: str) -> None:
+    goal = Goal("", "", Figure("broadcast", "parlor", "median"), must=6, aim=8, more=True)
+    assert goal.verdict(measured(parlor=[value])) == verdict
+
+
+def test_what_only_has_an_aim_is_not_missed() -> None:
+    goal = Goal("", "", Figure("broadcast", "parlor", "median"), aim=1)
+    assert goal.verdict(measured(parlor=[2.0])) == "must"
+    assert goal.verdict(measured(ws=[2.0])) == ""
+
+
+# Tables
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.0, "0.00"), (1.624, "1.62"), (12.34, "12.3"), (123.4, "123"), (3346000.4, "3,346,000"), (999.9, "1,000")],
+)
+def test_numbers_have_three_figures_that_count(value: float, shown: str) -> None:
+    assert number(value) == shown
+
+
+def test_a_table_is_aligned() -> None:
+    assert table(["", "ms"], [["C server", "2.50"], ["Parlor", "3"]]).splitlines() == [
+        "|          |   ms |",
+        "| -------- | ---: |",
+        "| C server | 2.50 |",
+        "| Parlor   |    3 |",
+    ]
+
+
+def test_a_case_is_compared_with_the_limit_and_the_plain_loop() -> None:
+    case = Case(
+        "broadcast", "One", ("limit", "guide", "ws", "parlor"), (Column("median", "last", "ms"),), lambda *_: {}
+    )
+    lines = case_table(case, measured(limit=[2.0], guide=[5.0], parlor=[2.0, 3.0, 4.0])).splitlines()
+    assert lines[0] == "### One"
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    assert cells[0] == ["", "last, ms", "last × C server", "last × FastAPI, plain loop"]
+    assert cells[2:] == [
+        ["C server", "2.00 (2.00–2.00)", "1.00", "0.40"],
+        ["FastAPI, plain loop", "5.00 (5.00–5.00)", "2.50", "1.00"],
+        ["Node's ws", "–", "–", "–"],
+        ["Parlor", "3.00 (2.00–4.00)", "1.50", "0.60"],
+    ]
+
+
+def test_goals_are_shown_with_what_was_reached() -> None:
+    rows = [line.split("|") for line in goal_table(measured(parlor=[2.9], limit=[2.0], ws=[4.0])).splitlines()]
+    cells = [[cell.strip() for cell in row[1:-1]] for row in rows]
+    assert cells[2] == ["One message to 1,000", "× the C server", "**1.45**", "≤ 1.6", "≤ 1.4", "must"]
+    assert cells[3] == ["", "× Node's ws", "**0.72**", "", "≤ 0.9", "**aim**"]
+    assert cells[4][2:] == ["–", "≤ 1.6", "≤ 1.4", ""]
+
+
+def test_a_figure_with_a_unit_is_shown_with_its_spread() -> None:
+    results = measured()
+    results.begin("stored", "2026-11-24")
+    for rate in (6000.0, 7000.0, 6500.0):
+        results.add("stored", "parlor", {"rate": rate})
+    row = next(line for line in goal_table(results).splitlines() if "Stored" in line)
+    assert "**6,500/s** (6,000–7,000)" in row
+    assert "≥ 5,000/s" in row
+
+
+def test_the_report_says_where_and_how_often_it_was_measured() -> None:
+    text = report(measured(parlor=[2.0, 3.0], limit=[1.0, 1.0]))
+    assert text.startswith(
+        "Measured 2026-11-24 on an abacus, 2 cores (Python 3.11); medians of 2 rounds, least and most in brackets."
+    )
+    assert "### One message to 1,000\n" in text
+    assert "4,000 idle connections" not in text
+
+
+def test_what_is_between_the_markers_is_replaced_and_nothing_else() -> None:
+    page = f"# Title\n\n{BEGIN}\nold\n{END}\n\nmore\n"
+    once = between_markers(page, "new")
+    assert once == f"# Title\n\n{BEGIN}\n\nnew\n\n{END}\n\nmore\n"
+    assert between_markers(once, "new") == once
+
+
+@pytest.mark.parametrize("page", ["", BEGIN, END, f"{END} {BEGIN}"])
+def test_a_page_without_both_markers_is_left_alone(page: str) -> None:
+    with pytest.raises(ValueError, match="needs the lines"):
+        between_markers(page, "new")
+
+
+def test_the_page_has_the_markers() -> None:
+    page = Path(__file__).parent.parent / "docs" / "performance.md"
+    assert between_markers(page.read_text(), "new")
+
+
+# Measuring
+
+
+@pytest.mark.parametrize("start", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize(("most", "best"), [(0, 0), (1, 1), (4, 3), (5, 5), (99, 8)])
+def test_the_highest_rate_that_holds_is_found_from_anywhere(start: int, most: int, best: int) -> None:
+    assert climb(lambda rate: rate <= most, [1, 2, 3, 5, 8], start) == best
+
+
+def test_from_where_the_last_round_ended_two_steps_are_enough() -> None:
+    tried: list[int] = []
+
+    def holds(rate: int) -> bool:
+        tried.append(rate)
+        return rate <= 3
+
+    climb(holds, [1, 2, 3, 5, 8], 3)
+    assert tried == [3, 5]
+
+
+def test_options_are_written_as_the_load_client_takes_them() -> None:
+    options = {"readers_per_room": 5, "deflate": True, "pause": 0, "other": False}
+    assert arguments(options) == ["--readers-per-room", "5", "--deflate", "--pause", "0"]
+
+
+def test_what_everybody_sends_is_of_one_size() -> None:
+    frame = fragment()
+    assert frame.count(PLACE) == 1
+    assert len(frame.replace(PLACE, "x" * text_length(frame))) == FRAME_BYTES
+
+
+@pytest.mark.parametrize(("folder", "expected"), [("/home", False), ("/tmp/x", True), ("/tmp/disk/x", False)])  # noqa: S108
+def test_it_is_noticed_when_nothing_gets_to_a_disk(folder: str, expected: bool) -> None:
+    assert is_in_memory(Path(folder), MOUNTS) is expected
+
+
+def test_a_request_is_one_that_servers_understand() -> None:
+    assert request(8000, "/", if_none_match='"x"') == (
+        b'GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nif-none-match: "x"\r\n\r\n'
+    )
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_an_answer_is_read_in_whatever_pieces_it_comes(size: int) -> None:
+    whole = b'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: 4\r\n\r\nb\r\n!'
+    answer = Answer()
+    pieces = [whole[start : start + size] for start in range(0, len(whole), size)]
+    assert [answer.take(piece) for piece in pieces] == [False] * (len(pieces) - 1) + [True]
+    assert (answer.status, answer.header("etag"), answer.body) == (200, '"x"', "b\r\n!")
+
+
+def test_an_answer_without_a_body_ends_with_its_head() -> None:
+    answer = Answer()
+    assert answer.take(b"HTTP/1.1 304 Not Modified\r\n\r\n")
+    assert (answer.status, answer.header("etag"), answer.body) == (304, "", "")
