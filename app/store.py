@@ -95,9 +95,9 @@ class Store:
             with _unavailable():
                 self.epoch = await self._database.open(prepare)
             yield self
+        finally:
             if self._appending:
                 await self._appending
-        finally:
             await self._database.close()
 
     @property

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from threading import Event, get_ident
 from typing import Any
@@ -62,14 +62,6 @@ def waiting(gate: Event, begun: Event, work: Callable[[Connection], Any]) -> Cal
     return run
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Somebody else writes to the file, for as long as it takes."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-
-
 async def until(event: Event) -> None:
     """Return when `event` has happened, in whichever thread."""
     assert await asyncio.to_thread(event.wait, 10)
@@ -117,18 +109,18 @@ async def test_what_is_read_is_read_anew_each_time(database: Sqlite) -> None:
     "writing.add_done_callback(lambda _: loop.call_soon_threadsafe(self._turn.release))",
     "self._turn.release()",
 )
-async def test_one_who_leaves_while_writing_keeps_the_turn_until_it_is_done(database: Sqlite, path: Path) -> None:
+async def test_one_who_leaves_while_writing_keeps_the_turn_until_it_is_done(database: Sqlite, gate: Event) -> None:
     """Else the next would have its turn, and wait behind the one who left for longer than it may."""
-    clock = asyncio.get_running_loop().time
-    with locked(path):
-        leaving = asyncio.create_task(database.write(sql("INSERT INTO things VALUES ('left')")))
-        await asyncio.sleep(0)
-        leaving.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await leaving
-        async with asyncio.timeout(LOCK_WAIT / 2):
-            with pytest.raises(TimeoutError):
-                await database.write(sql("INSERT INTO things VALUES ('late')"), clock() + 0.05)
+    begun = Event()
+    leaving = asyncio.create_task(database.write(waiting(gate, begun, sql("INSERT INTO things VALUES ('left')"))))
+    await until(begun)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    async with asyncio.timeout(LOCK_WAIT):
+        with pytest.raises(TimeoutError):
+            await database.write(sql("INSERT INTO things VALUES ('late')"), asyncio.get_running_loop().time() + 0.05)
+    gate.set()
     await database.write(sql("INSERT INTO things VALUES ('next')"))
     assert await database.read(sql("SELECT thing FROM things")) == ["left", "next"]
 

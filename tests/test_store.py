@@ -303,6 +303,37 @@ async def test_a_batch_has_a_limit(log: Store, ann: Member, lobby: Room) -> None
     assert sum(batches) == 2 * LARGEST_BATCH
 
 
+@pytest.mark.breaks("app/store.py", "await self._gather(self._last_batch)", "pass")
+async def test_those_who_spoke_together_are_waited_for(
+    monkeypatch: pytest.MonkeyPatch, log: Store, ann: Member, lobby: Room
+) -> None:
+    """Their next messages come one by one: else the first would be committed alone, and all others wait for that."""
+    monkeypatch.setattr(store, "LONGEST_GATHERING", 10)
+    batches: list[int] = []
+    log.on_batch = lambda size, seconds: batches.append(size)
+    for batch in range(3):
+        said = []
+        for number in range(5):
+            said.append(asyncio.create_task(log.append(lobby.id, ann, "hello", f"{batch}.{number}")))
+            if batch:
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+        await asyncio.gather(*said)
+    assert batches == [5, 5, 5]
+
+
+async def test_nobody_waits_for_those_who_do_not_come_again(
+    monkeypatch: pytest.MonkeyPatch, log: Store, ann: Member, lobby: Room
+) -> None:
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(log.append(lobby.id, ann, "hello", f"k{n}") for n in range(5)))
+        await log.append(lobby.id, ann, "hello", "some came")
+        # One by one, there is nothing to wait for.
+        monkeypatch.setattr(store, "LONGEST_GATHERING", 10)
+        await log.append(lobby.id, ann, "hello", "alone")
+        await log.append(lobby.id, ann, "hello", "and again")
+
+
 async def test_a_commit_announces_how_far_each_room_has_come(log: Store, ann: Member, lobby: Room) -> None:
     tea = await log.create_room("Tea")
     announced: list[tuple[int, int]] = []
@@ -350,7 +381,9 @@ async def test_a_listener_that_fails_takes_no_receipt_from_anybody(log: Store, a
 
     log.on_commit = fail
     with capture_logs() as logged:
-        said = await asyncio.gather(*(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in range(3)))
+        said = await asyncio.wait_for(
+            asyncio.gather(*(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in range(3))), 5
+        )
     assert [each.message.position for each in said] == [1, 2, 3]
     assert [(line["event"], line["exc_info"]) for line in logged] == [("not announced", True)]
     assert (await log.append(lobby.id, ann, "more", "k")).is_new
