@@ -1,5 +1,6 @@
 """The real server, as operators start it: its one line, restarts, stops, and browsers that take nothing."""
 
+import gc
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from app.__main__ import main
+from app.__main__ import calm_collector, main
 from app.identity import read_keys
 from app.main import create_app, digest
 from app.settings import Settings
@@ -236,3 +237,14 @@ def test_a_start_with_a_key_that_others_can_read_says_so(settings: Settings) -> 
         with capture_logs() as logs:
             create_app(settings)
         assert [entry["log_level"] for entry in logs] == ["warning"] * warnings
+
+
+def test_the_collector_leaves_alone_what_is_there_from_the_start() -> None:
+    thresholds = gc.get_threshold()
+    try:
+        calm_collector()
+        assert gc.get_freeze_count() > 10_000
+        assert gc.get_threshold() > thresholds
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)

@@ -1,7 +1,7 @@
 """The crux: whatever happens, a page that was live, one that resumed and one just loaded are the same."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,7 +20,7 @@ from app.fragments import Fragments, RoomView
 from app.frames import parse_cursor
 from app.hub import Audience
 from app.limits import Limits
-from app.messages import Draft, Member, Refused, Room
+from app.messages import Draft, Member, Message, Refused, Room
 from app.metrics import Metrics
 from app.outlet import AsgiOutlet
 from app.rooms import Rooms, new_keys
@@ -59,8 +59,15 @@ class World:
         self.store = store
         self.fragments = fragments()
         bus = LocalBus()
-        store.on_commit = lambda room_id, position, messages: bus.announce(room_id, position)
         self.rooms = Rooms(settings, store, bus, self.fragments, Metrics(), Limits(settings), lambda: clock.elapsed)
+        self.is_alone = True  # no other process writes: what is committed is known before it is announced
+
+        def on_commit(room_id: int, position: int, messages: Sequence[Message]) -> None:
+            if self.is_alone:
+                self.rooms.committed(room_id, messages)
+            bus.announce(room_id, position)
+
+        store.on_commit = on_commit
 
     async def settle(self) -> None:
         """Wait until everything that was stored is shown."""
@@ -213,6 +220,7 @@ STEPS = st.lists(
     zone=st.sampled_from(["UTC", "Asia/Tokyo", "America/St_Johns"]),
     frame=st.sampled_from([1, 3, 100]),
     sizes=st.sampled_from([(500, 50), (3, 2), (0, 1), (6, 4)]),
+    is_alone=st.booleans(),
 )
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.timeout(1200)
@@ -222,6 +230,7 @@ async def test_live_resumed_and_reloaded_pages_are_the_same(
     zone: str,
     frame: int,
     sizes: tuple[int, int],
+    is_alone: bool,
     log: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -234,6 +243,7 @@ async def test_live_resumed_and_reloaded_pages_are_the_same(
         patch.setattr("app.migrations.upgrade", lambda _: None)  # the file has its tables
         async with AsyncExitStack() as process:
             here = await process.enter_async_context(world(folder, **options))
+            here.is_alone = is_alone
             people = dict(zip(("Ann", "Bob"), await members(here, "Ann", "Bob"), strict=True))
             rooms = {"lobby": here.rooms.lobby, "garden": await here.rooms.create(people["Ann"], "Garden", "")}
             browsers = [await here.open(rooms[slug], people[name], zone) for name, slug in PAGES]
@@ -368,6 +378,23 @@ async def test_who_comes_while_others_write_misses_nothing(tmp_path: Path) -> No
         for browser in browsers:
             positions = [int(each.removeprefix("message-")) for each in (await browser.settle()).ids()]
             assert positions == list(range(positions[0], head + 1))
+
+
+@pytest.mark.breaks("app/rooms.py", "if messages[first].position == audience.position + 1:", "if True:")
+async def test_what_is_committed_is_shown_at_once_where_nothing_is_missing_before_it(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        (ann,) = await members(here, "Ann")
+        browser = await here.open(here.rooms.lobby, ann)
+        announce, here.store.on_commit = here.store.on_commit, lambda room_id, position, messages: None
+        await say(here, here.rooms.lobby, ann, "one")  # by another process, and not announced yet
+        here.store.on_commit = announce
+        await say(here, here.rooms.lobby, ann, "two")
+        shown = (await browser.settle()).soup.select(".message__body")
+        assert [body.text for body in shown] == ["one", "two"]
+        await say(here, here.rooms.lobby, ann, "three")
+        # Nobody had to read the log, nor wait for somebody who does.
+        assert not here.rooms._deliveries
+        assert [body.text for body in (await browser.settle()).soup.select(".message__body")] == ["one", "two", "three"]
 
 
 async def test_a_delivery_that_the_store_fails_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

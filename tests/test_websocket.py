@@ -513,6 +513,12 @@ def test_an_unknown_room_says_so_and_closes_for_good(client: TestClient) -> None
         assert somebody.close_code() == 1008
 
 
+@pytest.mark.parametrize("address", ["/", "/ws/", "/ws/lobby/more", "/wss", "/rooms/lobby"])
+def test_a_socket_to_another_address_is_not_opened(client: TestClient, address: str) -> None:
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect(address, headers=ORIGIN):
+        pass
+
+
 def test_one_address_opens_only_so_many_sockets(settings: Settings) -> None:
     few = settings.model_copy(update={"connections_per_address": 2})
     with TestClient(create_app(few, Clock())) as client:
