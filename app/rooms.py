@@ -153,7 +153,8 @@ class Rooms:
     # Enter
 
     async def enter(self, room: Room, connection: Connection) -> Audience:
-        """Open the room to `connection`, which gets nothing live until it has resumed."""
+        """Open the room to `connection`, which gets nothing live until it has resumed. Raises `StoreUnavailable`."""
+        self._store.confirm()
         audience = self.hub.audience(room.id)
         if audience is None:
             # No await between taking the audience in and entering it: an empty one is soon forgotten.
