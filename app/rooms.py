@@ -119,7 +119,7 @@ class Rooms:
         """Return the messages just before the position `before`, as one page."""
         tail = await self._newest.of(room.id) if before == NEWEST else self._newest.known(room.id)
         if tail and before > tail.position:
-            self._store.confirm()
+            self._store.confirm()  # what is kept is of no log that is gone
             return tail.page(zone)
         return self._paged(await self._store.before(room.id, before, self._settings.page_size + 1), zone)
 

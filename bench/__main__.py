@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic
 
 from bench import machine
 from bench.client import Failed
@@ -21,6 +20,8 @@ ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results.json"
 PAGE = ROOT / "docs" / "performance.md"
 IMAGES = ROOT / "docs" / "images"
+
+TRIES = 3  # of one measurement that others disturb
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,16 +108,26 @@ class Run:
                     self._measure(case, server)
 
     def _measure(self, case: Case, server: str) -> None:
-        began = monotonic()
-        try:
-            figures = case.measure(COMPETITORS[server], self._sizes)
-        except (Failed, RuntimeError) as error:
-            self.failures.append(f"{case.name} of {server}: {error}")
-            outcome = f"FAILED: {error}"
-        else:
-            self._results.add(case.name, server, figures)
-            outcome = _line(case, figures)
-        print(f"  {case.name:18} {server:9} {outcome}  [{monotonic() - began:.0f} s]", flush=True)
+        """Measure once, or again where others were at work meanwhile; the least disturbed time counts."""
+        found: list[tuple[float, Figures]] = []
+        while len(found) < TRIES and (not found or found[-1][0] > machine.DISTURBED):
+            print(f"  {case.name:18} {server:9} ", end="", flush=True)
+            began = machine.effort()
+            try:
+                figures = case.measure(COMPETITORS[server], self._sizes)
+            except (Failed, RuntimeError) as error:
+                self.failures.append(f"{case.name} of {server}: {error}")
+                print(f"FAILED: {error}", flush=True)
+                return
+            others = machine.effort().others_since(began)
+            found.append((others, figures))
+            print(f"{_line(case, figures)}{_disturbance(others)}", flush=True)
+        others, figures = min(found, key=lambda one: one[0])
+        self._results.add(case.name, server, {**figures, "others": others})
+
+
+def _disturbance(others: float) -> str:
+    return f"  (others took {others:.0%} of a core)" if others > machine.DISTURBED else ""
 
 
 def _line(case: Case, figures: Figures) -> str:

@@ -14,10 +14,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from time import monotonic
 
 HERE = Path(__file__).parent
+DISTURBED = 0.1  # of a core that other processes take while something is measured
 QUIET = 0.5  # processes that want to run, on average over the last minute
 IN_MEMORY = {"tmpfs", "ramfs"}
 PACKAGES = ("fastapi", "uvicorn", "uvloop", "websockets")
@@ -58,6 +61,31 @@ def is_in_memory(folder: Path, mounts: str) -> bool:
     places = [line.split()[1:3] for line in mounts.splitlines()]
     holding = [(len(place), kind) for place, kind in places if folder.resolve().is_relative_to(place)]
     return max(holding)[1] in IN_MEMORY
+
+
+@dataclass(frozen=True)
+class Effort:
+    """CPU seconds up to a moment: those of all processes on all cores, and those of this one and its children."""
+
+    at: float
+    everybody: float
+    ours: float
+
+    def others_since(self, before: "Effort") -> float:
+        """Return how much of a core the others took since `before`: 0 where nobody did anything."""
+        theirs = (self.everybody - before.everybody) - (self.ours - before.ours)
+        return max(0.0, theirs / (self.at - before.at))
+
+
+def effort() -> Effort:
+    """Return what has been done up to now. Children count once they have ended."""
+    return Effort(monotonic(), busy_seconds(Path("/proc/stat").read_text()), sum(os.times()[:4]))
+
+
+def busy_seconds(stat: str) -> float:
+    """Return the seconds in which cores were not idle, by /proc/stat."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, stat.split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def memory(pid: int) -> int:

@@ -6,6 +6,7 @@ Markdown, which reads well in both places. This module measures nothing.
 from collections.abc import Iterable, Sequence
 
 from bench.goals import GOALS, Goal
+from bench.machine import DISTURBED
 from bench.results import Figure, Results, Stat
 from bench.scenarios import SCENARIOS, Case, Column
 from bench.servers import COMPETITORS
@@ -28,8 +29,18 @@ def about(results: Results) -> str:
     dates = sorted(set(results.dates.values()))
     facts = ", ".join(f"{name} {value}" for name, value in results.about.items() if name != "machine")
     return (
-        f"Measured {_span(dates)} on an {results.about['machine']} ({facts}); "
-        f"medians of {_span(rounds)} rounds, least and most in brackets."
+        f"Measured {_span(dates)} on {results.about['machine']} ({facts}). "
+        f"Medians of {_span(rounds)} rounds, least and most in brackets.{_disturbed(results)}"
+    )
+
+
+def _disturbed(results: Results) -> str:
+    shares = results.all("others")
+    disturbed = sum(share > DISTURBED for share in shares)
+    return (
+        f" During {disturbed} of {len(shares)} measurements others took more than {DISTURBED:.0%} of a core."
+        if disturbed
+        else ""
     )
 
 
@@ -41,9 +52,10 @@ def _span(values: Sequence[object]) -> str:
 
 
 def goal_table(results: Results) -> str:
-    """Return the table of goals; a row whose figure was not measured has none."""
+    """Return the table of those goals whose cases were measured."""
     heads = ["", "", "Parlor", "must", "aim", ""]
-    rows = [_goal_row(goal, before, results) for before, goal in zip((None, *GOALS), GOALS, strict=False)]
+    goals = [goal for goal in GOALS if goal.of.case in results.cases]
+    rows = [_goal_row(goal, before, results) for before, goal in zip((None, *goals), goals, strict=False)]
     return table(heads, rows, left=2)
 
 

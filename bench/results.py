@@ -60,6 +60,11 @@ class Results:
         above, below = self.stat(of), self.stat(over)
         return above.median / below.median if above and below and below.median else None
 
+    def all(self, name: str) -> list[float]:
+        """Return the figure `name` of every round of every server of every case."""
+        servers = [figures for case in self.cases.values() for figures in case.values()]
+        return [value for figures in servers for value in figures.get(name, [])]
+
     def rounds(self, case: str) -> int:
         """Return how often `case` was measured, for the server that has most."""
         values = [len(each) for figures in self.cases.get(case, {}).values() for each in figures.values()]

@@ -6,7 +6,7 @@ import pytest
 
 from bench.client import arguments
 from bench.goals import GOALS, Goal
-from bench.machine import is_in_memory
+from bench.machine import Effort, busy_seconds, is_in_memory
 from bench.measures import climb
 from bench.pages import Answer, request
 from bench.parlor import FRAME_BYTES, PLACE, fragment, text_length
@@ -168,7 +168,6 @@ def test_goals_are_shown_with_what_was_reached() -> None:
     cells = [[cell.strip() for cell in row[1:-1]] for row in rows]
     assert cells[2] == ["One message to 1,000", "× the C server", "**1.45**", "≤ 1.6", "≤ 1.4", "must"]
     assert cells[3] == ["", "× Node's ws", "**0.72**", "", "≤ 0.9", "**aim**"]
-    assert cells[4][2:] == ["–", "≤ 1.6", "≤ 1.4", ""]
 
 
 def test_a_figure_with_a_unit_is_shown_with_its_spread() -> None:
@@ -184,10 +183,23 @@ def test_a_figure_with_a_unit_is_shown_with_its_spread() -> None:
 def test_the_report_says_where_and_how_often_it_was_measured() -> None:
     text = report(measured(parlor=[2.0, 3.0], limit=[1.0, 1.0]))
     assert text.startswith(
-        "Measured 2026-11-24 on an abacus, 2 cores (Python 3.11); medians of 2 rounds, least and most in brackets."
+        "Measured 2026-11-24 on abacus, 2 cores (Python 3.11). Medians of 2 rounds, least and most in brackets.\n"
     )
     assert "### One message to 1,000\n" in text
     assert "4,000 idle connections" not in text
+
+
+def test_the_report_says_what_was_disturbed() -> None:
+    results = measured(parlor=[2.0, 3.0])
+    results.add("broadcast", "limit", {"median": 1.0, "others": 0.02})
+    assert "others" not in report(results)
+    results.add("broadcast", "limit", {"median": 1.0, "others": 0.5})
+    assert "During 1 of 2 measurements others took more than 10% of a core." in report(results)
+
+
+def test_goals_of_what_was_not_measured_are_left_out() -> None:
+    assert "One message to 1,000" in goal_table(measured(parlor=[2.0]))
+    assert "10,000" not in goal_table(measured(parlor=[2.0]))
 
 
 def test_what_is_between_the_markers_is_replaced_and_nothing_else() -> None:
@@ -242,6 +254,17 @@ def test_what_everybody_sends_is_of_one_size() -> None:
 @pytest.mark.parametrize(("folder", "expected"), [("/home", False), ("/tmp/x", True), ("/tmp/disk/x", False)])  # noqa: S108
 def test_it_is_noticed_when_nothing_gets_to_a_disk(folder: str, expected: bool) -> None:
     assert is_in_memory(Path(folder), MOUNTS) is expected
+
+
+def test_what_others_took_is_everything_but_our_own() -> None:
+    before = Effort(at=100.0, everybody=50.0, ours=10.0)
+    assert Effort(at=110.0, everybody=65.0, ours=22.0).others_since(before) == pytest.approx(0.3)
+    assert Effort(at=110.0, everybody=61.0, ours=22.0).others_since(before) == 0.0
+
+
+def test_a_core_is_busy_in_whatever_it_does_but_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sysconf", lambda _: 100)
+    assert busy_seconds("cpu  100 200 300 9999 9999 10 20 70 0 0\ncpu0 1 1 1 1 1 1 1 1\n") == 7.0
 
 
 def test_a_request_is_one_that_servers_understand() -> None:
