@@ -228,7 +228,7 @@ bytes_of_any_kind = st.lists(messages() | messages() | frames() | st.binary(max_
 chops = st.lists(st.tuples(st.integers(0, 400), st.sampled_from(["", "turn", "publish"])), max_size=30)
 
 
-@pytest.mark.breaks("app/wire.py", "self.handle_events()", "pass")
+@pytest.mark.breaks("app/wire.py", "self.handle_events()", "self.conn.parser_exc or self.handle_events()")
 @given(st.sampled_from(OFFERS), bytes_of_any_kind, chops)
 @example(DEFAULT_OFFER, Frame(TEXT, b"\xff").encoded() + Frame(CLOSE).encoded(), [])
 @example("", Frame(TEXT, b"one").encoded() + b"\xff\xff" + Frame(TEXT, b"two").encoded(), [(5, "turn")])

@@ -178,8 +178,8 @@ def some(words: Iterator[str], number: int) -> list[str]:
 def test_one_who_stays_is_shown_everything(hall: Hall, offer: str) -> None:
     hall.join(offer)
     words = talk(1)
-    for _ in range(15):
-        hall.say(*some(words, 8))
+    for _ in range(8):
+        hall.say(*some(words, 10))
         hall.hear_all()
 
 
@@ -316,8 +316,23 @@ def test_rooms_know_nothing_of_each_other(open_hall: Callable[[], Hall]) -> None
         halls[turn % 2].say(*some(words, 4))
         if turn % 7 == 0:
             halls[turn % 2].join(DEFAULT_OFFER)
+            halls[0].house.room()  # of which everybody is told
     for hall in halls:
         hall.hear_all()
+
+
+def test_one_may_resume_again_on_the_same_connection(hall: Hall) -> None:
+    """What answers that is for this one alone, and the others go on as before."""
+    words = talk(10)
+    for offer in OFFERS.values():
+        hall.join(offer)
+    for reader in list(hall.readers):
+        hall.say(*some(words, 3))
+        hall.settle()
+        hall.hear_all()
+        reader.enter()
+    hall.say(*some(words, 10))
+    hall.hear_all()
 
 
 def test_pings_between_messages_disturb_nothing(hall: Hall) -> None:
