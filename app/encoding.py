@@ -32,14 +32,16 @@ class Stream:
     """
 
     def __init__(self) -> None:
-        self._compressor = _compressor()
+        self._compressor: zlib._Compress | None = None  # made when there is something to send: many join before
 
     def restart(self) -> None:
         """Refer to nothing that was sent before."""
-        self._compressor = _compressor()
+        self._compressor = None
 
     def frame(self, payload: bytes) -> bytes:
         """Return the next frame of the stream."""
+        if self._compressor is None:
+            self._compressor = zlib.compressobj(wbits=-WINDOW_BITS, memLevel=MEMORY_LEVEL)
         deflated = self._compressor.compress(payload) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
         return _frame(FINAL_TEXT | COMPRESSED, deflated[:-TAIL])
 
@@ -71,7 +73,3 @@ def _frame(head: int, payload: bytes) -> bytes:
     if length < 65_536:
         return bytes((head, 126)) + length.to_bytes(2) + payload
     return bytes((head, 127)) + length.to_bytes(8) + payload
-
-
-def _compressor() -> "zlib._Compress":
-    return zlib.compressobj(wbits=-WINDOW_BITS, memLevel=MEMORY_LEVEL)
