@@ -16,7 +16,7 @@ from bench.servers import COMPETITORS
 
 INK = "#7d8590"  # on white and on black
 OURS, THEIRS, LIMIT = "#2f81f7", "#8b949e", "#3fb950"
-STYLE = {
+STYLE: Any = {
     "font.size": 11,
     "font.family": "sans-serif",
     "svg.fonttype": "none",  # text stays text
