@@ -1,65 +1,19 @@
-"""The command line: `python -m app serve`."""
+"""The command line: `python -m app`."""
 
 import argparse
-import gc
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from socket import socket
-from typing import Any
 
-import structlog
-import uvicorn
 from pydantic import ValidationError
 
-from app.arrivals import HttpProtocol
-from app.main import create_app
 from app.metrics import set_up_logging
+from app.serving import reload, serve
 from app.settings import Settings
-from app.wire import WireProtocol
-
-log = structlog.get_logger("parlor")
-
-MOST_FILES = 65_536  # where the system sets no limit
-BYTES_PER_CHARACTER = 4  # at most, in UTF-8
-
-
-class Server(uvicorn.Server):
-    """uvicorn, which tells where it listens in one line."""
-
-    async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Start listening, and say where."""
-        await super().startup(sockets)
-        calm_collector()
-        for server in getattr(self, "servers", []):
-            host, port = server.sockets[0].getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            log.info("start", url=f"http://{shown}:{port}")
-
-    async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Stop: tell the browsers to come back, finish what was accepted, and say so."""
-        await super().shutdown(sockets)
-        log.info("stop")
-
-
-def calm_collector() -> None:
-    """Have Python look for garbage seldom, and not among what is there from the start.
-
-    Nothing else can happen meanwhile, and it looks at all that is alive: at 4,000 connections for 200 ms, when left to
-    its own. What a message leaves is gone without it. What a connection leaves may wait for some thousand others.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 10, 5)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m app", description="Parlor, a chat driven by the server.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    serve_parser = commands.add_parser("serve", help="serve the chat until stopped")
-    serve_parser.add_argument("--reload", action="store_true", help="start again whenever a file changes")
-    chosen = parser.parse_args(arguments)
+    chosen = parser().parse_args(arguments)
     try:
         settings = Settings()
     except ValidationError as error:
@@ -69,58 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return reload(settings) if chosen.reload else serve(settings)
 
 
-def serve(settings: Settings) -> int:
-    """Serve until stopped."""
-    try:
-        app = create_app(settings)
-    except (ValueError, OSError) as error:
-        print(f"Parlor cannot start: {error}", file=sys.stderr)
-        return 2
-    raise_file_limit()
-    server = Server(uvicorn.Config(app, **uvicorn_options(settings)))
-    with suppress(KeyboardInterrupt):  # Ctrl+C, which uvicorn raises again once it has stopped
-        server.run()
-    return 0 if server.started else 1
-
-
-def raise_file_limit() -> None:
-    """Allow as many open files as the system lets us: each browser's socket is one, and 1,024 is a common default."""
-    if sys.platform != "win32":
-        import resource
-
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        enough = MOST_FILES if most == resource.RLIM_INFINITY else most
-        with suppress(ValueError, OSError):  # not everywhere: then it stays as it is
-            resource.setrlimit(resource.RLIMIT_NOFILE, (enough, most))
-
-
-def reload(settings: Settings) -> int:
-    """Serve, and start again whenever a file of ours changes."""
-    log.info("start", url=f"http://{settings.host}:{settings.port}", reload=True)
-    uvicorn.run(
-        "app.main:app",
-        reload=True,
-        reload_dirs=["app", "templates", "static"],
-        reload_includes=["*.py", "*.html", "*.css"],
-        **uvicorn_options(settings),
-    )
-    return 0
-
-
-def uvicorn_options(settings: Settings) -> dict[str, Any]:
-    """Return how uvicorn is to run."""
-    return {
-        "host": settings.host,
-        "port": settings.port,
-        "http": HttpProtocol,
-        "ws": WireProtocol,
-        "ws_max_size": settings.frame_length * BYTES_PER_CHARACTER,
-        "forwarded_allow_ips": settings.trusted_proxies,
-        "timeout_graceful_shutdown": settings.shutdown_seconds,
-        "log_config": None,
-        "access_log": False,
-        "server_header": False,
-    }
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    parser = argparse.ArgumentParser(prog="python -m app", description="Parlor, a chat driven by the server.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve_parser = commands.add_parser("serve", help="serve the chat until stopped")
+    serve_parser.add_argument("--reload", action="store_true", help="start again whenever a file changes")
+    return parser
 
 
 def complaints(error: ValidationError) -> str:

@@ -21,10 +21,10 @@ from websockets.sync.client import connect
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # where this file is run by its path
 
-from app.__main__ import uvicorn_options
 from app.main import create_app
 from app.metrics import set_up_logging
 from app.security import COOKIE
+from app.serving import uvicorn_options
 from app.settings import Settings
 from tests.browser.conftest import ARGUMENTS, PATIENCE, find_chromium
 

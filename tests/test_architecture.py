@@ -44,6 +44,7 @@ LAYERS: tuple[set[str], ...] = (
     {"security"},
     {"pages", "websocket"},
     {"main"},
+    {"serving"},
     {"__main__"},
 )
 # Who alone may use which library; the rest goes through them.
@@ -57,7 +58,7 @@ KEEPERS = {
     "itsdangerous": {"identity"},
     "linkify_it": {"links"},
     "prometheus_client": {"metrics"},
-    "uvicorn": {"__main__", "arrivals", "wire"},
+    "uvicorn": {"arrivals", "serving", "wire"},
     "websockets": {"rules", "wire"},
     "fastapi": {"main", "pages", "websocket"},
     "starlette": {"main", "pages", "security", "websocket"},

@@ -18,9 +18,10 @@ from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from app.__main__ import calm_collector, main
+from app.__main__ import main
 from app.identity import read_keys
 from app.main import create_app, digest
+from app.serving import calm_collector
 from app.settings import Settings
 from tests.server import PATIENCE, ROOT, Server, serving
 from tests.ways import behind_the_door, with_our_log

@@ -234,7 +234,7 @@ async def test_history_read_without_end(server: Server, flooder: str, neighbours
     assert (await request(server.host, "GET", "/healthz", address=flooder)).startswith("HTTP/1.1 200 ")
 
 
-@pytest.mark.breaks("app/__main__.py", '"forwarded_allow_ips": settings.trusted_proxies', '"forwarded_allow_ips": "*"')
+@pytest.mark.breaks("app/serving.py", '"forwarded_allow_ips": settings.trusted_proxies', '"forwarded_allow_ips": "*"')
 async def test_an_address_cannot_be_made_up(server: Server, flooder: str, neighbours: None) -> None:
     """What a proxy forwards is believed of those that are trusted; from anybody else it changes nothing."""
     for number in range(10):
