@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from app.metrics import set_up_logging
+from app.events import set_up_logging
 from app.serving import reload, serve
 from app.settings import Settings
 

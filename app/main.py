@@ -18,11 +18,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.arrivals import ARRIVALS, Arrivals
 from app.bus import LocalBus
+from app.events import set_up_logging
 from app.fragments import Fragments
 from app.identity import Signer, is_open_to_others, read_keys
 from app.limits import Limits, Turnstile
 from app.messages import Message
-from app.metrics import Metrics, set_up_logging
+from app.metrics import Metrics
 from app.pages import Pages, add_error_pages
 from app.rooms import Rooms
 from app.security import Doorkeeper, Guard

@@ -1,30 +1,31 @@
-"""What operators see: counters for Prometheus, and how the log looks.
+"""What operators see: figures for Prometheus.
 
 Every figure is in base units (seconds, bytes), as https://prometheus.io/docs/practices/naming/ asks.
-No message body, name or cookie is ever counted or logged.
+No message body, name or cookie is ever counted.
 """
 
-import logging
-import sys
-from collections import defaultdict
-from time import monotonic
-
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-
-from app.limits import Buckets
 
 log = structlog.get_logger("parlor")
 
-LOGGED_PER_SECOND, LOGGED_AT_ONCE = 0.1, 20  # lines that say the same
-MOST_LINES = 1000  # that are told apart, before those are forgotten that are rare
 FAST = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+LAGS = (*FAST, 5.0, 10.0, 30.0)  # a notification that is lost costs seconds, a database that is gone more
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """The figures of one application."""
+    """The figures of one application, and of the process that it has to itself."""
 
     content_type = CONTENT_TYPE_LATEST
 
@@ -55,6 +56,10 @@ class Metrics:
         self._batch = Histogram(
             "parlor_store_batch_messages", "Submissions committed together.", buckets=SIZES, registry=registry
         )
+        self.process = Info("parlor_process", "The name of this process among all.", registry=registry)
+        self.bus = BusMetrics(registry)
+        ProcessCollector(registry=registry)
+        GCCollector(registry=registry)
 
     def message(self) -> None:
         """A message was stored."""
@@ -84,72 +89,49 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-# What uvicorn takes for our errors, and is a client's doing.
-CLIENTS_DOING = frozenset(
-    {
-        "Invalid UTF-8 sequence received from client.",  # with a traceback; we count it by the code that it closes with
-        "ASGI callable returned without completing handshake.",  # the client had gone before we could accept it
-    }
-)
+class BusMetrics:
+    """What several processes cost and owe each other; of a process that is alone, as it is from the start."""
 
-
-class Seldom(logging.Filter):
-    """Lets lines that say the same pass a few times, and then seldom: what others can provoke fills no disk."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._lines = Buckets(LOGGED_PER_SECOND, LOGGED_AT_ONCE)
-        self._withheld: dict[str, int] = defaultdict(int)
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line may pass; our own then say how many like it did not."""
-        ours = record.msg if isinstance(record.msg, dict) else {}
-        if not ours and record.msg in CLIENTS_DOING:
-            return False
-        same = (ours.get("event"), ours.get("reason"), ours.get("error")) if ours else record.msg
-        line = f"{record.name} {record.levelname} {same}"
-        if len(self._lines) > MOST_LINES:
-            self._lines.sweep(monotonic())
-        if self._lines.take(line, monotonic()):
-            self._withheld[line] += 1
-            return False
-        if withheld := self._withheld.pop(line, 0):
-            ours["withheld"] = withheld
-        return True
-
-
-def set_up_logging(level: str, style: str) -> None:
-    """One line per event on standard error: `style` "text" for people, "json" for machines."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if style == "json"
-        else structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"], drop_missing=True)
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.connected = Gauge(
+            "parlor_bus_connected", "1 while this process hears the others, else 0.", registry=registry
         )
-    )
-    handler.addFilter(Seldom())
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel("WARNING")
-    logging.getLogger("parlor").setLevel(level.upper())
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
+        self.connected.set(1)  # who is alone hears all there is
+        self.queue = Gauge(
+            "parlor_bus_queue_usage", "How full the queue of notifications is, 0 to 1.", registry=registry
+        )
+        self.behind = Gauge(
+            "parlor_bus_positions_behind", "Positions reached and not yet shown here.", registry=registry
+        )
+        self._sent = Counter("parlor_bus_notifications_sent", "Notifications sent.", registry=registry)
+        self._received = Counter("parlor_bus_notifications_received", "Notifications received.", registry=registry)
+        self._reconnects = Counter("parlor_bus_reconnects", "Times the bus has healed itself.", registry=registry)
+        self._looks = Counter("parlor_looks", "Periodic looks for what is new.", ["found"], registry=registry)
+        self._lag = Histogram(
+            "parlor_commit_to_delivery_seconds",
+            "Time from a commit, here or in another process, until it was offered to the browsers here.",
+            buckets=LAGS,
+            registry=registry,
+        )
+        for found in ("something", "nothing"):
+            self._looks.labels(found)  # there from the start: a rate needs a figure to begin with
+
+    def sent(self) -> None:
+        """A notification was sent, with one position or several."""
+        self._sent.inc()
+
+    def received(self) -> None:
+        """A notification was received, with one position or several."""
+        self._received.inc()
+
+    def reconnected(self) -> None:
+        """The bus lost its connection, and has one again."""
+        self._reconnects.inc()
+
+    def looked(self, found: bool) -> None:
+        """A periodic look found something that no notification had told of, or nothing."""
+        self._looks.labels("something" if found else "nothing").inc()
+
+    def delivered(self, lag: float) -> None:
+        """What was committed `lag` seconds ago was offered to the browsers here."""
+        self._lag.observe(max(lag, 0))  # two clocks may differ by more than it took

@@ -34,7 +34,7 @@ CORE = {
 }
 LAYERS: tuple[set[str], ...] = (
     CORE,
-    {"arrivals", "engines", "lookups", "metrics", "outlet", "rules", "tables", "templates"},
+    {"arrivals", "engines", "events", "lookups", "metrics", "outlet", "rules", "tables", "templates"},
     {"migrations", "wire"},
     {"statements"},
     {"connection", "fragments", "store"},
