@@ -21,11 +21,7 @@ from websockets.sync.client import connect
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # where this file is run by its path
 
-<<<<<<< HEAD
-=======
-from app.__main__ import uvicorn_options
 from app.events import set_up_logging
->>>>>>> 5266a3c (Figures for several processes, and of the process itself; the log of events has a module of its own)
 from app.main import create_app
 from app.security import COOKIE
 from app.serving import uvicorn_options
