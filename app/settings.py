@@ -15,6 +15,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SQLITE_FILE = "parlor.db"
 KEY_FILE = "secret.key"
+# What else the databases that we serve are called in their URLs.
+DATABASES = {"postgres": "postgresql", "postgresql+asyncpg": "postgresql", "sqlite+aiosqlite": "sqlite"}
 
 HOST_NAME = re.compile(r"(?!-)[a-z0-9-]+(\.[a-z0-9-]+)*", re.IGNORECASE)
 
@@ -37,7 +39,11 @@ class Settings(BaseSettings):
         description="Port to listen on; `PORT` sets it too. 0 takes any free one.",
     )
     data_dir: Path = Field(Path("data"), description="Folder of the database and the key.")
-    database_url: str = Field("", description="SQLAlchemy URL; empty is SQLite in the data folder.")
+    database_url: str = Field(
+        "",
+        repr=False,  # there may be a password in it
+        description="`postgresql://…` or `sqlite:///…`; empty is SQLite in the data folder.",
+    )
     secret_key: SecretStr | None = Field(
         None,
         min_length=16,
@@ -197,9 +203,11 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_served(cls, value: str) -> str:
-        if value and not value.startswith("sqlite+aiosqlite:///"):
-            raise ValueError("it must begin with sqlite+aiosqlite:///")
-        return value
+        scheme, _, rest = value.partition("://")
+        url = f"{DATABASES.get(scheme, scheme)}://{rest}" if value else ""
+        if url and not url.startswith(("postgresql://", "sqlite:///")):
+            raise ValueError("it must begin with postgresql:// or sqlite:///")
+        return url
 
     @field_validator("time_zone")
     @classmethod
@@ -223,8 +231,8 @@ class Settings(BaseSettings):
 
     @property
     def store_url(self) -> str:
-        """The SQLAlchemy URL in force."""
-        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / SQLITE_FILE}"
+        """The URL of the database in force: `postgresql://…`, as libpq takes it, or `sqlite:///…`."""
+        return self.database_url or f"sqlite:///{self.data_dir / SQLITE_FILE}"
 
     @property
     def key_file(self) -> Path:

@@ -1,7 +1,8 @@
 """What is written to the database and asked of it: plain functions of a connection.
 
 Each belongs into one transaction, and says nothing of how one comes by it. They know one engine like the other: what
-SQLite needs to be told is in `engines.py`. Times are whole milliseconds since 1970 in UTC, as in the tables.
+each needs to be told is in `sqlite.py` and `postgres.py`. Times are whole milliseconds since 1970 in UTC, as in the
+tables.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -202,6 +203,8 @@ def all_rooms(connection: Connection) -> list[Room]:
 
 def create_room(connection: Connection, name: str, now: int) -> Room:
     """Store a room with a slug of its own and return it."""
+    # One after the other, whichever process asks: in the order of their ids, and none with another's slug.
+    connection.execute(select(log.c.epoch).with_for_update())
     taken = connection.scalars(select(rooms.c.slug)).all()
     return _insert_room(connection, slug_of(name, frozenset(taken)), name, now)
 

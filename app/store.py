@@ -22,11 +22,12 @@ from sqlalchemy import Row
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app import statements
-from app.engines import Result, Sqlite, Work
+from app.engines import open_engine
 from app.lookups import Lookups
 from app.messages import Member, Message, Refused, Room
 from app.names import name_key, skeleton
 from app.statements import Committed, Submission
+from app.work import Result, Work
 
 log = structlog.get_logger("parlor.store")
 
@@ -74,7 +75,7 @@ class Store:
 
     def __init__(self, url: str, clock: Clock, lock_wait: float = 5) -> None:
         self.epoch = ""  # of the log that is open
-        self._database = Sqlite(url, lock_wait)
+        self._database = open_engine(url, lock_wait)
         self._clock = clock
         self._lock_wait = lock_wait
         self._appends: deque[Append] = deque()

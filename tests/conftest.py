@@ -1,6 +1,7 @@
 """What tests share: an application with a clock that stands still, and snapshots."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +13,12 @@ from hypothesis import Phase
 from hypothesis import settings as hypothesis_settings
 
 from app.main import create_app
+from app.messages import Member, Room
 from app.settings import Settings
 from app.store import Store, StoreUnavailable
+from tests import postgres as postgresql
 from tests.html import normalise
+from tests.logs import HELD_DAYS, Opener
 from tests.profile import PROFILE
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -92,6 +96,64 @@ def other(app: FastAPI, client: TestClient) -> TestClient:
     other = TestClient(app)
     other.portal = client.portal
     return other
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgresql.Cluster]:
+    """A PostgreSQL server for all tests that this process runs."""
+    postgresql.skip_without()
+    with postgresql.running() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def postgres_url(postgres: postgresql.Cluster) -> Iterator[str]:
+    """The address of an empty database on it."""
+    database = postgres.create()
+    yield postgres.url(database)
+    postgres.drop(database)
+
+
+# The log, for modules that say in `store_url` where it is
+
+
+@pytest.fixture
+def lock_wait() -> float:
+    """Seconds for which a write may wait. Tests of locks say less."""
+    return 5
+
+
+@pytest.fixture
+def opening(store_url: str, clock: Clock, lock_wait: float) -> Opener:
+    """Open the same log, as often as asked."""
+
+    @asynccontextmanager
+    async def open_it() -> AsyncIterator[Store]:
+        async with Store(store_url, clock, lock_wait).opened("Lobby") as store:
+            yield store
+
+    return open_it
+
+
+@pytest.fixture
+async def log(opening: Opener) -> AsyncIterator[Store]:
+    async with opening() as store:
+        yield store
+
+
+@pytest.fixture
+async def ann(log: Store) -> Member:
+    return await log.take_name(None, "Ann", "UTC", HELD_DAYS)
+
+
+@pytest.fixture
+async def bob(log: Store) -> Member:
+    return await log.take_name(None, "Bob", "Europe/Berlin", HELD_DAYS)
+
+
+@pytest.fixture
+async def lobby(log: Store) -> Room:
+    return (await log.rooms())[0]
 
 
 @pytest.fixture

@@ -34,9 +34,9 @@ CORE = {
 }
 LAYERS: tuple[set[str], ...] = (
     CORE,
-    {"arrivals", "engines", "events", "lookups", "metrics", "outlet", "rules", "tables", "templates"},
-    {"migrations", "wire"},
-    {"statements"},
+    {"arrivals", "events", "lookups", "metrics", "outlet", "rules", "tables", "templates", "work"},
+    {"migrations", "postgres", "sqlite", "wire"},
+    {"engines", "statements"},
     {"connection", "fragments", "store"},
     {"bus", "channel", "newest"},
     {"hub"},
@@ -51,7 +51,8 @@ LAYERS: tuple[set[str], ...] = (
 KEEPERS = {
     "jinja2": {"templates"},
     "markupsafe": {"fragments"},
-    "sqlalchemy": {"engines", "migrations", "statements", "store", "tables"},
+    "sqlalchemy": {"migrations", "postgres", "sqlite", "statements", "store", "tables", "work"},
+    "asyncpg": {"postgres"},
     "alembic": {"migrations"},
     "aiosqlite": set(),
     "sqlite3": set(),

@@ -70,17 +70,32 @@ def test_the_longest_message_fits_into_a_frame_however_it_is_escaped() -> None:
 
 def test_database_and_key_lie_in_the_data_folder(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
-    assert settings.store_url == f"sqlite+aiosqlite:///{tmp_path}/parlor.db"
+    assert settings.store_url == f"sqlite:///{tmp_path}/parlor.db"
     assert settings.key_file == tmp_path / "secret.key"
 
 
-def test_another_database_may_be_named() -> None:
-    assert Settings(database_url="sqlite+aiosqlite:////srv/chat.db").store_url == "sqlite+aiosqlite:////srv/chat.db"
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("sqlite:////srv/chat.db", "sqlite:////srv/chat.db"),
+        ("sqlite+aiosqlite:///chat.db", "sqlite:///chat.db"),
+        ("postgresql://parlor:secret@db:5433/parlor", "postgresql://parlor:secret@db:5433/parlor"),
+        ("postgres://db/parlor?sslmode=require", "postgresql://db/parlor?sslmode=require"),
+        ("postgresql+asyncpg://one:5432,two:5432/parlor", "postgresql://one:5432,two:5432/parlor"),
+        ("postgresql:///parlor?host=/run/postgresql", "postgresql:///parlor?host=/run/postgresql"),
+    ],
+)
+def test_another_database_may_be_named_in_several_ways(url: str, meant: str) -> None:
+    assert Settings(database_url=url).store_url == meant
 
 
-@pytest.mark.parametrize("url", ["nonsense", "sqlite:///x.db", "postgresql+asyncpg://parlor@db/parlor"])
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:x.db", "sqlite://x.db", "mysql://db/parlor", "postgresql:db"])
 def test_a_database_that_is_not_served_is_refused(url: str) -> None:
-    assert "sqlite+aiosqlite:///" in complaint(database_url=url)
+    assert "it must begin with postgresql:// or sqlite:///" in complaint(database_url=url)
+
+
+def test_the_password_of_the_database_is_not_shown() -> None:
+    assert "hidden" not in repr(Settings(database_url="postgresql://parlor:hidden@db/parlor"))
 
 
 @pytest.mark.parametrize("origin", ["www.example.org", "https://example.org/", "ftp://example.org", "https://"])
@@ -131,7 +146,7 @@ def _another(name: str, default: object) -> object:
         "allowed_hosts": ("one.example", "two.example"),
         "allowed_origins": ("https://one.example", "https://two.example"),
         "data_dir": Path("/srv/parlor"),
-        "database_url": "sqlite+aiosqlite:////srv/chat.db",
+        "database_url": "sqlite:////srv/chat.db",
         "reconnect_delay": 0.6,
         "reconnect_max_delay": 2.2,
     }

@@ -1,87 +1,30 @@
-"""The log, as every engine has to keep it. The tests of the contract run on each; below them, SQLite's own."""
+"""The log, as every engine has to keep it. What is an engine's own is in `test_sqlite.py` and `test_postgres.py`."""
 
 import asyncio
-import gc
-import sqlite3
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from sqlalchemy import Connection, TextClause, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import NoResultFound
 from structlog.testing import capture_logs
 
-from app import migrations, store, tables
+from app import store
 from app.messages import Member, Message, Refused, Room
 from app.store import LARGEST_BATCH, LOBBY, Append, Store, Stored, StoreUnavailable
 from tests.conftest import Clock
-
-HELD_DAYS = 30.0
-
-Opener = Callable[[], AbstractAsyncContextManager[Store]]
+from tests.logs import HELD_DAYS, Opener, bodies, locked, until
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgres"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of an empty database of each engine."""
-    return f"{request.param}+aiosqlite:///{tmp_path / 'parlor.db'}"
-
-
-@pytest.fixture
-def lock_wait() -> float:
-    """Seconds for which a write may wait. Tests of locks say less."""
-    return 5
-
-
-@pytest.fixture
-def opening(store_url: str, clock: Clock, lock_wait: float) -> Opener:
-    """Open the same database, as often as asked."""
-
-    @asynccontextmanager
-    async def open_it() -> AsyncIterator[Store]:
-        async with Store(store_url, clock, lock_wait).opened("Lobby") as store:
-            yield store
-
-    return open_it
-
-
-@pytest.fixture
-async def log(opening: Opener) -> AsyncIterator[Store]:
-    async with opening() as store:
-        yield store
-
-
-@pytest.fixture
-async def ann(log: Store) -> Member:
-    return await log.take_name(None, "Ann", "UTC", HELD_DAYS)
-
-
-@pytest.fixture
-async def bob(log: Store) -> Member:
-    return await log.take_name(None, "Bob", "Europe/Berlin", HELD_DAYS)
-
-
-@pytest.fixture
-async def lobby(log: Store) -> Room:
-    return (await log.rooms())[0]
-
-
-async def bodies(log: Store, room: Room) -> list[str]:
-    return [message.body for message in await log.since(room.id, 0, 1_000_000, 1_000_000)]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Return when `condition` is true."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'parlor.db'}"
+    return str(request.getfixturevalue("postgres_url"))
 
 
 async def refused(attempt: Coroutine[Any, Any, object]) -> str:
@@ -268,7 +211,7 @@ async def test_a_log_keeps_its_epoch_and_its_lobby(opening: Opener) -> None:
 async def test_another_log_has_another_epoch(tmp_path: Path, clock: Clock) -> None:
     epochs = set()
     for name in ("one", "two", "three"):
-        async with Store(f"sqlite+aiosqlite:///{tmp_path / name}", clock).opened("Lobby") as log:
+        async with Store(f"sqlite:///{tmp_path / name}", clock).opened("Lobby") as log:
             epochs.add(log.epoch)
     assert len(epochs) == 3
 
@@ -402,22 +345,22 @@ async def test_what_no_trouble_of_the_database_explains_is_logged_once(log: Stor
 @pytest.mark.breaks("app/store.py", "partial(statements.commit, ", "partial(statements.commit_unknown, ")
 async def test_what_is_new_is_not_looked_for(log: Store, ann: Member, lobby: Room) -> None:
     """A transaction, the room's row, the messages: each statement more is paid for by every message."""
-    with statements_of(log) as run:
+    with statements() as run:
         await asyncio.gather(*(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in range(9)))
-    assert [statement.split()[0] for statement in run] == ["BEGIN", "UPDATE", "INSERT"]
+    assert [word for word in run if word != "BEGIN"] == ["UPDATE", "INSERT"]
 
 
 @contextmanager
-def statements_of(log: Store) -> Iterator[list[str]]:
-    """Note what is run by whoever writes."""
+def statements() -> Iterator[list[str]]:
+    """Note what is run, but for how transactions begin and end, of which each engine has its own way."""
     run: list[str] = []
 
     def note(connection: Connection, cursor: Any, statement: str, *rest: Any) -> None:
-        run.append(statement)
+        run.append(statement.split()[0])
 
-    event.listen(log._database._writer, "before_cursor_execute", note)
+    event.listen(Engine, "before_cursor_execute", note)
     yield run
-    event.remove(log._database._writer, "before_cursor_execute", note)
+    event.remove(Engine, "before_cursor_execute", note)
 
 
 async def test_what_is_announced_can_be_read(log: Store, ann: Member, lobby: Room) -> None:
@@ -585,24 +528,20 @@ async def test_of_many_who_want_an_abandoned_name_at_once_one_gets_it(log: Store
     assert sum(isinstance(each, Member) for each in wanted) == 1
 
 
-# SQLite: a file that somebody else writes to
+# Somebody else writes
 
 
-@asynccontextmanager
-async def locked(path: Path) -> AsyncIterator[None]:
-    """Write to the database from elsewhere, for as long as it takes."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")
+def writes(log: Store) -> bool:
+    """Whether the writer has taken what was to be stored."""
+    return log._appending is not None and not log.waiting
 
 
 @pytest.mark.parametrize("lock_wait", [0.1])
-async def test_a_locked_file_refuses_to_write_and_recovers(
-    log: Store, ann: Member, lobby: Room, tmp_path: Path
+async def test_a_locked_database_refuses_to_write_and_recovers(
+    log: Store, ann: Member, lobby: Room, store_url: str
 ) -> None:
     await log.append(lobby.id, ann, "before", "k0")
-    async with locked(tmp_path / "parlor.db"):
+    async with locked(store_url):
         said = await asyncio.gather(
             *(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in (1, 2)), return_exceptions=True
         )
@@ -616,10 +555,10 @@ async def test_a_locked_file_refuses_to_write_and_recovers(
     assert await bodies(log, lobby) == ["before", "1"]
 
 
-async def test_what_waits_for_a_short_lock_is_stored(log: Store, ann: Member, lobby: Room, tmp_path: Path) -> None:
-    async with locked(tmp_path / "parlor.db"):
+async def test_what_waits_for_a_short_lock_is_stored(log: Store, ann: Member, lobby: Room, store_url: str) -> None:
+    async with locked(store_url):
         said = [asyncio.create_task(log.append(lobby.id, ann, "first", "k"))]
-        await until(log._database._turn.locked)  # the writer has taken it, and waits for the file
+        await until(lambda: writes(log))
         said += [asyncio.create_task(log.append(lobby.id, ann, f"{n}", f"k{n}")) for n in range(49)]
         await until(lambda: log.waiting == 49)
     assert all(each.is_new for each in await asyncio.gather(*said))
@@ -629,7 +568,7 @@ async def test_what_waits_for_a_short_lock_is_stored(log: Store, ann: Member, lo
 @pytest.mark.parametrize("lock_wait", [1])
 @pytest.mark.breaks("app/store.py", "deadline = batch[0].deadline", "deadline = None")
 async def test_however_many_wait_for_a_lock_nobody_waits_longer(
-    log: Store, ann: Member, lobby: Room, tmp_path: Path, lock_wait: float
+    log: Store, ann: Member, lobby: Room, store_url: str, lock_wait: float
 ) -> None:
     """Not first for those before them, and then for the lock."""
     clock = asyncio.get_running_loop().time
@@ -640,9 +579,9 @@ async def test_however_many_wait_for_a_lock_nobody_waits_longer(
             await attempt
         return clock() - started
 
-    async with locked(tmp_path / "parlor.db"):
+    async with locked(store_url):
         first = asyncio.create_task(waits(log.append(lobby.id, ann, "first", "k")))
-        await until(log._database._turn.locked)  # the writer has taken it, and waits for the file
+        await until(lambda: writes(log))
         waited = await asyncio.gather(
             first,
             *(waits(log.append(lobby.id, ann, f"{n}", f"k{n}")) for n in range(50)),
@@ -655,15 +594,15 @@ async def test_however_many_wait_for_a_lock_nobody_waits_longer(
 
 @pytest.mark.breaks("app/store.py", "if len(self._appends) >= MOST_WAITING:", "if False:")
 async def test_of_a_flood_that_cannot_be_stored_only_so_much_waits(
-    monkeypatch: pytest.MonkeyPatch, opening: Opener, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, opening: Opener, store_url: str
 ) -> None:
     monkeypatch.setattr(store, "MOST_WAITING", 5)
     async with opening() as log:
         ann = await log.take_name(None, "Ann", "UTC", HELD_DAYS)
         room = (await log.rooms())[0]
-        async with locked(tmp_path / "parlor.db"):
+        async with locked(store_url):
             said = [asyncio.create_task(log.append(room.id, ann, "first", "k"))]
-            await until(log._database._turn.locked)  # the writer has taken it, and waits for the file
+            await until(lambda: writes(log))
             said += [asyncio.create_task(log.append(room.id, ann, f"{n}", f"k{n}")) for n in range(5)]
             await until(lambda: log.waiting == 5)
             with pytest.raises(StoreUnavailable, match="too many"):
@@ -674,11 +613,11 @@ async def test_of_a_flood_that_cannot_be_stored_only_so_much_waits(
 
 @pytest.mark.parametrize("lock_wait", [0.1])
 async def test_reading_goes_on_while_somebody_else_writes(
-    log: Store, ann: Member, lobby: Room, tmp_path: Path, clock: Clock
+    log: Store, ann: Member, lobby: Room, store_url: str, clock: Clock
 ) -> None:
     await log.append(lobby.id, ann, "before", "k0")
     clock.advance(days=1)  # a visit is due to be noted
-    async with locked(tmp_path / "parlor.db"):
+    async with locked(store_url):
         await log.check()
         assert await bodies(log, lobby) == ["before"]
         assert await log.head(lobby.id) == 1
@@ -688,28 +627,15 @@ async def test_reading_goes_on_while_somebody_else_writes(
 
 @pytest.mark.breaks("app/store.py", "self.saw([member_id], VISIT_WAIT)", "self.saw([member_id])")
 async def test_no_page_waits_for_its_visit_to_be_noted(
-    log: Store, ann: Member, lobby: Room, tmp_path: Path, clock: Clock, lock_wait: float
+    log: Store, ann: Member, lobby: Room, store_url: str, clock: Clock, lock_wait: float
 ) -> None:
     clock.advance(days=1)
-    async with locked(tmp_path / "parlor.db"):
+    async with locked(store_url):
         said = asyncio.create_task(log.append(lobby.id, ann, "waits longer", "k"))
-        await until(log._database._turn.locked)
+        await until(lambda: writes(log))
         async with asyncio.timeout(lock_wait / 2):
             assert await log.member(ann.id) == ann
     await said
-
-
-@pytest.mark.parametrize("lock_wait", [0.1])
-async def test_a_file_that_is_locked_cannot_be_opened_and_later_it_can(opening: Opener, tmp_path: Path) -> None:
-    async with opening():
-        pass
-    async with locked(tmp_path / "parlor.db"):
-        with pytest.raises(StoreUnavailable):
-            async with opening():
-                pass
-    gc.collect()  # what was left open says so now, and not in another test
-    async with opening() as log:
-        await log.check()
 
 
 @pytest.mark.breaks("app/store.py", "self._announce(room_id, room)", "room.new and self._announce(room_id, room)")
@@ -733,164 +659,10 @@ async def test_a_commit_that_only_seemed_to_fail_is_one_message_and_announced(
     assert await bodies(log, lobby) == ["hello"]
 
 
-# SQLite: a disk that is full, a file that is gone
-
-
-@pytest.mark.breaks("app/store.py", "except (DBAPIError, OSError) as error:", "except OSError as error:")
-async def test_a_full_disk_refuses_to_write_and_recovers_when_there_is_room(
-    log: Store, ann: Member, lobby: Room, tmp_path: Path
-) -> None:
-    long = "x" * 4000
-    pages = await log._write(lambda connection: connection.scalar(_pragma("page_count")))
-    await log._write(lambda connection: connection.scalar(_pragma(f"max_page_count={pages + 8}")))
-    said = await asyncio.gather(
-        *(log.append(lobby.id, ann, f"{n}{long}", f"k{n}") for n in range(20)), return_exceptions=True
-    )
-    said += [await attempted(log.append(lobby.id, ann, f"{n}{long}", f"k{n}")) for n in range(20, 40)]
-    stored = [each.message.body for each in said if isinstance(each, Stored)]
-    assert stored
-    assert {type(each) for each in said if not isinstance(each, Stored)} == {StoreUnavailable}
-    with pytest.raises(StoreUnavailable):
-        await log.create_room(long)
-    with pytest.raises(StoreUnavailable):
-        await log.take_name(None, long, "UTC", HELD_DAYS)
-    assert await bodies(log, lobby) == stored
-    await log.check()
-    await log._write(lambda connection: connection.scalar(_pragma(f"max_page_count={2**32 - 2}")))
-    again = [await log.append(lobby.id, ann, f"{n}{long}", f"k{n}") for n in range(40)]
-    assert [each.is_new for each in again] == [not isinstance(each, Stored) for each in said]
-    assert sorted(each.message.position for each in again) == list(range(1, 41))
-    assert await log._read(lambda connection: connection.scalar(_pragma("integrity_check"))) == "ok"
-
-
-async def attempted(attempt: Coroutine[Any, Any, Stored]) -> Stored | BaseException:
-    """Return what `asyncio.gather` would."""
-    outcome: tuple[Stored | BaseException] = await asyncio.gather(attempt, return_exceptions=True)
-    return outcome[0]
-
-
-@pytest.mark.breaks("app/engines.py", "if self._file_identity and", "if False and")
-async def test_a_file_that_is_taken_away_is_missed_and_found_again(
-    log: Store, ann: Member, lobby: Room, tmp_path: Path
-) -> None:
-    """SQLite itself writes on into a file that is gone, and a receipt would be a lie."""
-    file, aside = tmp_path / "parlor.db", tmp_path / "aside.db"
-    await log.append(lobby.id, ann, "before", "k0")
-    file.rename(aside)
-    with pytest.raises(StoreUnavailable):
-        await log.append(lobby.id, ann, "1", "k1")
-    with pytest.raises(StoreUnavailable):
-        await log.since(lobby.id, 0, 9, 9)
-    with pytest.raises(StoreUnavailable):
-        await log.check()
-    assert not file.exists()
-    aside.rename(file)
-    assert (await log.append(lobby.id, ann, "1", "k1")).message.position == 2
-    assert await bodies(log, lobby) == ["before", "1"]
-
-
-@pytest.mark.breaks("app/engines.py", "if self._file_identity and", "if False and")
-async def test_another_file_in_its_place_is_never_taken_for_the_same_log(
-    log: Store, ann: Member, lobby: Room, tmp_path: Path, clock: Clock
-) -> None:
-    async with Store(f"sqlite+aiosqlite:///{tmp_path / 'another.db'}", clock).opened("Lobby") as another:
-        bob = await another.take_name(None, "Bob", "UTC", HELD_DAYS)
-        await another.append(lobby.id, bob, "elsewhere", "k")
-    (tmp_path / "another.db").replace(tmp_path / "parlor.db")
-    with pytest.raises(StoreUnavailable):
-        await log.append(lobby.id, ann, "hello", "k")
-    with pytest.raises(StoreUnavailable):
-        await log.since(lobby.id, 0, 9, 9)
-
-
-def _pragma(name: str) -> TextClause:
-    return text(f"PRAGMA {name}")
-
-
-# Migrations
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Callable[[Callable[[Connection], Any]], Any]:
-    """Do something with an empty database, in a transaction each."""
-    engine = create_engine(f"sqlite:///{tmp_path / 'migrated.db'}")
-
-    def run(task: Callable[[Connection], Any]) -> Any:
-        try:
-            with engine.begin() as connection:
-                return task(connection)
-        finally:
-            engine.dispose()
-
-    return run
-
-
-def differences(connection: Connection) -> list[Any]:
-    return list(compare_metadata(MigrationContext.configure(connection), tables.metadata))
-
-
-def migrate(connection: Connection, revision: str) -> None:
-    """Bring an empty database up to `revision`, a migrated one down to it."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    config.attributes["connection"] = connection
-    is_empty = MigrationContext.configure(connection).get_current_revision() is None
-    (command.upgrade if is_empty else command.downgrade)(config, revision)
-
-
-def test_the_migrations_make_the_tables_that_the_code_uses(database: Callable[..., Any]) -> None:
-    assert database(differences)
-    database(migrations.upgrade)
-    assert database(differences) == []
-
-
-def test_migrating_again_changes_nothing(database: Callable[..., Any]) -> None:
-    database(migrations.upgrade)
-    database(migrations.upgrade)
-    assert database(differences) == []
-
-
-def test_the_way_back_leaves_nothing_and_the_way_forth_goes_again(database: Callable[..., Any]) -> None:
-    database(migrations.upgrade)
-    database(lambda connection: migrate(connection, "base"))
-    assert set(database(lambda connection: inspect(connection).get_table_names())) <= {"alembic_version"}
-    database(migrations.upgrade)
-    assert database(differences) == []
-
-
-@pytest.mark.breaks("app/migrations/versions/0002_look_alikes.py", ".desc()", "")
-def test_of_members_who_look_alike_the_one_seen_last_keeps_the_name(database: Callable[..., Any]) -> None:
-    database(lambda connection: migrate(connection, "0001"))
-    lookalike = "\N{CYRILLIC CAPITAL LETTER A}nn"
-    rows = [
-        ("first", "Ann", "ann", 1),
-        ("last", lookalike, lookalike.casefold(), 3),
-        ("between", "\N{GREEK CAPITAL LETTER ALPHA}nn", "\N{GREEK SMALL LETTER ALPHA}nn", 2),
-        ("bob", "Bob", "bob", 1),
-        ("gone", "Carl", None, 9),
-        ("carl", "Carl", "carl", 1),
-    ]
-    add = text("INSERT INTO members VALUES (:id, :name, :key, 'UTC', :seen)")
-    columns = ("id", "name", "key", "seen")
-    database(lambda connection: connection.execute(add, [dict(zip(columns, row, strict=True)) for row in rows]))
-    database(migrations.upgrade)
-    query = text("SELECT id, name, name_key IS NOT NULL, name_skeleton FROM members ORDER BY id")
-    assert database(lambda connection: connection.execute(query).all()) == [
-        ("between", "\N{GREEK CAPITAL LETTER ALPHA}nn", 0, None),
-        ("bob", "Bob", 1, "bob"),
-        ("carl", "Carl", 1, "carl"),
-        ("first", "Ann", 0, None),
-        ("gone", "Carl", 0, None),
-        ("last", lookalike, 1, "ann"),
-    ]
-    database(lambda connection: migrate(connection, "0001"))
-    assert "name_skeleton" not in database(lambda connection: str(inspect(connection).get_columns("members")))
-
-
 async def test_an_error_does_not_tell_what_was_said(log: Store) -> None:
     nobody = Member("nobody", "A secret name", "UTC")
     with pytest.raises(StoreUnavailable) as failed:
         await log.append(1, nobody, "a secret body", "key")
     told = f"{failed.value} {failed.value.__cause__}"
-    assert "FOREIGN KEY" in told
+    assert "foreign key" in told.lower()
     assert "secret" not in told

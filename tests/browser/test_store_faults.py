@@ -92,7 +92,7 @@ def test_what_cannot_be_stored_stays_with_its_sender_until_it_can(
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-@pytest.mark.breaks("app/engines.py", "if self._file_identity and", "if False and")
+@pytest.mark.breaks("app/sqlite.py", "if self._file_identity and", "if False and")
 def test_a_database_file_that_is_gone_is_missed_at_once_and_found_again(
     gather: Gather, own_cast: Cast, own_server: Server, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """A SQLite file and the threads that work on it. What the log needs of every engine is in `test_store.py`."""
 
 import asyncio
+import gc
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
@@ -9,11 +10,15 @@ from threading import Event, get_ident
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.exc import OperationalError
 
-from app import engines
-from app.engines import READERS, Sqlite
+from app import sqlite
+from app.messages import Member, Room
+from app.sqlite import READERS, Sqlite
+from app.store import Store, Stored, StoreUnavailable
+from tests.conftest import Clock
+from tests.logs import HELD_DAYS, Opener, attempted, bodies, locked
 
 LOCK_WAIT = 5.0
 
@@ -26,10 +31,15 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def database(path: Path) -> AsyncIterator[Sqlite]:
     """A file with a table, in which a value can stand once."""
-    database = Sqlite(f"sqlite+aiosqlite:///{path}", LOCK_WAIT)
+    database = Sqlite(f"sqlite:///{path}", LOCK_WAIT)
     await database.open(sql("CREATE TABLE things (thing PRIMARY KEY)"))
     yield database
     await database.close()
+
+
+@pytest.fixture
+def store_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'parlor.db'}"
 
 
 @pytest.fixture
@@ -105,7 +115,7 @@ async def test_what_is_read_is_read_anew_each_time(database: Sqlite) -> None:
 
 
 @pytest.mark.breaks(
-    "app/engines.py",
+    "app/sqlite.py",
     "writing.add_done_callback(lambda _: loop.call_soon_threadsafe(self._turn.release))",
     "self._turn.release()",
 )
@@ -125,11 +135,11 @@ async def test_one_who_leaves_while_writing_keeps_the_turn_until_it_is_done(data
     assert await database.read(sql("SELECT thing FROM things")) == ["left", "next"]
 
 
-@pytest.mark.breaks("app/engines.py", "async with asyncio.timeout(LONGEST_READ):", "if True:")
+@pytest.mark.breaks("app/sqlite.py", "async with asyncio.timeout(LONGEST_READ):", "if True:")
 async def test_a_read_that_does_not_end_is_given_up(
     database: Sqlite, gate: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "LONGEST_READ", 0.05)
+    monkeypatch.setattr(sqlite, "LONGEST_READ", 0.05)
     async with asyncio.timeout(LOCK_WAIT):
         for _ in range(READERS + 1):  # the last does not even begin
             with pytest.raises(TimeoutError):
@@ -151,3 +161,84 @@ async def test_what_has_begun_is_done_before_the_file_is_closed(path: Path, gate
     with closing(sqlite3.connect(path)) as file:
         assert file.execute("SELECT thing FROM things").fetchall() == [(1,)]
     assert not path.with_name("test.db-wal").exists()  # the last one to close it leaves it whole
+
+
+# A disk that is full, a file that is locked or gone
+
+
+@pytest.mark.breaks("app/store.py", "except (DBAPIError, OSError) as error:", "except OSError as error:")
+async def test_a_full_disk_refuses_to_write_and_recovers_when_there_is_room(
+    log: Store, ann: Member, lobby: Room, tmp_path: Path
+) -> None:
+    long = "x" * 4000
+    pages = await log._write(lambda connection: connection.scalar(_pragma("page_count")))
+    await log._write(lambda connection: connection.scalar(_pragma(f"max_page_count={pages + 8}")))
+    said = await asyncio.gather(
+        *(log.append(lobby.id, ann, f"{n}{long}", f"k{n}") for n in range(20)), return_exceptions=True
+    )
+    said += [await attempted(log.append(lobby.id, ann, f"{n}{long}", f"k{n}")) for n in range(20, 40)]
+    stored = [each.message.body for each in said if isinstance(each, Stored)]
+    assert stored
+    assert {type(each) for each in said if not isinstance(each, Stored)} == {StoreUnavailable}
+    with pytest.raises(StoreUnavailable):
+        await log.create_room(long)
+    with pytest.raises(StoreUnavailable):
+        await log.take_name(None, long, "UTC", HELD_DAYS)
+    assert await bodies(log, lobby) == stored
+    await log.check()
+    await log._write(lambda connection: connection.scalar(_pragma(f"max_page_count={2**32 - 2}")))
+    again = [await log.append(lobby.id, ann, f"{n}{long}", f"k{n}") for n in range(40)]
+    assert [each.is_new for each in again] == [not isinstance(each, Stored) for each in said]
+    assert sorted(each.message.position for each in again) == list(range(1, 41))
+    assert await log._read(lambda connection: connection.scalar(_pragma("integrity_check"))) == "ok"
+
+
+@pytest.mark.parametrize("lock_wait", [0.1])
+async def test_a_file_that_is_locked_cannot_be_opened_and_later_it_can(opening: Opener, store_url: str) -> None:
+    async with opening():
+        pass
+    async with locked(store_url):
+        with pytest.raises(StoreUnavailable):
+            async with opening():
+                pass
+    gc.collect()  # what was left open says so now, and not in another test
+    async with opening() as log:
+        await log.check()
+
+
+@pytest.mark.breaks("app/sqlite.py", "if self._file_identity and", "if False and")
+async def test_a_file_that_is_taken_away_is_missed_and_found_again(
+    log: Store, ann: Member, lobby: Room, tmp_path: Path
+) -> None:
+    """SQLite itself writes on into a file that is gone, and a receipt would be a lie."""
+    file, aside = tmp_path / "parlor.db", tmp_path / "aside.db"
+    await log.append(lobby.id, ann, "before", "k0")
+    file.rename(aside)
+    with pytest.raises(StoreUnavailable):
+        await log.append(lobby.id, ann, "1", "k1")
+    with pytest.raises(StoreUnavailable):
+        await log.since(lobby.id, 0, 9, 9)
+    with pytest.raises(StoreUnavailable):
+        await log.check()
+    assert not file.exists()
+    aside.rename(file)
+    assert (await log.append(lobby.id, ann, "1", "k1")).message.position == 2
+    assert await bodies(log, lobby) == ["before", "1"]
+
+
+@pytest.mark.breaks("app/sqlite.py", "if self._file_identity and", "if False and")
+async def test_another_file_in_its_place_is_never_taken_for_the_same_log(
+    log: Store, ann: Member, lobby: Room, tmp_path: Path, clock: Clock
+) -> None:
+    async with Store(f"sqlite:///{tmp_path / 'another.db'}", clock).opened("Lobby") as another:
+        bob = await another.take_name(None, "Bob", "UTC", HELD_DAYS)
+        await another.append(lobby.id, bob, "elsewhere", "k")
+    (tmp_path / "another.db").replace(tmp_path / "parlor.db")
+    with pytest.raises(StoreUnavailable):
+        await log.append(lobby.id, ann, "hello", "k")
+    with pytest.raises(StoreUnavailable):
+        await log.since(lobby.id, 0, 9, 9)
+
+
+def _pragma(name: str) -> TextClause:
+    return text(f"PRAGMA {name}")

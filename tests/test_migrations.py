@@ -1,0 +1,105 @@
+"""The database's shape, step by step, on each engine."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app import migrations, tables
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Callable[[Connection], Any]], Any]:
+    """Do something with an empty database, in a transaction each."""
+    if request.param == "sqlite":
+        return lambda task: in_sqlite(f"sqlite:///{tmp_path / 'migrated.db'}", task)
+    url = request.getfixturevalue("postgres_url").replace("postgresql:", "postgresql+asyncpg:")
+    return lambda task: asyncio.run(in_postgres(url, task))
+
+
+def in_sqlite(url: str, task: Callable[[Connection], Any]) -> Any:
+    engine = create_engine(url)
+    try:
+        with engine.begin() as connection:
+            return task(connection)
+    finally:
+        engine.dispose()
+
+
+async def in_postgres(url: str, task: Callable[[Connection], Any]) -> Any:
+    engine = create_async_engine(url)
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(task)
+    finally:
+        await engine.dispose()
+
+
+def differences(connection: Connection) -> list[Any]:
+    return list(compare_metadata(MigrationContext.configure(connection), tables.metadata))
+
+
+def migrate(connection: Connection, revision: str) -> None:
+    """Bring an empty database up to `revision`, a migrated one down to it."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["connection"] = connection
+    is_empty = MigrationContext.configure(connection).get_current_revision() is None
+    (command.upgrade if is_empty else command.downgrade)(config, revision)
+
+
+def test_the_migrations_make_the_tables_that_the_code_uses(database: Callable[..., Any]) -> None:
+    assert database(differences)
+    database(migrations.upgrade)
+    assert database(differences) == []
+
+
+def test_migrating_again_changes_nothing(database: Callable[..., Any]) -> None:
+    database(migrations.upgrade)
+    database(migrations.upgrade)
+    assert database(differences) == []
+
+
+def test_the_way_back_leaves_nothing_and_the_way_forth_goes_again(database: Callable[..., Any]) -> None:
+    database(migrations.upgrade)
+    database(lambda connection: migrate(connection, "base"))
+    assert set(database(lambda connection: inspect(connection).get_table_names())) <= {"alembic_version"}
+    database(migrations.upgrade)
+    assert database(differences) == []
+
+
+@pytest.mark.breaks("app/migrations/versions/0002_look_alikes.py", ".desc()", "")
+def test_of_members_who_look_alike_the_one_seen_last_keeps_the_name(database: Callable[..., Any]) -> None:
+    database(lambda connection: migrate(connection, "0001"))
+    lookalike = "\N{CYRILLIC CAPITAL LETTER A}nn"
+    rows = [
+        ("first", "Ann", "ann", 1),
+        ("last", lookalike, lookalike.casefold(), 3),
+        ("between", "\N{GREEK CAPITAL LETTER ALPHA}nn", "\N{GREEK SMALL LETTER ALPHA}nn", 2),
+        ("bob", "Bob", "bob", 1),
+        ("gone", "Carl", None, 9),
+        ("carl", "Carl", "carl", 1),
+    ]
+    add = text("INSERT INTO members VALUES (:id, :name, :key, 'UTC', :seen)")
+    columns = ("id", "name", "key", "seen")
+    database(lambda connection: connection.execute(add, [dict(zip(columns, row, strict=True)) for row in rows]))
+    database(migrations.upgrade)
+    query = text("SELECT id, name, name_key IS NOT NULL, name_skeleton FROM members ORDER BY id")
+    assert database(lambda connection: connection.execute(query).all()) == [
+        ("between", "\N{GREEK CAPITAL LETTER ALPHA}nn", 0, None),
+        ("bob", "Bob", 1, "bob"),
+        ("carl", "Carl", 1, "carl"),
+        ("first", "Ann", 0, None),
+        ("gone", "Carl", 0, None),
+        ("last", lookalike, 1, "ann"),
+    ]
+    database(lambda connection: migrate(connection, "0001"))
+    assert "name_skeleton" not in database(lambda connection: str(inspect(connection).get_columns("members")))
