@@ -79,6 +79,7 @@ _KNOWN = select(messages.c.submission, *_MESSAGE).where(
     _IN_ROOM, messages.c.submission.in_(bindparam("digests", expanding=True))
 )
 _HEAD = select(rooms.c.position).where(rooms.c.id == bindparam("room"))
+_HEADS = select(rooms.c.id, rooms.c.position).where(rooms.c.id.in_(bindparam("ids", expanding=True)))
 _ADVANCE = (
     update(rooms)
     .where(rooms.c.id == bindparam("room"))
@@ -183,6 +184,11 @@ def before(connection: Connection, room_id: int, position: int, limit: int) -> l
 def head(connection: Connection, room_id: int) -> int:
     """Return the position of the newest message, 0 where there is none."""
     return int(connection.scalar(_HEAD, {"room": room_id}) or 0)
+
+
+def heads(connection: Connection, room_ids: Sequence[int]) -> dict[int, int]:
+    """Return the positions of the newest messages of these rooms, by room."""
+    return dict(connection.execute(_HEADS, {"ids": room_ids}).tuples().all())
 
 
 def _message(position: int, author_id: str, author_name: str, body: str, created_at: int) -> Message:

@@ -136,6 +136,10 @@ class Store:
         """Return the position of the newest message, 0 where there is none."""
         return await self._read(partial(statements.head, room_id=room_id))
 
+    async def heads(self, room_ids: Sequence[int]) -> dict[int, int]:
+        """Return what `head` does for each of these rooms that there is, by its id, as of one moment."""
+        return await self._read(partial(statements.heads, room_ids=room_ids))
+
     def confirm(self) -> None:
         """Raise `StoreUnavailable` where the log is gone, or another lies in its place: for what was kept of it."""
         with _unavailable():
