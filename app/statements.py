@@ -188,7 +188,7 @@ def head(connection: Connection, room_id: int) -> int:
 
 def heads(connection: Connection, room_ids: Sequence[int]) -> dict[int, int]:
     """Return the positions of the newest messages of these rooms, by room."""
-    return dict(connection.execute(_HEADS, {"ids": room_ids}).tuples().all())
+    return dict(connection.execute(_HEADS, {"ids": room_ids}).all())
 
 
 def _message(position: int, author_id: str, author_name: str, body: str, created_at: int) -> Message:
