@@ -15,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from app.limits import Turnstile, is_among, site
 
 ARRIVALS = "parlor.arrivals"
+STOPPING = "parlor.stopping"  # in the lifespan's state as soon as the server was told to stop
+LAST_REQUEST_SECONDS = 0.5  # for a request to be there whose connection was accepted before the stop
 LINGER_SECONDS = 1.0  # for an answer to be read before a socket is closed on what is still being sent
 HEAD_BYTES = 65_536  # of a request before its body; browsers stay below 16,384
 
@@ -43,6 +45,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0  # of the one that is coming
         self._given_up = False
         self._upgraded = False
+        self._is_last = False
         self._answering: RequestResponseCycle | None = None
         self._await_request()
 
@@ -72,7 +75,18 @@ class HttpProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         """The request was a handshake: it is there, and another protocol goes on."""
         self._upgraded = True
-        super().handle_websocket_upgrade()
+        if self._is_last:
+            self.transport.close()  # a proxy asks another process; who has none comes back by itself
+        else:
+            super().handle_websocket_upgrade()
+
+    def shutdown(self) -> None:
+        """The server stops. A request that is on its way is waited for; closed now, the connection would swallow it."""
+        self._is_last = True
+        if self._deadline is None:
+            super().shutdown()
+        else:
+            self.loop.call_later(LAST_REQUEST_SECONDS, super().shutdown)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a field; after a body there may be some, too."""

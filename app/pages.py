@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
+from app.arrivals import STOPPING
 from app.fragments import Fragments, RoomView, time_zones
 from app.frames import KEY
 from app.identity import Session
@@ -168,8 +169,10 @@ class Pages:
         """Whether the process runs."""
         return PlainTextResponse("alive\n")
 
-    async def ready(self) -> Response:
-        """Whether it can serve: the store answers."""
+    async def ready(self, request: Request) -> Response:
+        """Whether to send people here: it is not about to stop, and the store answers."""
+        if request.scope.get("state", {}).get(STOPPING):
+            return PlainTextResponse("this process stops\n", 503)
         try:
             await self._store.check()
         except StoreUnavailable:

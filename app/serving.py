@@ -1,15 +1,17 @@
 """How the chat is served: uvicorn with our protocols, until it is stopped."""
 
+import asyncio
 import gc
 import sys
 from contextlib import suppress
 from socket import socket
+from time import monotonic
 from typing import Any
 
 import structlog
 import uvicorn
 
-from app.arrivals import HttpProtocol
+from app.arrivals import STOPPING, HttpProtocol
 from app.main import create_app
 from app.settings import Settings
 from app.wire import WireProtocol
@@ -18,6 +20,7 @@ log = structlog.get_logger("parlor")
 
 MOST_FILES = 65_536  # where the system sets no limit
 BYTES_PER_CHARACTER = 4  # at most, in UTF-8
+TICK_SECONDS = 0.05
 
 
 def serve(settings: Settings) -> int:
@@ -28,7 +31,7 @@ def serve(settings: Settings) -> int:
         print(f"Parlor cannot start: {error}", file=sys.stderr)
         return 2
     raise_file_limit()
-    server = Server(uvicorn.Config(app, **uvicorn_options(settings)))
+    server = Server(uvicorn.Config(app, **uvicorn_options(settings)), settings.drain_seconds)
     with suppress(KeyboardInterrupt):  # Ctrl+C, which uvicorn raises again once it has stopped
         server.run()
     return 0 if server.started else 1
@@ -64,7 +67,14 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which tells where it listens in one line."""
+    """uvicorn, which tells where it listens in one line, and lets go of nothing that it has accepted.
+
+    Told to stop, it first serves on for `drain_seconds` while `/readyz` says 503.
+    """
+
+    def __init__(self, config: uvicorn.Config, drain_seconds: float = 0) -> None:
+        super().__init__(config)
+        self._drain_seconds = drain_seconds
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Start listening, and say where."""
@@ -77,8 +87,20 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Stop: tell the browsers to come back, finish what was accepted, and say so."""
+        await self._drain()
+        for server in self.servers:
+            server.close()
+        # uvicorn tells those connections that are there; what was accepted last becomes one in the loop's next turns.
+        await asyncio.sleep(TICK_SECONDS)
         await super().shutdown(sockets)
         log.info("stop")
+
+    async def _drain(self) -> None:
+        """Serve on, no longer ready, until balancers have noticed; a second Ctrl+C ends it."""
+        self.lifespan.state[STOPPING] = True
+        until = monotonic() + self._drain_seconds
+        while monotonic() < until and not self.force_exit:  # noqa: ASYNC110 a signal sets the flag, and tells nobody
+            await asyncio.sleep(TICK_SECONDS)
 
 
 def calm_collector() -> None:

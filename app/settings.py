@@ -164,7 +164,10 @@ class Settings(BaseSettings):
     lock_wait_seconds: float = Field(
         5, gt=0, le=60, description="Seconds for which a write may wait for a database that somebody else writes to."
     )
-    shutdown_seconds: int = Field(10, ge=0, description="Seconds that a stop may take.")
+    drain_seconds: float = Field(
+        0, ge=0, le=300, description="Seconds for which a process that is to stop serves on, while /readyz says 503."
+    )
+    shutdown_seconds: int = Field(10, ge=0, description="Seconds that a stop may take after that.")
 
     @field_validator("allowed_hosts", "allowed_origins", mode="before")
     @classmethod

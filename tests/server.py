@@ -77,9 +77,14 @@ class Server:
         """End it as a power cut does."""
         self._end(signal.SIGKILL)
 
+    def tell(self, what: signal.Signals) -> None:
+        """Send the process a signal, and wait for nothing."""
+        assert self._process
+        self._process.send_signal(what)
+
     def _end(self, how: signal.Signals) -> None:
         assert self._process and self._reader
-        self._process.send_signal(how)
+        self.tell(how)
         self._process.wait(PATIENCE)
         self._reader.join(PATIENCE)
 

@@ -184,3 +184,49 @@ async def test_an_application_that_says_nothing_about_it_has_no_limits() -> None
     await here.answered()
     assert transport.written.startswith(b"HTTP/1.1 200")
     protocol.connection_lost(None)
+
+
+@pytest.mark.breaks("app/arrivals.py", "if self._deadline is None:", "if True:")
+@pytest.mark.parametrize("come", [b"", REQUEST[:9]], ids=["accepted", "begun"])
+async def test_a_request_that_is_on_its_way_when_the_server_stops_is_answered(come: bytes) -> None:
+    here = Door()
+    protocol, transport = here.open()
+    protocol.data_received(come)
+    protocol.shutdown()
+    assert not transport.closed
+    protocol.data_received(REQUEST[len(come) :])
+    await here.answered()
+    assert transport.written.startswith(b"HTTP/1.1 200")
+    protocol.connection_lost(None)
+
+
+async def test_a_connection_that_has_served_is_closed_when_the_server_stops() -> None:
+    here = Door()
+    protocol, transport = here.open()
+    protocol.data_received(REQUEST)
+    await here.answered()
+    protocol.shutdown()
+    assert transport.closed
+    protocol.connection_lost(None)
+
+
+async def test_a_stop_does_not_wait_long_for_a_request_that_may_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.arrivals.LAST_REQUEST_SECONDS", 0)
+    here = Door()
+    protocol, transport = here.open()
+    protocol.shutdown()
+    await timers()
+    assert transport.closed
+    protocol.connection_lost(None)
+
+
+@pytest.mark.breaks("app/arrivals.py", "if self._is_last:", "if False:")
+async def test_a_handshake_that_comes_when_the_server_stops_is_left_to_another_process() -> None:
+    here = Door()
+    protocol, transport = here.open()
+    protocol.shutdown()
+    protocol.data_received(HANDSHAKE)
+    assert transport.closed
+    assert transport.written == b""
+    assert not here.state.tasks
+    protocol.connection_lost(None)

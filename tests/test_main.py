@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -97,6 +98,22 @@ def test_a_stop_closes_with_1012_and_a_restart_loses_nothing(tmp_path: Path) -> 
             ann.send(json.dumps({"message": "first words", "key": "1"}))
             ann.send(json.dumps({"message": "the end", "key": "3"}))
             assert "first words" not in read_until(ann, "message-3")
+
+
+@behind_the_door
+@pytest.mark.breaks("app/serving.py", "await self._drain()", "pass")
+def test_who_is_told_to_stop_is_no_longer_ready_and_serves_on_until_balancers_know(tmp_path: Path) -> None:
+    with serving(tmp_path, drain_seconds=300) as server, browser(server, become(server, "Ann")) as ann:
+        read_until(ann, "connected")
+        assert httpx2.get(f"{server.url}/readyz").is_success
+        server.tell(signal.SIGTERM)
+        while httpx2.get(f"{server.url}/readyz").is_success:
+            pass
+        assert httpx2.get(f"{server.url}/healthz").is_success
+        ann.send(json.dumps({"message": "still here", "key": "1"}))
+        read_until(ann, "message-1")
+        server.tell(signal.SIGINT)  # and no longer
+        assert close_code(ann) == 1012
 
 
 def test_a_power_cut_loses_nothing_that_had_its_receipt(tmp_path: Path) -> None:

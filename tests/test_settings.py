@@ -283,6 +283,7 @@ def test_the_slowest_reconnecting_that_is_allowed_keeps_the_promise() -> None:
         ("outbox_length", 0),
         ("stall_seconds", 0),
         ("lock_wait_seconds", 0),
+        ("drain_seconds", -1),
         ("shutdown_seconds", -1),
     ],
 )
