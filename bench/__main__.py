@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import machine
 from bench.client import Failed
 from bench.measures import Figures
-from bench.report import between_markers, number, report, with_unit
+from bench.report import between_markers, campfire_table, number, report, with_unit
 from bench.results import Results, read
 from bench.scenarios import SCENARIOS, Case, Scenario
 from bench.servers import BUILD, COMPETITORS
@@ -78,7 +78,8 @@ def publish(results: Results) -> None:
     from bench.plot import draw  # takes a second to import, and is not needed to measure
 
     results.save(RESULTS)
-    PAGE.write_text(between_markers(PAGE.read_text(), report(results)))
+    page = between_markers(PAGE.read_text(), "Figures", report(results))
+    PAGE.write_text(between_markers(page, "Campfire", campfire_table(results)))
     draw(results, IMAGES)
 
 
@@ -121,13 +122,18 @@ class Run:
                 return
             others = machine.effort().others_since(began)
             found.append((others, figures))
-            print(f"{_line(case, figures)}{_disturbance(others)}", flush=True)
+            print(f"{_line(case, figures)}{_disturbance(others)}{_saturation(figures)}", flush=True)
         others, figures = min(found, key=lambda one: one[0])
         self._results.add(case.name, server, {**figures, "others": others})
 
 
 def _disturbance(others: float) -> str:
     return f"  (others took {others:.0%} of a core)" if others > machine.DISTURBED else ""
+
+
+def _saturation(figures: Figures) -> str:
+    share = figures.get("client", 0)
+    return f"  (the load took {share:.0%} of its core)" if share > machine.SATURATED else ""
 
 
 def _line(case: Case, figures: Figures) -> str:

@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from bench import machine
@@ -14,7 +15,14 @@ GRACE = 30  # seconds more until we give up on the client
 
 
 class Failed(Exception):
-    """A measurement that does not count: something was lost, doubled, out of order, refused, or never came."""
+    """A measurement that does not count: something was lost, doubled, out of order, refused, late, or never came.
+
+    `figures` are those that the load client had by then.
+    """
+
+    def __init__(self, why: str, figures: Mapping[str, Any] = MappingProxyType({})) -> None:
+        super().__init__(why)
+        self.figures = figures
 
 
 def load(server: Server, scenario: str, **options: object) -> dict[str, Any]:
@@ -87,7 +95,7 @@ def _figures(server: Server, out: bytes, errors: bytes, status: int) -> dict[str
     except ValueError as error:
         raise Failed(_explain(server, f"the load client ended with {status}", errors)) from error
     if status or "error" in figures:
-        raise Failed(_explain(server, str(figures.get("error", status)), errors))
+        raise Failed(_explain(server, str(figures.get("error", status)), errors), figures)
     return figures
 
 

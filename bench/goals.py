@@ -1,4 +1,4 @@
-"""What Parlor is to reach, row by row: a figure of its own, or the ratio of two medians of one run.
+"""What Parlor is to reach, row by row: a figure of its own, or the ratio of two medians of one run; what others did.
 
 Plain values: what came of them is in `results`, how it is shown in `report`.
 """
@@ -42,6 +42,16 @@ class Goal:
 
     def _reaches(self, value: float, bound: float | None) -> bool:
         return bound is not None and (value >= bound if self.more else value <= bound)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What others have published of theirs, in words, beside a figure of ours, which is in `unit`."""
+
+    what: str
+    of: Figure
+    unit: str
+    theirs: str
 
 
 def _parlor(case: str, name: str) -> Figure:
@@ -154,4 +164,16 @@ def _others() -> list[Goal]:
     ]
 
 
+# 37signals' chat, and what it was ported to.
+CAMPFIRE = (
+    Published("One message to 10,000", _parlor("most", "median"), "ms", "Rust 40 ms, Rails 3,635 ms"),
+    Published(
+        "Messages stored",
+        _parlor("stored", "rate"),
+        "/s",
+        "Go 9,021/s, Express 2,155/s, Rails 323/s, Python 112/s",
+    ),
+    Published("A room's page", _parlor("pages", "rate"), "/s", "Python 478/s"),
+    Published("An idle connection", _parlor("idle", "memory"), "kB", "Rust 15 kB"),
+)
 GOALS = (*_broadcasts(), *_rates(), *_connections(), *_slow(), *_others())

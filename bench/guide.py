@@ -61,4 +61,6 @@ def create_app(fragment: str) -> FastAPI:
 
 
 if __name__ == "__main__":
-    uvicorn.run(create_app(Path(sys.argv[2]).read_text()), port=int(sys.argv[1]))
+    # uvicorn's defaults: uvloop, httptools, and compression where it is offered. It would log two lines for each
+    # connection, which is not what is compared.
+    uvicorn.run(create_app(Path(sys.argv[2]).read_text()), port=int(sys.argv[1]), log_level="warning")

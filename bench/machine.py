@@ -21,6 +21,7 @@ from time import monotonic
 
 HERE = Path(__file__).parent
 DISTURBED = 0.1  # of a core that other processes take while something is measured
+SATURATED = 0.9  # of its core that the load client takes: it may be what is measured
 QUIET = 0.5  # processes that want to run, on average over the last minute
 IN_MEMORY = {"tmpfs", "ramfs"}
 PACKAGES = ("fastapi", "uvicorn", "uvloop", "websockets")

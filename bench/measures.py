@@ -4,6 +4,8 @@ It starts the server, warms it up, plays a scenario of the load client's, and re
 tables show.
 """
 
+import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,8 +21,9 @@ Figures = dict[str, float]
 
 WARM_UP = {"readers": 20, "senders": 1, "messages": 100, "pause": 0}
 SETTLED_SECONDS = 1.0  # until memory is looked at
-HOLDS_MS = 100.0  # a rate holds while 99 % of the deliveries take no longer
+HOLDS_MS = 100  # a rate holds while 99 % of the deliveries take no longer
 PAGE_MESSAGES = 50
+MOST_MESSAGES = 1_000_000  # said in one go, so that those of the next have other numbers
 
 # Where the cost of deliveries is counted, heartbeats are no part of it.
 NO_HEARTBEAT = {"PARLOR_HEARTBEAT": "600", "PARLOR_STALE_AFTER": "700", "PARLOR_LOST_AFTER": "800"}
@@ -66,6 +69,7 @@ def broadcast(competitor: Competitor, sizes: Sizes, readers: str, messages: str,
         "p99": found["p99"] * MILLI,
         "worst": found["worst"] * MILLI,
         "bytes": found["wire_bytes_per_delivery"],
+        "client": found["client_share"],
     }
 
 
@@ -76,39 +80,51 @@ class Sustained:
         self._last: dict[str, int] = {}  # where the round before ended, and this one begins
 
     def __call__(self, competitor: Competitor, sizes: Sizes) -> Figures:
-        """Climb, and return the figures of the highest step that held."""
-        held: dict[int, Figures] = {}
+        """Return the figures of the highest step that holds.
+
+        `client` is the most that the load took there and one step above: where that is all of its core, it may be the
+        load that could not go higher.
+        """
+        tried: dict[int, Figures] = {}
         errors: list[str] = []
 
         def holds(rate: int) -> bool:
             try:
-                figures = at_rate(competitor, sizes, rate)
+                tried[rate] = at_rate(competitor, sizes, rate)
             except Failed as error:
                 errors.append(f"{rate}/s: {error}")
-                return False
-            if figures["p99"] < HOLDS_MS:
-                held[rate] = figures
-            return rate in held
+                tried[rate] = {"p99": math.inf, "client": error.figures.get("client_share", 0.0)}
+            return tried[rate]["p99"] < HOLDS_MS
 
-        start = self._last.get(competitor.name, sizes.ladder[len(sizes.ladder) // 2])
-        best = climb(holds, sizes.ladder, start)
+        best = highest(holds, sizes.ladder, self._last.get(competitor.name))
         if not best:
             raise Failed("; ".join(errors) or "not even the lowest rate held")
         self._last[competitor.name] = best
-        return held[best]
+        at_the_end = sorted(rate for rate in tried if rate >= best)[:2]
+        return {**tried[best], "client": max(tried[rate]["client"] for rate in at_the_end)}
 
 
-def climb(holds: Callable[[int], bool], ladder: Sequence[int], start: int) -> int:
-    """Return the highest step of `ladder` that `holds`: up from `start` until one does not, or down until one does.
+def highest(holds: Callable[[int], bool], ladder: Sequence[int], before: int | None = None) -> int:
+    """Return the highest step of `ladder` that `holds`, in few tries; 0 where none does.
 
-    0 where none does.
+    `before` is what it was the last time: two tries are enough where it still is.
     """
-    step = ladder.index(start)
-    if holds(ladder[step]):
-        while step + 1 < len(ladder) and holds(ladder[step + 1]):
-            step += 1
-        return ladder[step]
-    return next((rate for rate in reversed(ladder[:step]) if holds(rate)), 0)
+    least, most = 0, len(ladder)  # how many steps hold
+
+    def ask(step: int) -> None:
+        nonlocal least, most
+        if holds(ladder[step]):
+            least = step + 1
+        else:
+            most = step
+
+    if before in ladder:
+        ask(ladder.index(before))
+        if least < most:
+            ask(least or most - 1)  # the step beside it
+    while least < most:
+        ask((least + most) // 2)
+    return ladder[least - 1] if least else 0
 
 
 def at_rate(competitor: Competitor, sizes: Sizes, rate: int) -> Figures:
@@ -121,16 +137,27 @@ def at_rate(competitor: Competitor, sizes: Sizes, rate: int) -> Figures:
             senders=sizes.senders,
             rate=rate,
             seconds=sizes.seconds,
-            deadline=4 * sizes.seconds + 20,
+            within=HOLDS_MS,
+            deadline=2 * sizes.seconds + 10,
         )
-    return {"rate": rate, "p99": found["p99"] * MILLI, "deliveries": found["deliveries_per_second"]}
+    return {
+        "rate": rate,
+        "p99": found["p99"] * MILLI,
+        "deliveries": found["deliveries_per_second"],
+        "client": found["client_share"],
+    }
 
 
 def stored(competitor: Competitor, sizes: Sizes) -> Figures:
     """Senders that each await their receipt before they send the next."""
     with started(competitor, sizes.senders) as server:
         found = load(server, "stored", readers=0, senders=sizes.senders, seconds=sizes.seconds)
-    return {"rate": found["rate"], "median": found["median"] * MILLI, "p99": found["p99"] * MILLI}
+    return {
+        "rate": found["rate"],
+        "median": found["median"] * MILLI,
+        "p99": found["p99"] * MILLI,
+        "client": found["client_share"],
+    }
 
 
 def idle(competitor: Competitor, sizes: Sizes, deflate: bool = False) -> Figures:
@@ -140,7 +167,11 @@ def idle(competitor: Competitor, sizes: Sizes, deflate: bool = False) -> Figures
         with crowd(server, readers=sizes.crowd, deflate=deflate) as found:
             time.sleep(SETTLED_SECONDS)
             after = machine.memory(server.pid)
-    return {"memory": (after - before) / sizes.crowd / KILO, "seconds": found["seconds"]}
+    return {
+        "memory": (after - before) / sizes.crowd / KILO,
+        "seconds": found["seconds"],
+        "client": found["client_share"],
+    }
 
 
 def slow(competitor: Competitor, sizes: Sizes, stalled: str, rate: int, seconds: str) -> Figures:
@@ -161,6 +192,7 @@ def slow(competitor: Competitor, sizes: Sizes, stalled: str, rate: int, seconds:
         "memory": found["rss_growth"] / MEGA,
         "cut": found["closed"],
         "cut_after": found["closed_after"],
+        "client": found["client_share"],
     }
 
 
@@ -193,33 +225,47 @@ def rooms(competitor: Competitor, sizes: Sizes) -> Figures:
     """What one more delivery costs the server: in many small rooms, and in a single one with as many readers.
 
     In a small room a message is shared by few, so that most of its cost is not the deliveries'. That is what the same
-    messages cost with nobody but their senders, and it is taken off.
+    messages cost with nobody but their senders, measured before and after, and it is taken off.
     """
     # The senders read, too.
-    many = _in_rooms(competitor, sizes, sizes.rooms, sizes.readers_per_room - 1, rate=2 * sizes.rooms)
-    alone = _in_rooms(competitor, sizes, sizes.rooms, 0, rate=2 * sizes.rooms)
-    one = _in_rooms(competitor, sizes, 1, sizes.rooms * sizes.readers_per_room - 1, rate=20)
+    together = sizes.readers_per_room - 1
+    with _with_rooms(competitor, sizes.rooms) as play:
+        before, many, after = (play(readers, sizes.rooms, sizes.seconds) for readers in (0, together, 0))
+    with _with_rooms(competitor, 1) as play:
+        one = play(sizes.rooms * sizes.readers_per_room - 1, 20, sizes.seconds)
+    alone = {name: (before[name] + after[name]) / 2 for name in before}
     return {
-        "many": (many["cpu"] - alone["cpu"]) / (many["received"] - alone["received"]) / MICRO,
-        "one": one["cpu"] / one["received"] / MICRO,
-        "message": alone["cpu"] / alone["received"] / MICRO,
+        "many": (many["server_cpu"] - alone["server_cpu"]) / (many["received"] - alone["received"]) / MICRO,
+        "one": one["server_cpu"] / one["received"] / MICRO,
+        "message": alone["server_cpu"] / alone["received"] / MICRO,
+        "client": max(many["client_share"], one["client_share"]),
     }
 
 
-def _in_rooms(competitor: Competitor, sizes: Sizes, count: int, readers: int, rate: int) -> Figures:
+@contextmanager
+def _with_rooms(competitor: Competitor, count: int) -> Iterator[Callable[[int, float, float], Figures]]:
+    """Run `competitor` with `count` rooms; gives what plays in them: with so many readers in each, at a rate, so long.
+
+    One member is in all of them: names are not what is measured.
+    """
     with started(competitor, environment=NO_HEARTBEAT) as server:
         cookie = (server.folder / "cookies").read_text().strip()
         paths = parlor.make_rooms(server.port, cookie, (f"Room {number}" for number in range(1, count + 1)))
         (server.folder / "paths").write_text("\n".join(paths) + "\n")
-        # One member in all rooms: names are not what is measured.
         (server.folder / "cookies").write_text(f"{cookie}\n" * count)
-        found = load(
-            server,
-            "rooms",
-            rooms=count,
-            readers_per_room=readers,
-            paths=server.folder / "paths",
-            rate=rate,
-            seconds=sizes.seconds,
-        )
-    return {"cpu": found["server_cpu"], "received": found["received"]}
+        turns = itertools.count()
+
+        def play(readers: int, rate: float, seconds: float) -> Figures:
+            found = load(
+                server,
+                "rooms",
+                rooms=count,
+                readers_per_room=readers,
+                paths=server.folder / "paths",
+                first=1 + next(turns) * MOST_MESSAGES,
+                rate=rate,
+                seconds=seconds,
+            )
+            return {name: found[name] for name in ("server_cpu", "received", "client_share")}
+
+        yield play

@@ -1,6 +1,6 @@
 """Asks for a page again and again, over a few connections that stay open, and counts the answers.
 
-Python is enough here: an answer costs the client a hundredth of what it costs the server (`client_cpu` says so).
+Python is enough here: an answer costs the client a hundredth of what it costs the server (`client` says so).
 """
 
 import re
@@ -80,7 +80,7 @@ def _received(connection: socket.socket) -> bytes:
 def repeat(port: int, asked: bytes, status: int, seconds: float) -> dict[str, float]:
     """Send `asked` for `seconds`, the next on each connection once it has its answer, which must have `status`.
 
-    Returns answers per second (`rate`), and the CPU seconds that this client took per second (`client_cpu`).
+    Returns answers per second (`rate`), and what this client took of a core (`client`).
     """
     with _connected(port) as (selector, connections):
         began, used = time.perf_counter(), time.process_time()
@@ -89,7 +89,7 @@ def repeat(port: int, asked: bytes, status: int, seconds: float) -> dict[str, fl
         count = 0
         while (passed := time.perf_counter() - began) < seconds:
             count += _collect(selector, asked, status)
-        return {"rate": count / passed, "client_cpu": (time.process_time() - used) / passed}
+        return {"rate": count / passed, "client": (time.process_time() - used) / passed}
 
 
 def _collect(selector: selectors.BaseSelector, asked: bytes, status: int) -> int:

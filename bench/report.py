@@ -1,19 +1,20 @@
-"""What was measured, as tables: printed, and put between the markers of docs/performance.md.
+"""What was measured, as tables: printed, and put between the markers of the pages that show it.
 
 Markdown, which reads well in both places. This module measures nothing.
 """
 
 from collections.abc import Iterable, Sequence
 
-from bench.goals import GOALS, Goal
-from bench.machine import DISTURBED
+from bench.goals import CAMPFIRE, GOALS, Goal, Published
+from bench.machine import DISTURBED, SATURATED
 from bench.results import Figure, Results, Stat
 from bench.scenarios import SCENARIOS, Case, Column
 from bench.servers import COMPETITORS
 
-BEGIN = "<!-- Written by `make bench`: begin -->"
-END = "<!-- Written by `make bench`: end -->"
+BEGIN = "<!-- {}, written by `make bench`: begin -->"
+END = "<!-- {}, written by `make bench`: end -->"
 NOTHING = "–"
+MARK = "†"  # of a figure that may be the load client's
 VERDICTS = {"aim": "**aim**", "must": "must", "missed": "missed", "": ""}
 
 
@@ -30,7 +31,7 @@ def about(results: Results) -> str:
     facts = ", ".join(f"{name} {value}" for name, value in results.about.items() if name != "machine")
     return (
         f"Measured {_span(dates)} on {results.about['machine']} ({facts}). "
-        f"Medians of {_span(rounds)} rounds, least and most in brackets.{_disturbed(results)}"
+        f"Medians of {_span(rounds)} rounds, least and most in brackets.{_disturbed(results)}{_saturated(results)}"
     )
 
 
@@ -42,6 +43,17 @@ def _disturbed(results: Results) -> str:
         if disturbed
         else ""
     )
+
+
+def _saturated(results: Results) -> str:
+    marked = any(_mark(results, case, server) for case, servers in results.cases.items() for server in servers)
+    note = f" {MARK} The load client took more than {SATURATED:.0%} of its core: it may be what was measured."
+    return note if marked else ""
+
+
+def _mark(results: Results, case: str, server: str) -> str:
+    stat = results.stat(Figure(case, server, "client"))
+    return MARK if stat and stat.median > SATURATED else ""
 
 
 def _span(values: Sequence[object]) -> str:
@@ -74,15 +86,27 @@ def _reached(goal: Goal, results: Results) -> str:
     value = goal.value(results)
     if value is None:
         return NOTHING
+    mark = "".join(sorted({_mark(results, each.case, each.server) for each in (goal.of, goal.over) if each}))
     if goal.over:
-        return f"**{number(value)}**"
+        return f"**{number(value)}**{mark}"
     stat = results.stat(goal.of)
     assert stat
-    return f"**{with_unit(number(value), goal.unit)}** {spread(stat)}"
+    return f"**{with_unit(number(value), goal.unit)}**{mark} {spread(stat)}"
 
 
 def _bound(goal: Goal, bound: float | None) -> str:
     return f"{'≥' if goal.more else '≤'} {with_unit(f'{bound:,g}', goal.unit)}" if bound is not None else ""
+
+
+def campfire_table(results: Results) -> str:
+    """Return what Campfire's ports have published, and our figures beside it."""
+    heads = ["", "Parlor, one of our two cores", "Campfire and its ports, four faster cores"]
+    return table(heads, [[each.what, _ours(each, results), each.theirs] for each in CAMPFIRE], left=3)
+
+
+def _ours(published: Published, results: Results) -> str:
+    stat = results.stat(published.of)
+    return with_unit(number(stat.median), published.unit) if stat else NOTHING
 
 
 # Cases
@@ -109,7 +133,7 @@ def _case_row(case: Case, server: str, others: Iterable[str], results: Results) 
     figures = [Figure(case.name, server, column.name) for column in case.columns]
     ratios = [results.ratio(figures[0], Figure(case.name, other, case.columns[0].name)) for other in others]
     return [
-        COMPETITORS[server].title,
+        f"{COMPETITORS[server].title}{_mark(results, case.name, server)}",
         *(_cell(results.stat(figure)) for figure in figures),
         *(NOTHING if ratio is None else number(ratio) for ratio in ratios),
     ]
@@ -152,10 +176,14 @@ def _aligned(row: Sequence[str], widths: Sequence[int], left: int) -> list[str]:
     ]
 
 
-def between_markers(page: str, text: str) -> str:
-    """Return `page` with `text` in the place of what stands between the markers. Raises `ValueError` without them."""
-    before, begun, rest = page.partition(BEGIN)
-    _, ended, after = rest.partition(END)
+def between_markers(page: str, name: str, text: str) -> str:
+    """Return `page` with `text` in the place of what stands between the markers `name`.
+
+    Raises `ValueError` without them.
+    """
+    begin, end = BEGIN.format(name), END.format(name)
+    before, begun, rest = page.partition(begin)
+    _, ended, after = rest.partition(end)
     if not begun or not ended:
-        raise ValueError(f"the page needs the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+        raise ValueError(f"the page needs the lines {begin} and {end}")
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"

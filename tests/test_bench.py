@@ -286,6 +286,7 @@ async def test_a_message_goes_out_when_all_have_the_one_before(load: Load) -> No
     assert figures["worst"] == pytest.approx(max(samples), abs=0.2)
     assert figures["worst"] == pytest.approx(figures["delivery_worst"], abs=0.2)
     assert figures["delivery_median"] < LATE * 1e6 <= figures["delivery_p99"] <= figures["delivery_worst"]
+    assert 0 < figures["client_share"] < 0.5  # it waited, nearly all the time
 
 
 @pytest.mark.breaks(
@@ -308,6 +309,23 @@ async def test_what_is_sent_late_is_late_from_when_it_was_due(load: Load) -> Non
     assert figures["median"] > LATE / 4 * 1e6
     assert figures["receipt_median"] > LATE / 4 * 1e6
     assert sum(count for _, count in figures["histogram"]) == figures["received"] == figures["sent"] * 13
+
+
+@pytest.mark.breaks("bench/load/sustained.c", "if (is_hopeless(crowd))", "if (false)")
+async def test_a_rate_that_cannot_hold_is_given_up(load: Load) -> None:
+    class Late(Chat):
+        """Sends everything later than it may."""
+
+        async def hear(self, link: ServerConnection, text: str) -> None:
+            asyncio.get_running_loop().call_later(LATE, broadcast, self.links, text)
+
+    async with listening(Late()) as port:
+        run = await load("sustained", port, rate=100, seconds=60, within=LATE * 500, deadline=90)
+        figures = good(await load("sustained", port, rate=100, seconds=0.2, within=LATE * 20_000, first=10_000))
+    assert "more than one delivery in a hundred took longer than 50 ms" in run.error
+    assert run.figures["seconds"] < DEADLINE
+    assert run.figures["client_share"] == pytest.approx(run.figures["client_cpu"] / run.figures["seconds"], rel=0.01)
+    assert figures["received"] == 20 * 13
 
 
 # What bytes may look like

@@ -1,19 +1,21 @@
 """The benchmark's figures: what becomes of what was measured. Nothing is measured here."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bench.client import arguments
-from bench.goals import GOALS, Goal
+from bench.client import Failed, arguments
+from bench.goals import CAMPFIRE, GOALS, Goal, Published
 from bench.machine import Effort, busy_seconds, is_in_memory
-from bench.measures import climb
+from bench.measures import Sustained, highest
 from bench.pages import Answer, request
 from bench.parlor import FRAME_BYTES, PLACE, fragment, text_length
-from bench.report import BEGIN, END, between_markers, case_table, goal_table, number, report, table
+from bench.report import BEGIN, END, between_markers, campfire_table, case_table, goal_table, number, report, table
 from bench.results import Figure, Results, Stat, read, stat
 from bench.scenarios import SCENARIOS, Case, Column
-from bench.servers import COMPETITORS
+from bench.servers import COMPETITORS, Competitor
+from bench.sizes import FULL, QUICK, Sizes
 
 ABOUT = {"machine": "abacus, 2 cores", "Python": "3.11"}
 CASES = {case.name: case for scenario in SCENARIOS.values() for case in scenario.cases}
@@ -98,9 +100,18 @@ def test_every_row_that_is_to_be_reached_is_measured() -> None:
 @pytest.mark.parametrize("goal", GOALS, ids=lambda goal: f"{goal.row}: {goal.what}")
 def test_every_goal_is_a_figure_of_a_case(goal: Goal) -> None:
     for figure in filter(None, (goal.of, goal.over)):
-        case = CASES[figure.case]
-        assert figure.server in case.servers
-        assert figure.name in [column.name for column in case.columns]
+        assert_is_measured(figure)
+
+
+@pytest.mark.parametrize("published", CAMPFIRE, ids=lambda published: published.what)
+def test_what_others_published_is_beside_a_figure_of_a_case(published: Published) -> None:
+    assert_is_measured(published.of)
+
+
+def assert_is_measured(figure: Figure) -> None:
+    case = CASES[figure.case]
+    assert figure.server in case.servers
+    assert figure.name in [column.name for column in case.columns]
 
 
 def test_every_case_is_of_servers_that_there_are() -> None:
@@ -197,47 +208,132 @@ def test_the_report_says_what_was_disturbed() -> None:
     assert "During 1 of 2 measurements others took more than 10% of a core." in report(results)
 
 
+def test_figures_that_may_be_the_loads_are_marked() -> None:
+    results = measured(parlor=[2.0, 3.0], limit=[1.0, 1.0])
+    for share in (0.95, 0.99):
+        results.add("broadcast", "limit", {"client": share})
+        results.add("broadcast", "parlor", {"client": 0.9})
+    text = report(results)
+    assert "† The load client took more than 90% of its core: it may be what was measured." in text
+    assert "| C server†" in text
+    assert "| Parlor  " in text
+    assert "**2.50**†" in goal_table(results)  # a ratio over it
+
+
+def test_where_the_load_had_time_nothing_is_marked() -> None:
+    results = measured(parlor=[2.0])
+    results.add("broadcast", "parlor", {"client": 0.5})
+    assert "†" not in report(results)
+
+
 def test_goals_of_what_was_not_measured_are_left_out() -> None:
     assert "One message to 1,000" in goal_table(measured(parlor=[2.0]))
     assert "10,000" not in goal_table(measured(parlor=[2.0]))
 
 
 def test_what_is_between_the_markers_is_replaced_and_nothing_else() -> None:
-    page = f"# Title\n\n{BEGIN}\nold\n{END}\n\nmore\n"
-    once = between_markers(page, "new")
-    assert once == f"# Title\n\n{BEGIN}\n\nnew\n\n{END}\n\nmore\n"
-    assert between_markers(once, "new") == once
+    begin, end = BEGIN.format("Here"), END.format("Here")
+    page = f"# Title\n\n{begin}\nold\n{end}\n\nmore\n"
+    once = between_markers(page, "Here", "new")
+    assert once == f"# Title\n\n{begin}\n\nnew\n\n{end}\n\nmore\n"
+    assert between_markers(once, "Here", "new") == once
 
 
-@pytest.mark.parametrize("page", ["", BEGIN, END, f"{END} {BEGIN}"])
-def test_a_page_without_both_markers_is_left_alone(page: str) -> None:
+@pytest.mark.parametrize("page", ["", "{begin}", "{end}", "{end} {begin}"])
+@pytest.mark.parametrize("name", ["Here", "There"])
+def test_a_page_without_both_markers_is_left_alone(page: str, name: str) -> None:
+    page = page.format(begin=BEGIN.format("Here"), end=END.format("Here"))
     with pytest.raises(ValueError, match="needs the lines"):
-        between_markers(page, "new")
+        between_markers(page, name, "new")
 
 
-def test_the_page_has_the_markers() -> None:
+@pytest.mark.parametrize("name", ["Figures", "Campfire"])
+def test_the_page_has_the_markers(name: str) -> None:
     page = Path(__file__).parent.parent / "docs" / "performance.md"
-    assert between_markers(page.read_text(), "new")
+    assert between_markers(page.read_text(), name, "new")
+
+
+def test_what_others_published_stands_beside_our_figures() -> None:
+    results = measured()
+    results.begin("most", "2026-11-24")
+    results.add("most", "parlor", {"median": 71.23})
+    rows = [[cell.strip() for cell in line.split("|")] for line in campfire_table(results).splitlines()]
+    assert rows[2][1:4] == ["One message to 10,000", "71.2 ms", "Rust 40 ms, Rails 3,635 ms"]
+    assert rows[3][2] == "–"
 
 
 # Measuring
 
 
-@pytest.mark.parametrize("start", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("before", [None, 1, 2, 3, 5, 8])
 @pytest.mark.parametrize(("most", "best"), [(0, 0), (1, 1), (4, 3), (5, 5), (99, 8)])
-def test_the_highest_rate_that_holds_is_found_from_anywhere(start: int, most: int, best: int) -> None:
-    assert climb(lambda rate: rate <= most, [1, 2, 3, 5, 8], start) == best
+def test_the_highest_rate_that_holds_is_found_from_anywhere(before: int | None, most: int, best: int) -> None:
+    assert highest(lambda rate: rate <= most, [1, 2, 3, 5, 8], before) == best
 
 
-def test_from_where_the_last_round_ended_two_steps_are_enough() -> None:
+@pytest.mark.parametrize(
+    ("before", "most", "tries"),
+    [
+        (3, 3, [3, 5]),  # as before
+        (3, 2, [3, 2]),  # one step down
+        (3, 5, [3, 5, 8]),  # one step up
+        (8, 8, [8]),
+        (None, 8, [3, 8]),
+        (None, 0, [3, 2, 1]),
+    ],
+)
+def test_it_is_found_in_few_tries(before: int | None, most: int, tries: list[int]) -> None:
     tried: list[int] = []
 
     def holds(rate: int) -> bool:
         tried.append(rate)
-        return rate <= 3
+        return rate <= most
 
-    climb(holds, [1, 2, 3, 5, 8], 3)
-    assert tried == [3, 5]
+    highest(holds, [1, 2, 3, 5, 8], before)
+    assert tried == tries
+
+
+@pytest.mark.parametrize("most", FULL.ladder)
+def test_the_first_time_it_takes_no_more_tries_than_halving_does(most: int) -> None:
+    tried: list[int] = []
+
+    def holds(rate: int) -> bool:
+        tried.append(rate)
+        return rate <= most
+
+    assert highest(holds, FULL.ladder) == most
+    assert len(tried) <= 5
+
+
+SHARES = {50: 0.95, 200: 0.1, 1000: 0.2, 4000: 0.3}  # of its core that the load takes, at each rate
+
+
+@pytest.fixture
+def rate_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], dict[str, float]]:
+    """Measure a server that holds up to so many messages per second."""
+
+    def measure(most: int) -> dict[str, float]:
+        def at_rate(competitor: Competitor, sizes: Sizes, rate: int) -> dict[str, float]:
+            if rate > most:
+                raise Failed("late", {"client_share": SHARES[rate]})
+            return {"rate": rate, "p99": 1.0, "client": SHARES[rate]}
+
+        monkeypatch.setattr("bench.measures.at_rate", at_rate)
+        return Sustained()(COMPETITORS["parlor"], QUICK)
+
+    return measure
+
+
+@pytest.mark.parametrize(("most", "client"), [(50, 0.95), (200, 0.2), (1000, 0.3), (4000, 0.3)])
+def test_what_the_load_took_counts_where_it_may_have_been_the_limit(
+    rate_of: Callable[[int], dict[str, float]], most: int, client: float
+) -> None:
+    assert rate_of(most) == {"rate": most, "p99": 1.0, "client": client}
+
+
+def test_where_no_rate_holds_it_is_said_why(rate_of: Callable[[int], dict[str, float]]) -> None:
+    with pytest.raises(Failed, match="50/s: late"):
+        rate_of(0)
 
 
 def test_options_are_written_as_the_load_client_takes_them() -> None:

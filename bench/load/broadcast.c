@@ -34,16 +34,21 @@ void broadcast(const struct options *options)
     if (!samples)
         fail("no memory for %u samples", options->messages);
     uint32_t count = 0;
+    uint64_t awaited = 0; /* nanoseconds in which a message was on its way */
+    double cpu = 0;       /* seconds of ours meanwhile */
     crowd_measure(&crowd);
     while (count < options->messages) {
+        double before = cpu_of_this();
         say(&crowd, &crowd.connections[0], 0);
         if (!crowd_settle(&crowd))
             break;
         samples[count] = crowd.delivered_at - crowd.rooms[0].ledger.sent_at[count];
-        count++;
+        awaited += samples[count++];
+        cpu += crowd.cpu_read - before;
         crowd_rest(&crowd, now() + (uint64_t)(options->pause * 1e6));
     }
     crowd_finish(&crowd);
+    crowd.share = awaited ? cpu * 1e9 / (double)awaited : 0;
     crowd_report(&crowd);
     report_quantiles("delivery_", &crowd.latencies);
     report(samples, samples + count, count);

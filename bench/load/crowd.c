@@ -133,6 +133,7 @@ void crowd_free(struct crowd *crowd)
 static void understand(struct crowd *crowd)
 {
     struct inbox *inbox = crowd->inbox;
+    crowd->cpu_read = cpu_of_this();
     for (struct letter *letter = inbox->letters; letter < inbox->letters + inbox->count; letter++)
         connection_take(crowd, letter->to, inbox->bytes + letter->start, letter->length, letter->at);
     inbox->count = 0;
@@ -264,13 +265,19 @@ bool crowd_settle(struct crowd *crowd)
     return is_settled(crowd);
 }
 
-void crowd_finish(struct crowd *crowd)
+void crowd_stop(struct crowd *crowd)
 {
-    crowd_settle(crowd);
     crowd->ended = now();
     crowd->late = is_late(crowd);
     crowd->cpu = cpu_of_this() - crowd->cpu;
+    crowd->share = crowd->cpu * 1e9 / (double)(crowd->ended - crowd->began);
     crowd->server_cpu = crowd->options->pid ? cpu_of(crowd->options->pid) - crowd->server_cpu : 0;
+}
+
+void crowd_finish(struct crowd *crowd)
+{
+    crowd_settle(crowd);
+    crowd_stop(crowd);
     crowd_rest(crowd, now() + QUIET);
 }
 
@@ -301,6 +308,7 @@ void crowd_report(const struct crowd *crowd)
     count_messages(crowd, &sent, &receipts);
     report_number("seconds", (double)(crowd->ended - crowd->began) / 1e9);
     report_number("client_cpu", crowd->cpu);
+    report_number("client_share", crowd->share);
     if (crowd->options->pid)
         report_number("server_cpu", crowd->server_cpu);
     report_count("sent", sent);

@@ -71,6 +71,8 @@ struct crowd {
     uint64_t deliveries, frames, wire_bytes, payload_bytes; /* frames and bytes of those with messages in them */
     struct histogram latencies, answers; /* from when it was sent, or due, to each delivery, and to the receipt */
     double cpu, server_cpu; /* seconds: when it began; after `crowd_finish`, what it took */
+    double share;           /* after `crowd_finish`, of the time: what this program took of its core */
+    double cpu_read;        /* seconds of this program's, until all was read that is understood now */
 };
 
 /* Make the rooms and their sockets, without connecting them. A room can take `capacity` messages. */
@@ -88,6 +90,8 @@ void crowd_rest(struct crowd *crowd, uint64_t until);
 uint64_t crowd_owed(const struct crowd *crowd);
 /* Turn until everybody got everything that was sent, and the senders their receipts. False where the deadline came. */
 bool crowd_settle(struct crowd *crowd);
+/* Stop to measure. */
+void crowd_stop(struct crowd *crowd);
 /* Settle, stop to measure, and see that nothing comes a second time. */
 void crowd_finish(struct crowd *crowd);
 /* Have those who are made to stall stop reading. */

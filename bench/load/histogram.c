@@ -40,6 +40,14 @@ double histogram_quantile(const struct histogram *histogram, double share)
     return 0;
 }
 
+uint64_t histogram_beyond(const struct histogram *histogram, uint64_t nanoseconds)
+{
+    uint64_t beyond = 0;
+    for (unsigned i = bucket(nanoseconds) + 1; i < OCTAVES * STEPS; i++)
+        beyond += histogram->counts[i];
+    return beyond;
+}
+
 void histogram_write(const struct histogram *histogram, FILE *to)
 {
     const char *comma = "";

@@ -15,6 +15,8 @@ struct histogram {
 void histogram_add(struct histogram *histogram, uint64_t nanoseconds);
 /* The duration, in nanoseconds, that `share` of all (0 to 1) do not exceed; 0 where there is none. */
 double histogram_quantile(const struct histogram *histogram, double share);
+/* How many were longer, in nanoseconds; to 1 %. */
+uint64_t histogram_beyond(const struct histogram *histogram, uint64_t nanoseconds);
 /* Write it as a JSON array of [microseconds, count]: so many took up to so long, and longer than the pair before. */
 void histogram_write(const struct histogram *histogram, FILE *to);
 

@@ -24,8 +24,11 @@ void idle(const struct options *options)
     struct options deaf = *options;
     deaf.first = NO_NUMBER;
     crowd_make(&crowd, &deaf, 0);
+    double cpu = cpu_of_this();
     crowd_gather(&crowd);
-    report_number("seconds", (double)(now() - crowd.began) / 1e9);
+    double seconds = (double)(now() - crowd.began) / 1e9;
+    report_number("seconds", seconds);
+    report_number("client_share", (cpu_of_this() - cpu) / seconds);
     report_close();
     while (is_stdin_open()) {
         if (now() >= crowd.deadline)

@@ -21,7 +21,7 @@ static const char USAGE[] =
     "\n"
     "  broadcast   one message after the other to everybody     --messages, --pause\n"
     "  idle        open, print, and stay until stdin is closed\n"
-    "  sustained   at a fixed rate, whatever comes back         --rate, --seconds, --senders\n"
+    "  sustained   at a fixed rate, whatever comes back         --rate, --seconds, --senders, --within\n"
     "  stored      each sender awaits its receipt               --seconds, --senders\n"
     "  slow        some readers stop reading                    --rate, --seconds, --stalled\n"
     "  rooms       a sender in each of many rooms               --rate, --seconds, --rooms, --readers-per-room\n"
@@ -35,6 +35,7 @@ static const char USAGE[] =
     "  --origin URL|none                          the Origin header (none)\n"
     "  --messages 200  --first 1  --size 600      how many, the first one's number, their length in characters\n"
     "  --rate R  --seconds S  --pause MS          messages a second in all; how long; between two broadcasts (2)\n"
+    "  --within MS                                give up once that was too short for one delivery in a hundred\n"
     "  --window 64                                handshakes under way at a time\n"
     "  --from 127.0.0.1  --addresses N            the first of the addresses to come from, and how many\n"
     "  --pid N                                    the server's process, for its CPU time and memory\n"
@@ -74,7 +75,7 @@ static enum protocol protocol(const char *text)
 
 enum which {
     HOST = 1, PORT, PATH, PROTOCOL, DEFLATE, READERS, SENDERS, COOKIES, PATHS, ORIGIN, MESSAGES, FIRST, SIZE, RATE,
-    SECONDS, PAUSE, WINDOW, FROM, ADDRESSES, PID, DEADLINE, STALLED, ROOMS, READERS_PER_ROOM, HELP
+    SECONDS, PAUSE, WITHIN, WINDOW, FROM, ADDRESSES, PID, DEADLINE, STALLED, ROOMS, READERS_PER_ROOM, HELP
 };
 
 static const struct option_name {
@@ -84,8 +85,8 @@ static const struct option_name {
     {"host", HOST}, {"port", PORT}, {"path", PATH}, {"protocol", PROTOCOL}, {"deflate", DEFLATE},
     {"readers", READERS}, {"senders", SENDERS}, {"cookies", COOKIES}, {"paths", PATHS}, {"origin", ORIGIN},
     {"messages", MESSAGES}, {"first", FIRST}, {"size", SIZE}, {"rate", RATE}, {"seconds", SECONDS}, {"pause", PAUSE},
-    {"window", WINDOW}, {"from", FROM}, {"addresses", ADDRESSES}, {"pid", PID}, {"deadline", DEADLINE},
-    {"stalled", STALLED}, {"rooms", ROOMS}, {"readers-per-room", READERS_PER_ROOM}, {"help", HELP},
+    {"within", WITHIN}, {"window", WINDOW}, {"from", FROM}, {"addresses", ADDRESSES}, {"pid", PID},
+    {"deadline", DEADLINE}, {"stalled", STALLED}, {"rooms", ROOMS}, {"readers-per-room", READERS_PER_ROOM}, {"help", HELP},
 };
 enum { NAME_COUNT = sizeof NAMES / sizeof *NAMES };
 
@@ -108,6 +109,7 @@ static void set(struct options *to, enum which option, const char *value)
     case RATE: to->rate = number(value); break;
     case SECONDS: to->seconds = number(value); break;
     case PAUSE: to->pause = number(value); break;
+    case WITHIN: to->within = number(value); break;
     case WINDOW: to->window = count(value); break;
     case FROM: to->from = value; break;
     case ADDRESSES: to->addresses = count(value); break;

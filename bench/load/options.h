@@ -17,6 +17,7 @@ struct options {
     unsigned readers, senders, stalled;      /* in each room; the stalled are among the readers */
     unsigned messages, first, size;          /* what is said */
     double rate, seconds, pause, deadline;   /* per second, seconds, milliseconds, seconds */
+    double within;                           /* milliseconds, 0 for as long as it takes */
     pid_t pid;                               /* the server, 0 if not told */
 };
 

@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+static const uint64_t GLANCE = 20000000; /* nanoseconds between two looks at how late everything is */
+
 static void report(const struct crowd *crowd)
 {
     double took = fmax(1e-9, (double)(crowd->delivered_at - crowd->began) / 1e9);
@@ -20,6 +22,26 @@ static void report(const struct crowd *crowd)
     report_histogram("histogram", &crowd->latencies);
 }
 
+/* Whether more than one in a hundred of all deliveries there are to be took too long. */
+static bool is_hopeless(const struct crowd *crowd)
+{
+    const struct options *options = crowd->options;
+    double owed = (double)pace_total(options) * crowd->rooms->hearers;
+    uint64_t late = histogram_beyond(&crowd->latencies, (uint64_t)(options->within * 1e6));
+    return options->within > 0 && (double)late * 100 > owed;
+}
+
+/* Say everything. Returns false where there was no point in going on. */
+static bool say_all(struct crowd *crowd)
+{
+    while (now() < pace_end() && now() < crowd->deadline) {
+        crowd_rest(crowd, now() + GLANCE < pace_end() ? now() + GLANCE : pace_end());
+        if (is_hopeless(crowd))
+            return false;
+    }
+    return true;
+}
+
 void sustained(const struct options *options)
 {
     static struct crowd crowd;
@@ -27,9 +49,14 @@ void sustained(const struct options *options)
     crowd_gather(&crowd);
     crowd_measure(&crowd);
     pace_start(&crowd);
-    crowd_rest(&crowd, pace_end());
-    crowd_finish(&crowd);
+    bool said = say_all(&crowd);
+    if (said)
+        crowd_finish(&crowd);
+    else
+        crowd_stop(&crowd);
     report(&crowd);
+    if (!said)
+        fail("more than one delivery in a hundred took longer than %g ms", options->within);
     crowd_judge(&crowd);
     crowd_free(&crowd);
 }
