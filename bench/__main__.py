@@ -97,9 +97,8 @@ class Run:
         """Measure all rounds of `scenario`."""
         for case in scenario.cases:
             self._results.begin(case.name, datetime.now(UTC).date().isoformat())
-        rounds = min(self._rounds, scenario.rounds)
-        for turn in range(1, rounds + 1):
-            print(f"{scenario.name}, round {turn} of {rounds}", flush=True)
+        for turn in range(1, self._rounds + 1):
+            print(f"{scenario.name}, round {turn} of {self._rounds}", flush=True)
             self._round(scenario)
 
     def _round(self, scenario: Scenario) -> None:

@@ -86,19 +86,20 @@ class Sustained:
         load that could not go higher.
         """
         tried: dict[int, Figures] = {}
-        errors: list[str] = []
+        error = Failed("not even the lowest rate held")
 
         def holds(rate: int) -> bool:
+            nonlocal error
             try:
                 tried[rate] = at_rate(competitor, sizes, rate)
-            except Failed as error:
-                errors.append(f"{rate}/s: {error}")
-                tried[rate] = {"p99": math.inf, "client": error.figures.get("client_share", 0.0)}
+            except Failed as failed:
+                error = failed
+                tried[rate] = {"p99": math.inf, "client": failed.figures.get("client_share", 0.0)}
             return tried[rate]["p99"] < HOLDS_MS
 
         best = highest(holds, sizes.ladder, self._last.get(competitor.name))
         if not best:
-            raise Failed("; ".join(errors) or "not even the lowest rate held")
+            raise error
         self._last[competitor.name] = best
         at_the_end = sorted(rate for rate in tried if rate >= best)[:2]
         return {**tried[best], "client": max(tried[rate]["client"] for rate in at_the_end)}

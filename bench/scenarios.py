@@ -33,11 +33,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Cases whose rounds are interleaved, since their figures are compared. `rounds` is the most that it needs."""
+    """Cases whose rounds are interleaved, since their figures are compared."""
 
     name: str
     cases: tuple[Case, ...]
-    rounds: int = 100
 
 
 # What the load client took of its core: while a message was on its way, or all the time where they come at a rate.
@@ -185,7 +184,6 @@ SCENARIOS: Mapping[str, Scenario] = {
                     partial(slow, stalled="slow_many", rate=100, seconds="slow_many_seconds"),
                 ),
             ),
-            rounds=3,
         ),
         Scenario(
             "pages",
@@ -220,7 +218,6 @@ SCENARIOS: Mapping[str, Scenario] = {
                     rooms,
                 ),
             ),
-            rounds=3,
         ),
         Scenario(
             "most",
