@@ -3,9 +3,8 @@
 Work is a plain function of a connection. It runs in the event loop, where SQLAlchemy lets it wait for each answer
 (`run_sync`), so that what is asked of SQLite and of PostgreSQL is written once.
 
-A connection is not asked whether it still lives before each use: that would cost every message a trip. One that the
-other side has closed is known to be; one that nobody answers is noticed by the time it takes, and all others are
-opened anew then, by name, wherever that points now.
+A connection is not asked whether it still lives before each use: that would cost every message a trip. One that breaks
+or that nobody answers is noticed when it is used, and all are opened anew then: by name, wherever that points now.
 """
 
 import asyncio
@@ -30,10 +29,11 @@ PATIENCE_OF_SERVER = 1.0  # seconds by which it waits longer than we do: it ends
 
 OPENING = 0x7061726C6F72  # the advisory lock of whoever opens the database; the number is "parlor" in ASCII
 
-READ_ONLY = "25006"  # what was the primary has become a replica
-# Nothing was done, and it may go better at once: serialization failure, deadlock, a statement that was prepared for
-# tables that have changed since, and a server that stops. https://www.postgresql.org/docs/current/errcodes-appendix.html
-PASSING = {"40001", "40P01", "0A000", "57P01", "57P02", READ_ONLY}
+# Errors after which nothing was done and another attempt may go better, by their SQLSTATE.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+COLLISIONS = {"40001", "40P01"}  # serialization failure, deadlock: somebody else goes first
+# The server stops; what was the primary is a replica; a statement was prepared for tables that have changed since.
+CONNECTION_FAILURES = {"57P01", "57P02", "25006", "0A000"}
 
 
 class Postgres:
@@ -85,8 +85,9 @@ class Postgres:
         )
 
     def _trust(self, connection: Any, record: ConnectionPoolEntry, _: object) -> None:
-        """Have a connection replaced that is closed, or of which there is doubt."""
-        if connection.driver_connection.is_closed() or record.info["opened"] < self._doubted:
+        """Have a connection replaced of which there is doubt."""
+        if record.info["opened"] < self._doubted:
+            connection.driver_connection.terminate()  # to take leave would be to wait for an answer
             raise DisconnectionError
 
     async def open(self, work: Work[Result]) -> Result:
@@ -138,9 +139,9 @@ class Postgres:
         try:
             return await attempt()
         except DBAPIError as error:
-            if not _is_passing(error):
+            if not _is_undone(error):
                 raise
-            if _sqlstate(error) == READ_ONLY:
+            if _sqlstate(error) not in COLLISIONS:
                 self._doubt()
             return await attempt()
 
@@ -149,6 +150,7 @@ class Postgres:
         task.cancel()
 
     def _doubt(self) -> None:
+        """Have all connections replaced before they are used again."""
         self._doubted = asyncio.get_running_loop().time()
 
     def _ended(self, timer: asyncio.TimerHandle, task: asyncio.Task[Any]) -> None:
@@ -173,10 +175,11 @@ def _alone(connection: Connection, work: Work[Result]) -> Result:
     return work(connection)
 
 
-def _is_passing(error: DBAPIError) -> bool:
-    """Return whether nothing was done and another attempt may go better."""
+def _is_undone(error: DBAPIError) -> bool:
+    """Return whether nothing was done, for a reason that another attempt may not meet."""
     # An error without a statement is one of connecting, or of committing: what was done then is not known.
-    return error.statement is not None and (error.connection_invalidated or _sqlstate(error) in PASSING)
+    is_known = error.statement is not None
+    return is_known and (error.connection_invalidated or _sqlstate(error) in COLLISIONS | CONNECTION_FAILURES)
 
 
 def _sqlstate(error: DBAPIError) -> str:

@@ -22,7 +22,7 @@ OWNER = "parlor"  # superuser of the cluster
 NOBODY = "nobody"  # who runs it where the tests are run by root, which PostgreSQL refuses to
 
 # What is written need not survive the machine, only the server: tests are quick that way, whatever the disk is.
-QUICK = {"fsync": "off", "full_page_writes": "off"}
+QUICK = {"fsync": "off", "full_page_writes": "off", "deadlock_timeout": "100ms"}
 DURABLE = {"fsync": "on", "full_page_writes": "on"}
 
 

@@ -25,6 +25,7 @@ class Proxy:
         self._refusing = False
         self._changed = threading.Condition()
         self._sockets: set[socket.socket] = set()
+        self._far: set[socket.socket] = set()  # of these, those to the target
         self._lost: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -33,7 +34,12 @@ class Proxy:
     @property
     def url(self) -> str:
         """Where it listens, as the origin of the pages behind it."""
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        """Where it listens, on 127.0.0.1."""
+        return int(self._listener.getsockname()[1])
 
     def cut(self) -> None:
         """Break every connection, and each new one at once, until `heal`."""
@@ -56,6 +62,11 @@ class Proxy:
         """Forget the connections that there are: nothing passes on them ever again, and nobody is told."""
         with self._changed:
             self._lost |= self._sockets
+
+    def mute(self) -> None:
+        """Pass on what is asked on the connections that there are, and never an answer; nobody is told."""
+        with self._changed:
+            self._lost |= self._far
 
     def heal(self) -> None:
         """Pass on everything again, and what has come while it stalled."""
@@ -104,12 +115,14 @@ class Proxy:
                         near.sendall(UNAVAILABLE)
                     return
                 self._sockets |= {near, far}
+                self._far.add(far)
             back = threading.Thread(target=self._pass_on, args=(far, near), daemon=True)
             back.start()
             self._pass_on(near, far)
             back.join()
             with self._changed:
                 self._sockets -= {near, far}
+                self._far.discard(far)
 
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):

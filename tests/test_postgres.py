@@ -1,53 +1,175 @@
 """PostgreSQL's connections, and several processes. What the log needs of every engine is in `test_store.py`."""
 
 import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
+import asyncpg
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, event
 
+from app import postgres as engine
 from app.messages import Member, Room
+from app.postgres import LONGEST_READ, READERS, WRITERS
 from app.store import Store, StoreUnavailable
-from tests.logs import bodies
+from tests.logs import HELD_DAYS, Opener, bodies
 from tests.postgres import Cluster
+from tests.proxy import Proxy, proxying
+from tests.server import ROOT
 
-TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = '{}'"
+BACKENDS = "SELECT pid FROM pg_stat_activity WHERE {} ORDER BY pid"
+TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {}"
+OURS = "datname = '{}' AND pid <> pg_backend_pid()"
+PROCESSES = 3
+EACH = 400  # messages
 
 
 @pytest.fixture
-def store_url(postgres_url: str) -> str:
-    return postgres_url
+def link(postgres: Cluster) -> Iterator[Proxy]:
+    """The link to the database."""
+    with proxying(postgres.port) as proxy:
+        yield proxy
 
 
 @pytest.fixture
-def database(postgres_url: str) -> str:
-    """The name of the database."""
-    return postgres_url.rpartition("/")[2]
+def store_url(postgres: Cluster, postgres_url: str, link: Proxy) -> str:
+    """The address of an empty database, over the link."""
+    return postgres_url.replace(f":{postgres.port}/", f":{link.port}/")
 
 
+@pytest.fixture
+def ours(postgres_url: str) -> str:
+    """Which of the server's processes are those of our connections."""
+    return OURS.format(postgres_url.rpartition("/")[2])
+
+
+def sql(statement: str) -> Callable[[Connection], list[object]]:
+    """Return the work of running `statement`; it returns what that says."""
+    return lambda connection: list(connection.exec_driver_sql(statement).scalars())
+
+
+@asynccontextmanager
+async def elsewhere(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of somebody else's, in a transaction that comes to nothing."""
+    connection = await asyncpg.connect(url)
+    transaction = connection.transaction()
+    await transaction.start()
+    yield connection
+    await transaction.rollback()
+    await connection.close()
+
+
+async def until_one_waits(other: asyncpg.Connection) -> None:
+    """Return when somebody waits for a lock."""
+    async with asyncio.timeout(10):
+        while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            pass
+
+
+async def test_the_server_is_told_what_becomes_of_a_process_that_falls_silent(log: Store) -> None:
+    for use in (log._read, log._write):
+        assert await use(sql("SHOW application_name")) == ["parlor"]
+        for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
+            assert await use(sql(f"SHOW {limit}")) == [f"{LONGEST_READ + 1:.0f}s"]
+        assert await use(sql("SHOW tcp_keepalives_idle")) == ["30"]
+    assert await log._write(sql("SHOW transaction_isolation")) == ["read committed"]
+
+
+async def test_a_process_has_so_many_connections_however_much_it_asks(
+    log: Store, ann: Member, lobby: Room, postgres: Cluster, ours: str
+) -> None:
+    await asyncio.gather(
+        *(log.head(lobby.id) for _ in range(50)),
+        *(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in range(50)),
+        *(log.create_room(f"{n}") for n in range(20)),
+    )
+    assert len(postgres.sql(BACKENDS.format(ours))) == READERS + WRITERS
+
+
+async def test_nobody_waits_for_a_message_to_be_stored_who_changes_their_name(
+    log: Store, ann: Member, bob: Member, lobby: Room, store_url: str
+) -> None:
+    async with elsewhere(store_url) as other:
+        await other.execute("UPDATE rooms SET position = position")
+        said = asyncio.create_task(log.append(lobby.id, ann, "waits", "k"))
+        await until_one_waits(other)
+        assert (await log.take_name(bob, "Bobby", "UTC", HELD_DAYS)).name == "Bobby"
+    assert (await said).is_new
+
+
+# Connections that end
+
+
+@pytest.mark.breaks("app/postgres.py", "if not _is_undone(error):", "if True:")
 async def test_connections_that_were_ended_are_replaced_and_nobody_notices(
-    log: Store, ann: Member, lobby: Room, postgres: Cluster, database: str
+    log: Store, ann: Member, lobby: Room, postgres: Cluster, ours: str
 ) -> None:
     for n in range(3):
         await log.append(lobby.id, ann, f"{n}", f"k{n}")
         await asyncio.gather(*(log.head(lobby.id) for _ in range(9)))
-        await asyncio.to_thread(postgres.sql, TERMINATE.format(database))
+        await asyncio.to_thread(postgres.sql, TERMINATE.format(ours))
+        await asyncio.sleep(0.05)
     assert await bodies(log, lobby) == ["0", "1", "2"]
 
 
+@pytest.mark.breaks("app/postgres.py", "error.connection_invalidated or ", "")
 async def test_a_connection_that_is_ended_in_the_middle_of_a_batch_is_replaced_too(
-    log: Store, ann: Member, lobby: Room, postgres: Cluster, database: str
+    log: Store, ann: Member, lobby: Room, postgres: Cluster, ours: str
 ) -> None:
     times = 0
 
-    def work(connection: Connection) -> int:
+    def end_the_first(connection: Connection, cursor: object, statement: str, *rest: object) -> None:
         nonlocal times
-        times += 1
-        if times == 1:
-            postgres.sql(TERMINATE.format(database))
-        return int(connection.exec_driver_sql("UPDATE rooms SET position = position RETURNING 1").scalar_one())
+        if statement.startswith("INSERT"):
+            times += 1
+            if times == 1:
+                postgres.sql(TERMINATE.format(ours))
 
-    assert await log._write(work) == 1
+    with listening("before_cursor_execute", end_the_first):
+        assert (await log.append(lobby.id, ann, "hello", "k")).message.position == 1
     assert times == 2
+    assert await bodies(log, lobby) == ["hello"]
+
+
+@contextmanager
+def listening(name: str, listener: Callable[..., None]) -> Iterator[None]:
+    """Have `listener` called at each event of that `name`."""
+    event.listen(Engine, name, listener)
+    yield
+    event.remove(Engine, name, listener)
+
+
+@pytest.mark.breaks("app/postgres.py", "is_known = error.statement is not None", "is_known = True")
+async def test_a_connection_that_is_lost_while_it_commits_is_no_receipt_and_not_tried_again(
+    log: Store, ann: Member, lobby: Room, postgres: Cluster, ours: str
+) -> None:
+    """Nobody can say whether it was stored. Who sends it again, with the same key, is shown what is there."""
+    commits = 0
+
+    def end_it(connection: Connection) -> None:
+        nonlocal commits
+        commits += 1
+        postgres.sql(TERMINATE.format(ours))
+
+    with listening("commit", end_it), pytest.raises(StoreUnavailable):
+        await log.append(lobby.id, ann, "hello", "k")
+    assert commits == 1
+    assert (await log.append(lobby.id, ann, "hello", "k")).is_new
+    assert await bodies(log, lobby) == ["hello"]
+
+
+@pytest.mark.parametrize("lock_wait", [0.5])
+async def test_a_commit_whose_answer_is_lost_is_no_receipt_and_sent_again_one_message(
+    log: Store, ann: Member, lobby: Room, link: Proxy
+) -> None:
+    with listening("commit", lambda connection: link.mute()), pytest.raises(StoreUnavailable):
+        await log.append(lobby.id, ann, "hello", "k")
+    again = await log.append(lobby.id, ann, "hello", "k")
+    assert (again.is_new, again.message.position) == (False, 1)
+    assert await bodies(log, lobby) == ["hello"]
 
 
 async def test_a_server_that_is_started_again_is_found_again(
@@ -63,3 +185,161 @@ async def test_a_server_that_is_started_again_is_found_again(
         postgres.start()
     assert (await log.append(lobby.id, ann, "1", "k1")).message.position == 2
     assert await bodies(log, lobby) == ["before", "1"]
+
+
+async def test_a_server_that_is_not_there_cannot_be_opened(opening: Opener, link: Proxy) -> None:
+    link.cut()
+    with pytest.raises(StoreUnavailable):
+        async with opening():
+            pass
+    link.heal()
+    async with opening() as log:
+        await log.check()
+
+
+# A network that is gone without a word
+
+
+@pytest.mark.parametrize("lock_wait", [0.3])
+@pytest.mark.breaks("app/postgres.py", 'if record.info["opened"] < self._doubted:', "if False:")
+async def test_connections_that_nobody_answers_are_given_up_together(
+    log: Store, ann: Member, lobby: Room, link: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that nobody answers is enough to doubt them all: else each would cost somebody the whole wait."""
+    monkeypatch.setattr(engine, "LONGEST_READ", 0.3)
+    await asyncio.gather(*(log.head(lobby.id) for _ in range(READERS)), log.append(lobby.id, ann, "before", "k0"))
+    link.lose()
+    with pytest.raises(StoreUnavailable):
+        await log.append(lobby.id, ann, "1", "k1")
+    assert await asyncio.gather(*(log.head(lobby.id) for _ in range(READERS))) == [1] * READERS
+    assert (await log.append(lobby.id, ann, "1", "k1")).message.position == 2
+
+
+@pytest.mark.parametrize("lock_wait", [0.3])
+async def test_nobody_waits_longer_than_they_may_where_nobody_answers(
+    log: Store, ann: Member, lobby: Room, link: Proxy, lock_wait: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "LONGEST_READ", 0.3)
+    clock = asyncio.get_running_loop().time
+    link.stall()  # new connections as well
+    started = clock()
+    outcomes = await asyncio.gather(
+        *(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in range(3)),
+        *(log.head(lobby.id) for _ in range(3 * READERS)),
+        *(log.create_room(f"{n}") for n in range(3)),
+        return_exceptions=True,
+    )
+    assert {type(each) for each in outcomes} == {StoreUnavailable}
+    assert clock() - started < lock_wait + 0.5
+    link.heal()
+    assert (await log.append(lobby.id, ann, "later", "k")).is_new
+
+
+async def test_one_who_leaves_while_reading_costs_nobody_a_connection(
+    log: Store, lobby: Room, postgres: Cluster, ours: str
+) -> None:
+    await asyncio.gather(*(log.head(lobby.id) for _ in range(READERS)))
+    before = postgres.sql(BACKENDS.format(ours))
+    reading = [asyncio.create_task(log._read(sql("SELECT pg_sleep(0.05)"))) for _ in range(READERS)]
+    await asyncio.sleep(0.01)
+    for each in reading:
+        each.cancel()
+    await asyncio.gather(*reading, return_exceptions=True)
+    assert await log.head(lobby.id) == 0
+    assert postgres.sql(BACKENDS.format(ours)) == before
+
+
+async def test_what_is_given_up_ends_on_the_server_too(
+    log: Store, postgres: Cluster, ours: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "LONGEST_READ", 0.1)
+    with pytest.raises(StoreUnavailable):
+        await log._read(sql("SELECT pg_sleep(60)"))
+    async with asyncio.timeout(10):
+        while await asyncio.to_thread(postgres.sql, BACKENDS.format(f"{ours} AND state = 'active'")):
+            pass
+
+
+# Others who write
+
+
+@pytest.mark.breaks("app/postgres.py", ', "40P01"}', "}")
+async def test_one_whom_a_deadlock_ends_is_tried_again(log: Store, ann: Member, lobby: Room, store_url: str) -> None:
+    tea = await log.create_room("Tea")
+    async with elsewhere(store_url) as other:
+        await other.execute("UPDATE rooms SET position = position WHERE id = $1", tea.id)
+        said = asyncio.gather(*(log.append(room.id, ann, "hello", "k") for room in (lobby, tea)))
+        await until_one_waits(other)
+        # Whoever waited first is the first to look for a deadlock, and is ended.
+        await other.execute("UPDATE rooms SET position = position WHERE id = $1", lobby.id)
+    assert [each.message.position for each in await said] == [1, 1]
+
+
+async def test_a_primary_that_has_become_a_replica_is_written_to_no_more(
+    log: Store, ann: Member, lobby: Room, postgres: Cluster
+) -> None:
+    def set_read_only(value: str) -> None:
+        postgres.sql(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+        postgres.sql("SELECT pg_reload_conf()")
+
+    await log.append(lobby.id, ann, "before", "k0")
+    set_read_only("on")
+    try:
+        async with asyncio.timeout(10):
+            while await log._read(sql("SHOW default_transaction_read_only")) == ["off"]:
+                pass
+        with pytest.raises(StoreUnavailable, match="target attribute"):
+            await log.append(lobby.id, ann, "1", "k1")
+        with pytest.raises(StoreUnavailable, match="target attribute"):
+            await log.check()  # another connection: all are doubted
+    finally:
+        set_read_only("off")
+    assert (await log.append(lobby.id, ann, "1", "k1")).message.position == 2
+
+
+# Several processes
+
+
+@pytest.mark.breaks("app/postgres.py", 'connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({OPENING})")', "pass")
+async def test_of_many_who_open_an_empty_database_at_once_one_makes_what_is_in_it(opening: Opener) -> None:
+    async with asyncio.timeout(20), AsyncExitStack() as stack:
+        entering = (stack.enter_async_context(opening()) for _ in range(5))
+        logs = [each for each in await asyncio.gather(*entering, return_exceptions=True) if isinstance(each, Store)]
+        assert len(logs) == 5
+        assert len({log.epoch for log in logs}) == 1
+        assert [len(await log.rooms()) for log in logs] == [1] * 5
+
+
+async def test_processes_that_append_to_a_room_at_once_leave_no_gap_and_nothing_twice(
+    log: Store, ann: Member, lobby: Room, postgres_url: str
+) -> None:
+    command = [sys.executable, "-m", "tests.appending", postgres_url, ann.id, f"{lobby.id}"]
+    running = [
+        await asyncio.create_subprocess_exec(
+            *command, f"{number}", f"{EACH}", cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for number in range(PROCESSES)
+    ]
+    for each in running:
+        assert each.stdout
+        assert await each.stdout.readline() == b"ready\n"
+    following = asyncio.create_task(follow(log, lobby, PROCESSES * EACH * 3 // 4 + EACH // 4))
+    results = await asyncio.gather(*(each.communicate(b"\n") for each in running))
+    said = [tuple(outcome) for output, _ in results for outcome in json.loads(output)]
+    in_log = await following
+    assert len(said) == PROCESSES * EACH
+    # The same submission is one message, whoever was first.
+    assert {(body, position) for body, position, _ in said} == {(body, place) for place, body in enumerate(in_log, 1)}
+    assert sum(is_new for _, _, is_new in said) == len(in_log) == len(set(in_log))
+
+
+async def follow(log: Store, room: Room, count: int) -> list[str]:
+    """Read what is said in `room` as it comes, `count` messages, and see that nothing ever comes before another."""
+    found: list[str] = []
+    async with asyncio.timeout(60):
+        while len(found) < count:
+            head = await log.head(room.id)
+            new = await log.since(room.id, len(found), head, 10_000)
+            assert [message.position for message in new] == list(range(len(found) + 1, head + 1))
+            found += [message.body for message in new]
+    return found
