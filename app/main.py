@@ -16,15 +16,19 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app import topics
 from app.arrivals import ARRIVALS, Arrivals
-from app.bus import LocalBus
+from app.bus import Bus, LocalBus
+from app.doorbell import PostgresBus
 from app.events import set_up_logging
 from app.fragments import Fragments
 from app.identity import Signer, is_open_to_others, read_keys
 from app.limits import Limits, Turnstile
-from app.messages import Message
+from app.lookout import Alone, Lookout, Watch
+from app.messages import Member, Message
 from app.metrics import Metrics
 from app.pages import Pages, add_error_pages
+from app.renamings import Renamings
 from app.rooms import Rooms
 from app.security import Doorkeeper, Guard
 from app.settings import Settings
@@ -44,19 +48,29 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     metrics = Metrics()
     assets = f"/static/{digest(STATIC)}"
     fragments = Fragments(settings, assets)
-    bus = LocalBus()
+    bus: Bus = PostgresBus(settings.store_url, metrics.bus) if settings.is_shared else LocalBus()
     store = Store(settings.store_url, clock, settings.lock_wait_seconds)
     store.on_batch = metrics.batch
     limits = Limits(settings)
-    rooms = Rooms(settings, store, bus, fragments, metrics, limits, monotonic)
+    lookout: Lookout = Alone()
+    if settings.is_shared:
+        lookout = Watch(lambda: store.positions(rooms.served()), bus, settings.look_seconds, monotonic, metrics.bus)
+    rooms = Rooms(settings, store, bus, lookout, fragments, metrics, limits, monotonic)
     store.on_commit = partial(_committed, rooms, bus)
+    store.on_renamed = partial(bus.announce, topics.NAMES)
     doorkeeper = Doorkeeper(Signer(keys(settings), settings.session_lifetime), store)
+    renamings = Renamings(store.renamed_since, bus, partial(_renamed, rooms, doorkeeper))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         unfinished = Turnstile(settings.unfinished_per_address)
-        async with store.opened(settings.lobby), rooms.running():
-            yield {ARRIVALS: Arrivals(unfinished, settings.request_seconds, metrics.refused, settings.trusted_proxies)}
+        # The bus until the last: what is stored at the end is announced, too.
+        async with bus.running(), store.opened(settings.lobby):
+            await renamings.begin()
+            async with rooms.running():
+                yield {
+                    ARRIVALS: Arrivals(unfinished, settings.request_seconds, metrics.refused, settings.trusted_proxies)
+                }
 
     app = Parlor(lifespan=lifespan, openapi_url=None)
     app.include_router(Pages(settings, store, rooms, fragments, doorkeeper, metrics, limits).router())
@@ -86,10 +100,16 @@ class Parlor(FastAPI):
             await super().__call__(scope, receive, send)
 
 
-def _committed(rooms: Rooms, bus: LocalBus, room_id: int, position: int, messages: Sequence[Message]) -> None:
+def _committed(rooms: Rooms, bus: Bus, room_id: int, position: int, messages: Sequence[Message]) -> None:
     """What was committed is shown here at once; others are told how far the log goes."""
     rooms.committed(room_id, messages)
-    bus.announce(room_id, position)
+    bus.announce(topics.log_of(room_id), position)
+
+
+def _renamed(rooms: Rooms, doorkeeper: Doorkeeper, member: Member) -> None:
+    """Somebody took another name, here or in another process."""
+    doorkeeper.forget(member)
+    rooms.rename(member)
 
 
 def keys(settings: Settings) -> list[str]:

@@ -105,6 +105,11 @@ class BusMetrics:
         )
         self._sent = Counter("parlor_bus_notifications_sent", "Notifications sent.", registry=registry)
         self._received = Counter("parlor_bus_notifications_received", "Notifications received.", registry=registry)
+        self._unreadable = Counter(
+            "parlor_bus_notifications_unreadable",
+            "Parts of notifications that no process of ours wrote.",
+            registry=registry,
+        )
         self._reconnects = Counter("parlor_bus_reconnects", "Times the bus has healed itself.", registry=registry)
         self._looks = Counter("parlor_looks", "Periodic looks for what is new.", ["found"], registry=registry)
         self._lag = Histogram(
@@ -120,9 +125,10 @@ class BusMetrics:
         """A notification was sent, with one position or several."""
         self._sent.inc()
 
-    def received(self) -> None:
-        """A notification was received, with one position or several."""
+    def received(self, unreadable: int) -> None:
+        """A notification was received, with one position or several, and so many parts that say nothing."""
         self._received.inc()
+        self._unreadable.inc(unreadable)
 
     def reconnected(self) -> None:
         """The bus lost its connection, and has one again."""

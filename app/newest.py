@@ -66,6 +66,10 @@ class Newest:
                 del self._tails[room_id]
             raise
 
+    def rooms(self) -> set[int]:
+        """Return the ids of the rooms of which something is kept."""
+        return set(self._tails)
+
     def reached(self, room_id: int, position: int) -> None:
         """The log of a room reaches up to `position`: a tail that ends before, or is being read, is not kept."""
         if room_id in self._tails:

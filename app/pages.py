@@ -100,11 +100,11 @@ class Pages:
 
     async def room(self, request: Request, slug: str, before: Position = NEWEST) -> Response:
         """A room's page: complete without a socket."""
-        return await self._page(request, self._find(slug), before)
+        return await self._page(request, await self._find(slug), before)
 
     async def older(self, request: Request, slug: str, before: Position) -> Response:
         """Older messages, for htmx to put on top."""
-        room, zone = self._find(slug), await self._zone(request)
+        room, zone = await self._find(slug), await self._zone(request)
         page = await self._rooms.page(room, zone, before)
         return _html(self._fragments.older(room, page, zone, request.state.nonce))
 
@@ -112,7 +112,7 @@ class Pages:
         self, request: Request, slug: str, between: Annotated[str, Query(pattern=r"^\d{1,18}-\d{1,18}$")]
     ) -> Response:
         """What a page lacks between two positions, for htmx to put in its place."""
-        room, zone = self._find(slug), await self._zone(request)
+        room, zone = await self._find(slug), await self._zone(request)
         gap = Gap(*map(int, between.split("-")))
         if gap.size < 1:
             raise HTTPException(422)
@@ -123,7 +123,7 @@ class Pages:
 
     async def say(self, request: Request, slug: str, message: Text = "", key: Key = "") -> Response:
         """Say something, then go back to the room."""
-        room, member = self._find(slug), await self._doorkeeper.member(request)
+        room, member = await self._find(slug), await self._doorkeeper.member(request)
         try:
             await self._rooms.post(room, member, Draft(message, key or new_keys(1)[0]), address_of(request))
         except Refused as refusal:
@@ -170,13 +170,15 @@ class Pages:
         return PlainTextResponse("alive\n")
 
     async def ready(self, request: Request) -> Response:
-        """Whether to send people here: it is not about to stop, and the store answers."""
+        """Whether to send people here: it is not about to stop, the store answers, and others can be seen."""
         if request.scope.get("state", {}).get(STOPPING):
             return PlainTextResponse("this process stops\n", 503)
         try:
             await self._store.check()
         except StoreUnavailable:
             return PlainTextResponse("the store does not answer\n", 503)
+        if not self._rooms.sees():
+            return PlainTextResponse("the log is out of sight\n", 503)
         return PlainTextResponse("ready\n")
 
     async def figures(self) -> Response:
@@ -186,6 +188,7 @@ class Pages:
         self._metrics.waiting.set(self._store.waiting)
         self._metrics.tasks.set(len(asyncio.all_tasks()))
         self._metrics.buckets.set(self._rooms.remembered)
+        self._metrics.bus.behind.set(self._rooms.behind)
         return Response(self._metrics.text(), media_type=self._metrics.content_type)
 
     # What they share
@@ -197,8 +200,8 @@ class Pages:
             self._metrics.refused("reads")
             raise HTTPException(429, headers={"Retry-After": str(ceil(wait))})
 
-    def _find(self, slug: str) -> Room:
-        room = self._rooms.find(slug)
+    async def _find(self, slug: str) -> Room:
+        room = await self._rooms.look_up(slug)
         if room is None:
             raise HTTPException(404)
         return room

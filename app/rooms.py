@@ -20,21 +20,24 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from app.bus import LocalBus
+from app import topics
+from app.bus import Bus
 from app.characters import is_blank
 from app.connection import Connection
+from app.directory import Directory
 from app.drafts import Said, whole
 from app.encoding import Frame
 from app.fragments import Fragments, Place
 from app.hub import Audience, Hub
 from app.limits import Limits
+from app.lookout import Lookout
 from app.messages import Cursor, Draft, Member, Message, Refused, Room, clean
 from app.metrics import Metrics
 from app.names import clean_name
 from app.newest import Newest, Tail
 from app.presence import everybody
 from app.settings import Settings
-from app.store import LOBBY, Store, StoreUnavailable
+from app.store import Store, StoreUnavailable
 from app.timeline import Entry, Gap, Page, arrange
 
 log = structlog.get_logger("parlor.rooms")
@@ -65,7 +68,8 @@ class Rooms:
         self,
         settings: Settings,
         store: Store,
-        bus: LocalBus,
+        bus: Bus,
+        lookout: Lookout,
         fragments: Fragments,
         metrics: Metrics,
         limits: Limits,
@@ -74,30 +78,45 @@ class Rooms:
         self.hub = Hub(metrics.fan_out)
         self._settings = settings
         self._store = store
+        self._bus = bus
+        self._lookout = lookout
         self._fragments = fragments
         self._metrics = metrics
         self._limits = limits
         self._now = now  # a clock for pauses, in seconds; the store has the one for dates
-        self._directory: dict[str, Room] = {}
+        self._directory = Directory(store.rooms_after, self._show_room)
         self._newest = Newest(self._tail)
         self._said = Said()
         self._deliveries: dict[Audience, asyncio.Task[None]] = {}
-        bus.listen(self.reached)
+        bus.listen(self.heard)
 
     # What is there
 
     def all(self) -> list[Room]:
         """Return all rooms, the lobby first."""
-        return list(self._directory.values())
+        return self._directory.all()
 
     def find(self, slug: str) -> Room | None:
-        """Return the room at the address `slug`."""
-        return self._directory.get(slug)
+        """Return the room at the address `slug`, if it is known here."""
+        return self._directory.find(slug)
+
+    async def look_up(self, slug: str) -> Room | None:
+        """Return the room at the address `slug`, wherever it was made. Raises `StoreUnavailable`."""
+        return await self._directory.look_up(slug)
 
     @property
     def lobby(self) -> Room:
         """The room that is there from the start."""
-        return self._directory[LOBBY]
+        return self._directory.oldest
+
+    def sees(self, grace: float = 0) -> bool:
+        """Whether this process sees what others write, or did within `grace` seconds."""
+        return self._lookout.sees(grace)
+
+    @property
+    def behind(self) -> int:
+        """How many positions are known to be reached, and not shown yet."""
+        return sum(audience.reached - audience.position for audience in self.hub.audiences())
 
     @property
     def remembered(self) -> int:
@@ -119,7 +138,7 @@ class Rooms:
         """Return the messages just before the position `before`, as one page."""
         tail = await self._newest.of(room.id) if before == NEWEST else self._newest.known(room.id)
         if tail and before > tail.position:
-            self._store.confirm()  # what is kept is of no log that is gone
+            self._confirm(self._settings.lost_after)  # what is kept is of no log that is gone
             return tail.page(zone)
         return self._paged(await self._store.before(room.id, before, self._settings.page_size + 1), zone)
 
@@ -154,7 +173,7 @@ class Rooms:
 
     async def enter(self, room: Room, connection: Connection) -> Audience:
         """Open the room to `connection`, which gets nothing live until it has resumed. Raises `StoreUnavailable`."""
-        self._store.confirm()
+        self._confirm()
         audience = self.hub.audience(room.id)
         if audience is None:
             # No await between taking the audience in and entering it: an empty one is soon forgotten.
@@ -165,6 +184,12 @@ class Rooms:
         else:
             self.hub.enter(audience, connection)
         return audience
+
+    def _confirm(self, grace: float = 0) -> None:
+        """Raise `StoreUnavailable` where the log is gone, or out of sight for more than `grace` seconds."""
+        self._store.confirm()
+        if not self.sees(grace):
+            raise StoreUnavailable("the log is out of sight")
 
     async def _look_again(self, audience: Audience, connection: Connection) -> None:
         try:
@@ -360,6 +385,18 @@ class Rooms:
         except Exception:  # whatever it is: the log is still there, and will be shown
             log.exception("not delivered at once", room=audience.room.slug)
 
+    def heard(self, topic: str, position: int) -> None:
+        """A topic has come to `position`, here or in another process. Never waits."""
+        kind, room_id = topics.split(topic)
+        if kind == topics.LOG_KIND:
+            self.reached(room_id, position)
+        elif kind == topics.ROOMS:
+            self._directory.reached(position)
+
+    def served(self) -> set[int]:
+        """Return the ids of the rooms of which something is shown here, or kept."""
+        return {audience.room.id for audience in self.hub.audiences()} | self._newest.rooms()
+
     def reached(self, room_id: int, position: int) -> None:
         """The log of a room reaches up to `position`: have it shown to those who look. Never waits."""
         self._newest.reached(room_id, position)
@@ -399,6 +436,7 @@ class Rooms:
 
         self.hub.publish(audience, render)
         audience.advance(messages)
+        self._metrics.bus.delivered(self._store.age(messages[-1]))
 
     # Leave
 
@@ -416,12 +454,16 @@ class Rooms:
             renamed = await self._store.take_name(member, name, time_zone, self._settings.name_held_days)
         except StoreUnavailable as error:
             raise UNSTORED() from error
-        for audience in self.hub.audiences():
-            audience.presence.rename(renamed)
-            for connection in audience.visitors:
-                if connection.member and connection.member.id == renamed.id:
-                    connection.member = renamed
+        self.rename(renamed)
         return renamed
+
+    def rename(self, member: Member) -> None:
+        """Show `member`, and have them speak from now on, by the name that they have taken, here or elsewhere."""
+        for audience in self.hub.audiences():
+            audience.presence.rename(member)
+            for connection in audience.visitors:
+                if connection.member and connection.member.id == member.id:
+                    connection.member = member
 
     async def create(self, member: Member | None, name: str, address: str) -> Room:
         """Make a room called `name` and show it to everybody. Raises `Refused`."""
@@ -433,13 +475,18 @@ class Rooms:
             room = await self._store.create_room(name)
         except StoreUnavailable as error:
             raise UNSTORED() from error
-        self._directory[room.slug] = room
-        added = _in_any_zone(self._fragments.room_added(room))
-        for audience in self.hub.audiences():
-            audience.greeting = None
-            self.hub.publish(audience, added)
+        self._bus.announce(topics.ROOMS, room.id)
+        with suppress(StoreUnavailable):  # it is made, and will be shown
+            await self._directory.refresh()
         log.info("room made", room=room.slug)
         return room
+
+    def _show_room(self, room: Room) -> None:
+        audiences = self.hub.audiences()
+        added = _in_any_zone(self._fragments.room_added(room)) if audiences else str
+        for audience in audiences:
+            audience.greeting = None
+            self.hub.publish(audience, added)
 
     def _count_creation(self, address: str) -> None:
         wait = self._limits.creations.take(address, self._now())
@@ -451,10 +498,12 @@ class Rooms:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keep presence and heartbeats going."""
-        self._directory = {room.slug: room for room in await self._store.rooms()}
-        tasks = [asyncio.create_task(self._tick_forever()), asyncio.create_task(self._note_visits_forever())]
+        await self._directory.refresh()
+        forever = (self._tick_forever, self._beat_forever, self._note_visits_forever)
+        tasks = [asyncio.create_task(each()) for each in forever]
         try:
-            yield
+            async with self._lookout.running(on_sight=self.beat):
+                yield
         finally:
             for task in (*tasks, *self._deliveries.values()):
                 task.cancel()
@@ -462,16 +511,23 @@ class Rooms:
                     await task
 
     async def _tick_forever(self) -> None:
-        beat_at = self._now()
         while True:
             await asyncio.sleep(TICK_SECONDS)
             try:
-                self.tick()
-                if self._now() >= beat_at:
-                    beat_at = self._now() + self._settings.heartbeat
+                if self.sees():  # whatever is sent looks like a sign of life
+                    self.tick()
+            except Exception:
+                log.exception("a tick failed")
+
+    async def _beat_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.heartbeat)
+            try:
+                # A page that hears nothing more of the log turns yellow as soon as one that hears nothing of us.
+                if await self._lookout.look():
                     self.beat()
             except Exception:  # without heartbeats every page would turn red: whatever it was, go on
-                log.exception("a tick failed")
+                log.exception("a heartbeat failed")
 
     def tick(self) -> None:
         """Show who has come and gone since the last time."""

@@ -164,6 +164,13 @@ class Settings(BaseSettings):
     lock_wait_seconds: float = Field(
         5, gt=0, le=60, description="Seconds for which a write may wait for a database that somebody else writes to."
     )
+    look_seconds: float = Field(
+        2,
+        gt=0,
+        le=10,
+        description="Seconds between two looks at what other processes have done, with PostgreSQL: what a lost "
+        "notification costs at most.",
+    )
     drain_seconds: float = Field(
         0, ge=0, le=300, description="Seconds for which a process that is to stop serves on, while /readyz says 503."
     )
@@ -236,6 +243,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The URL of the database in force: `postgresql://…`, as libpq takes it, or `sqlite:///…`."""
         return self.database_url or f"sqlite:///{self.data_dir / SQLITE_FILE}"
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may serve the same log."""
+        return self.store_url.startswith("postgresql://")
 
     @property
     def key_file(self) -> Path:

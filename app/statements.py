@@ -79,7 +79,6 @@ _KNOWN = select(messages.c.submission, *_MESSAGE).where(
     _IN_ROOM, messages.c.submission.in_(bindparam("digests", expanding=True))
 )
 _HEAD = select(rooms.c.position).where(rooms.c.id == bindparam("room"))
-_HEADS = select(rooms.c.id, rooms.c.position).where(rooms.c.id.in_(bindparam("ids", expanding=True)))
 _ADVANCE = (
     update(rooms)
     .where(rooms.c.id == bindparam("room"))
@@ -186,11 +185,6 @@ def head(connection: Connection, room_id: int) -> int:
     return int(connection.scalar(_HEAD, {"room": room_id}) or 0)
 
 
-def heads(connection: Connection, room_ids: Sequence[int]) -> dict[int, int]:
-    """Return the positions of the newest messages of these rooms, by room."""
-    return dict(connection.execute(_HEADS, {"ids": room_ids}).all())
-
-
 def _message(position: int, author_id: str, author_name: str, body: str, created_at: int) -> Message:
     return Message(position, author_id, author_name, body, _time(created_at))
 
@@ -205,6 +199,11 @@ def _time(milliseconds: int) -> datetime:
 def all_rooms(connection: Connection) -> list[Room]:
     """Return all rooms, oldest first."""
     return [_room(row) for row in connection.execute(select(rooms).order_by(rooms.c.id))]
+
+
+def rooms_after(connection: Connection, room_id: int) -> list[Room]:
+    """Return the rooms that were made after the one with this id, oldest first."""
+    return [_room(row) for row in connection.execute(select(rooms).where(rooms.c.id > room_id).order_by(rooms.c.id))]
 
 
 def create_room(connection: Connection, name: str, now: int) -> Room:
@@ -239,18 +238,32 @@ def note_visits(connection: Connection, member_ids: Sequence[str], now: int) -> 
 
 def save_member(
     connection: Connection, member: Member, is_new: bool, keys: Mapping[str, str], unseen_since: int, now: int
-) -> None:
+) -> int:
     """Store `member`, whose name has these `keys`, which are taken from who was not seen since `unseen_since`.
 
-    Raises `IntegrityError` where others have them.
+    Returns the number of the renaming, 0 where it is none. Raises `IntegrityError` where others have the keys.
     """
+    renaming = 0 if is_new else _next_renaming(connection)
     abandoned = (_have_either(keys), members.c.seen_at < unseen_since)
     connection.execute(update(members).where(*abandoned).values(dict.fromkeys(keys)))
     values = {"name": member.name, **keys, "time_zone": member.time_zone, "seen_at": now}
     if is_new:
         connection.execute(insert(members).values(id=member.id, **values))
     else:
-        connection.execute(update(members).where(members.c.id == member.id).values(values))
+        connection.execute(update(members).where(members.c.id == member.id).values(renaming=renaming, **values))
+    return renaming
+
+
+def _next_renaming(connection: Connection) -> int:
+    numbered = update(log).values(renamings=log.c.renamings + 1).returning(log.c.renamings)
+    return int(connection.execute(numbered).scalar_one())
+
+
+def renamed_since(connection: Connection, renaming: int) -> tuple[int, list[Member]]:
+    """Return the number of the last renaming, and as they are now the members of those after `renaming`."""
+    last = connection.execute(select(log.c.renamings)).scalar_one()
+    rows = connection.execute(select(members).where(members.c.renaming > renaming))
+    return int(last), [Member(row.id, row.name, row.time_zone) for row in rows]
 
 
 def others_with(connection: Connection, keys: Mapping[str, str], member_id: str) -> list[str]:

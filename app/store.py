@@ -7,7 +7,7 @@ It knows nothing of sockets, HTML or who is here; what it does to the database i
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ import structlog
 from sqlalchemy import Row
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from app import statements
+from app import shared, statements
 from app.engines import open_engine
 from app.lookups import Lookups
 from app.messages import Member, Message, Refused, Room
@@ -87,6 +87,7 @@ class Store:
         # sent it has gone before hearing of it.
         self.on_commit: Callable[[int, int, Sequence[Message]], None] = lambda room_id, position, messages: None
         self.on_batch: Callable[[int, float], None] = lambda size, seconds: None
+        self.on_renamed: Callable[[int], None] = lambda renaming: None  # called with the number of each renaming
 
     @asynccontextmanager
     async def opened(self, lobby: str) -> AsyncIterator[Self]:
@@ -136,20 +137,28 @@ class Store:
         """Return the position of the newest message, 0 where there is none."""
         return await self._read(partial(statements.head, room_id=room_id))
 
-    async def heads(self, room_ids: Sequence[int]) -> dict[int, int]:
-        """Return what `head` does for each of these rooms that there is, by its id, as of one moment."""
-        return await self._read(partial(statements.heads, room_ids=room_ids))
+    def age(self, message: Message) -> float:
+        """Return how many seconds ago a message was dated, here or in another process."""
+        return (self._clock() - message.created_at).total_seconds()
 
     def confirm(self) -> None:
         """Raise `StoreUnavailable` where the log is gone, or another lies in its place: for what was kept of it."""
         with _unavailable():
             self._database.confirm()
 
+    async def positions(self, room_ids: Collection[int]) -> dict[str, int]:
+        """Return by topic how far everything has come that processes share, the logs of these rooms included."""
+        return await self._read(partial(shared.positions, room_ids=room_ids))
+
     # Rooms
 
     async def rooms(self) -> list[Room]:
         """Return all rooms, oldest first: the lobby leads."""
         return await self._read(statements.all_rooms)
+
+    async def rooms_after(self, room_id: int) -> list[Room]:
+        """Return the rooms that were made after the one with this id, oldest first."""
+        return await self._read(partial(statements.rooms_after, room_id=room_id))
 
     async def create_room(self, name: str) -> Room:
         """Store a room with a slug of its own and return it."""
@@ -193,10 +202,16 @@ class Store:
             now=now,
         )
         try:
-            await self._write(save)
+            renaming = await self._write(save)
         except IntegrityError as error:
             raise await self._taken(renamed, keys) from error
+        if renaming:
+            self.on_renamed(renaming)
         return renamed
+
+    async def renamed_since(self, renaming: int) -> tuple[int, list[Member]]:
+        """Return the number of the last renaming, and as they are now the members of those after `renaming`."""
+        return await self._read(partial(statements.renamed_since, renaming=renaming))
 
     async def _taken(self, member: Member, keys: dict[str, str]) -> Refused:
         """Return why `member` cannot have their name: another has it, or one that looks like it."""

@@ -1,4 +1,4 @@
-"""What is stored, and how. The migrations make these tables; `store.py` is all that reads and writes them.
+"""What is stored, and how. The migrations make these tables; the store is all that reads and writes them.
 
 Times are whole milliseconds since 1970 in UTC: the same on every engine, and nothing to convert by accident.
 """
@@ -6,6 +6,8 @@ Times are whole milliseconds since 1970 in UTC: the same on every engine, and no
 from sqlalchemy import (
     BigInteger,
     Column,
+    DateTime,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -26,7 +28,15 @@ metadata = MetaData(
 )
 
 # One row. The epoch is new whenever the log is, so that a cursor into another log is recognised.
-log = Table("log", metadata, Column("epoch", String(32), primary_key=True))
+log = Table(
+    "log",
+    metadata,
+    Column("epoch", String(32), primary_key=True),
+    # How often somebody was renamed. Who renames takes this row first, so that they are numbered in commit order.
+    Column("renamings", BigInteger, nullable=False, server_default="0"),
+    # What signs the cookies of several processes, a key a line and the oldest first, where no setting says it.
+    Column("keys", Text),
+)
 
 members = Table(
     "members",
@@ -38,6 +48,9 @@ members = Table(
     Column("name_skeleton", Text),
     Column("time_zone", Text, nullable=False),
     Column("seen_at", BigInteger, nullable=False),
+    # The number of their last renaming, so that a process can ask who was renamed since.
+    Column("renaming", BigInteger),
+    Index("ix_members_renaming", "renaming"),
     Index("ix_members_name_skeleton", "name_skeleton", unique=True),
 )
 
@@ -65,4 +78,47 @@ messages = Table(
     # SHA-256 over author, key and body: the same submission, however often it comes, is one message.
     Column("submission", LargeBinary(32), nullable=False),
     UniqueConstraint("room_id", "submission"),
+)
+
+# What processes share besides the log, on PostgreSQL alone. It is unlogged, for it is worth nothing after a crash; and
+# its times are by the database's clock, so that nobody else's matters.
+shared = MetaData(naming_convention=metadata.naming_convention)
+UNLOGGED = ["UNLOGGED"]
+
+processes = Table(
+    "processes",
+    shared,
+    Column("id", String(32), primary_key=True),
+    Column("seen_at", DateTime(timezone=True), nullable=False),
+    prefixes=UNLOGGED,
+)
+
+# Who is present in a room, as each process knows it.
+attendance = Table(
+    "attendance",
+    shared,
+    Column("room_id", Integer, primary_key=True),
+    Column("process_id", String(32), primary_key=True),
+    Column("member_id", String(32), primary_key=True),
+    Index("ix_attendance_process_id", "process_id"),
+    prefixes=UNLOGGED,
+)
+
+# A room's version is another, and a higher one, whenever its attendance has changed.
+presence = Table(
+    "presence",
+    shared,
+    Column("room_id", Integer, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+    prefixes=UNLOGGED,
+)
+
+# Token buckets that hold for all processes. When one is full again says how full it is now.
+buckets = Table(
+    "buckets",
+    shared,
+    Column("id", Text, primary_key=True),
+    Column("full_at", Double, nullable=False),  # in seconds since 1970
+    Index("ix_buckets_full_at", "full_at"),
+    prefixes=UNLOGGED,
 )

@@ -67,7 +67,10 @@ class Sockets:
             # Accepted before it can be turned away: only an open socket can be told why, and a refused handshake
             # looks like an outage to the browser, which would try again for ever.
             await socket.accept()
-            await self._admit(socket, self._rooms.find(found["slug"] or LOBBY))
+            try:
+                await self._admit(socket, await self._rooms.look_up(found["slug"] or LOBBY))
+            except StoreUnavailable as error:
+                await self._put_off(socket, error)
 
     async def _admit(self, socket: WebSocket, room: Room | None) -> None:
         address = address_of(socket)
@@ -98,15 +101,19 @@ class Sockets:
         await socket.send_text(self._fragments.notice(sentence, passes=True))
         await self._drop(socket, code)
 
+    async def _put_off(self, socket: WebSocket, error: StoreUnavailable) -> None:
+        """Have the browser come back in a moment: the store does not answer."""
+        log.error("not opened", error=str(error))
+        await _hesitate()
+        await self._turn_away(socket, "unavailable", CloseCode.OVERLOADED, UNREADY)
+
     async def _serve(self, socket: WebSocket, room: Room) -> None:
         outlet: Outlet = wire.door(socket.scope) or AsgiOutlet(socket.send_text)
         try:
             connection = await self._connect(socket, outlet)
             audience = await self._rooms.enter(room, connection)
         except StoreUnavailable as error:
-            log.error("not opened", room=room.slug, error=str(error))
-            await _hesitate()
-            await self._turn_away(socket, "unavailable", CloseCode.OVERLOADED, UNREADY)
+            await self._put_off(socket, error)
             return
         member_id = connection.member.id if connection.member else None
         log.info("joined", room=room.slug, member=member_id)

@@ -6,18 +6,18 @@ from app.bus import LocalBus
 
 
 def test_everybody_who_listens_hears_of_a_room_that_grew() -> None:
-    bus, heard, heard_too = LocalBus(), list[tuple[int, int]](), list[tuple[int, int]]()
-    bus.listen(lambda room_id, position: heard.append((room_id, position)))
-    bus.listen(lambda room_id, position: heard_too.append((room_id, position)))
-    bus.announce(1, 7)
-    bus.announce(2, 1)
-    assert heard == heard_too == [(1, 7), (2, 1)]
+    bus, heard, heard_too = LocalBus(), list[tuple[str, int]](), list[tuple[str, int]]()
+    bus.listen(lambda topic, position: heard.append((topic, position)))
+    bus.listen(lambda topic, position: heard_too.append((topic, position)))
+    bus.announce("room:1", 7)
+    bus.hear("rooms", 1)
+    assert heard == heard_too == [("room:1", 7), ("rooms", 1)]
 
 
 def test_an_announcement_that_nobody_hears_is_lost() -> None:
-    bus, heard = LocalBus(), list[tuple[int, int]]()
-    bus.announce(1, 7)
-    bus.listen(lambda room_id, position: heard.append((room_id, position)))
+    bus, heard = LocalBus(), list[tuple[str, int]]()
+    bus.announce("room:1", 7)
+    bus.listen(lambda topic, position: heard.append((topic, position)))
     assert heard == []
 
 

@@ -10,7 +10,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy import Connection, MetaData, create_engine, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app import migrations, tables
@@ -44,7 +44,11 @@ async def in_postgres(url: str, task: Callable[[Connection], Any]) -> Any:
 
 
 def differences(connection: Connection) -> list[Any]:
-    return list(compare_metadata(MigrationContext.configure(connection), tables.metadata))
+    expected = MetaData(naming_convention=tables.metadata.naming_convention)
+    is_shared = connection.dialect.name == "postgresql"
+    for table in (*tables.metadata.sorted_tables, *(tables.shared.sorted_tables if is_shared else ())):
+        table.to_metadata(expected)
+    return list(compare_metadata(MigrationContext.configure(connection), expected))
 
 
 def migrate(connection: Connection, revision: str) -> None:

@@ -396,7 +396,7 @@ def test_what_somebody_said_is_on_the_next_page(client: TestClient, other: TestC
             assert bodies(reader.get("/")) == [f"message {each}" for each in range(number + 1)]
 
 
-@pytest.mark.breaks("app/rooms.py", "self._store.confirm()  # what is kept is of no log that is gone", "pass")
+@pytest.mark.breaks("app/rooms.py", "self._confirm(self._settings.lost_after)", "pass")
 def test_a_page_is_not_shown_when_its_log_is_gone(client: TestClient, settings: Settings) -> None:
     assert client.get("/").status_code == 200
     file = settings.data_dir / SQLITE_FILE

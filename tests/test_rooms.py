@@ -14,12 +14,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from app import topics
 from app.bus import LocalBus
 from app.connection import Connection
 from app.fragments import Fragments, RoomView
 from app.frames import parse_cursor
 from app.hub import Audience
 from app.limits import Limits
+from app.lookout import Alone
 from app.messages import Draft, Member, Message, Refused, Room
 from app.metrics import Metrics
 from app.outlet import AsgiOutlet
@@ -59,13 +61,15 @@ class World:
         self.store = store
         self.fragments = fragments()
         bus = LocalBus()
-        self.rooms = Rooms(settings, store, bus, self.fragments, Metrics(), Limits(settings), lambda: clock.elapsed)
+        self.rooms = Rooms(
+            settings, store, bus, Alone(), self.fragments, Metrics(), Limits(settings), lambda: clock.elapsed
+        )
         self.is_alone = True  # no other process writes: what is committed is known before it is announced
 
         def on_commit(room_id: int, position: int, messages: Sequence[Message]) -> None:
             if self.is_alone:
                 self.rooms.committed(room_id, messages)
-            bus.announce(room_id, position)
+            bus.announce(topics.log_of(room_id), position)
 
         store.on_commit = on_commit
 

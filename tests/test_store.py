@@ -188,17 +188,6 @@ async def test_a_room_without_messages_is_empty(log: Store, lobby: Room) -> None
     assert await log.head(4711) == 0
 
 
-async def test_the_heads_of_many_rooms_are_asked_for_at_once(log: Store, ann: Member, lobby: Room) -> None:
-    tea, cake = await log.create_room("Tea"), await log.create_room("Cake")
-    for room, times in ((lobby, 3), (tea, 1)):
-        for n in range(times):
-            await log.append(room.id, ann, f"{n}", f"k{n}")
-    with statements() as run:
-        assert await log.heads([lobby.id, tea.id, cake.id, 4711]) == {lobby.id: 3, tea.id: 1, cake.id: 0}
-    assert run == ["SELECT"]
-    assert await log.heads([]) == {}
-
-
 async def _since(log: Store, room: Room, after: int, upto: int, limit: int) -> list[int]:
     return [message.position for message in await log.since(room.id, after, upto, limit)]
 

@@ -1,0 +1,66 @@
+"""What processes tell each other of: a topic is a short word, and has a position that only grows.
+
+Plain functions of strings: how positions are written for others, and read from whatever comes. What is written is
+short, since no doorbell carries much: topics and positions, and never what was said.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+ROOMS = "rooms"  # the rooms that there are; its position is the id of the newest
+NAMES = "names"  # who was renamed; its position counts the renamings
+
+LONGEST_NOTE = 7_999  # bytes: https://www.postgresql.org/docs/current/sql-notify.html
+
+LOG_KIND, PRESENCE_KIND = "room", "present"
+# Ids and positions are as large as their columns: whatever is larger is none.
+NOTE = re.compile(rf"(?P<topic>{ROOMS}|{NAMES}|({LOG_KIND}|{PRESENCE_KIND}):[0-9]{{1,9}}) (?P<position>[0-9]{{1,18}})")
+
+
+def log_of(room_id: int) -> str:
+    """Return the topic of a room's log, whose position is that of the newest message."""
+    return f"{LOG_KIND}:{room_id}"
+
+
+def presence_in(room_id: int) -> str:
+    """Return the topic of who is present in a room; its position counts the changes."""
+    return f"{PRESENCE_KIND}:{room_id}"
+
+
+def split(topic: str) -> tuple[str, int]:
+    """Return what kind of topic it is, and the room that it is about; 0 where it is about none."""
+    kind, _, room_id = topic.partition(":")
+    return kind, int(room_id or 0)
+
+
+def raise_to(positions: dict[str, int], topic: str, position: int) -> None:
+    """Note in `positions` that a topic has come to `position`, unless it is known to have come further."""
+    positions[topic] = max(position, positions.get(topic, 0))
+
+
+def write(positions: Mapping[str, int], longest: int = LONGEST_NOTE) -> list[str]:
+    """Return notes that say these `positions`, as few as possible, each of `longest` bytes at most."""
+    notes: list[str] = []
+    for topic, position in positions.items():
+        note = f"{topic} {position}"
+        if notes and len(notes[-1]) + 1 + len(note) <= longest:
+            notes[-1] += f",{note}"
+        else:
+            notes.append(note)
+    return notes
+
+
+def read(note: str) -> tuple[dict[str, int], int]:
+    """Return the positions that `note` says, whoever wrote it, and how many parts of it say nothing."""
+    positions: dict[str, int] = {}
+    unreadable = 0
+    for found in _parts(note):
+        if found:
+            raise_to(positions, found["topic"], int(found["position"]))
+        else:
+            unreadable += 1
+    return positions, unreadable
+
+
+def _parts(note: str) -> Iterator[re.Match[str] | None]:
+    return map(NOTE.fullmatch, note.split(","))

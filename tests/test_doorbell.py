@@ -1,0 +1,147 @@
+"""The bus of several processes: LISTEN and NOTIFY, on a connection that heals itself."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from prometheus_client import CollectorRegistry
+
+from app import doorbell
+from app.doorbell import PostgresBus
+from app.metrics import BusMetrics
+from tests.logs import until
+from tests.postgres import Cluster
+
+END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'parlor bus' AND datname = '{}'"
+
+
+class Ear:
+    """One process' bus, and what it has heard."""
+
+    def __init__(self, url: str) -> None:
+        self.registry = CollectorRegistry()
+        self.bus = PostgresBus(url, BusMetrics(self.registry))
+        self.heard: list[tuple[str, int]] = []
+        self.missed = 0
+        self.bus.listen(lambda topic, position: self.heard.append((topic, position)))
+        self.bus.on_missed(self._miss)
+
+    def _miss(self) -> None:
+        self.missed += 1
+
+    def figure(self, name: str) -> float | None:
+        return self.registry.get_sample_value(f"parlor_bus_{name}")
+
+
+@pytest.fixture
+async def ears(postgres_url: str) -> AsyncIterator[list[Ear]]:
+    one, other = Ear(postgres_url), Ear(postgres_url)
+    async with one.bus.running(), other.bus.running():
+        await until(lambda: bool(one.missed and other.missed))
+        yield [one, other]
+
+
+@pytest.fixture
+def database(postgres_url: str) -> str:
+    return postgres_url.rpartition("/")[2]
+
+
+async def test_what_is_announced_is_heard_everywhere_and_once(ears: list[Ear]) -> None:
+    one, other = ears
+    one.bus.announce("room:1", 7)
+    assert one.heard == [("room:1", 7)]
+    await until(lambda: other.heard == [("room:1", 7)])
+    other.bus.announce("rooms", 2)
+    await until(lambda: len(one.heard) == 2)
+    assert one.heard == other.heard == [("room:1", 7), ("rooms", 2)]
+
+
+async def test_what_is_only_looked_at_is_told_to_nobody_else(ears: list[Ear]) -> None:
+    one, other = ears
+    one.bus.hear("room:1", 7)
+    one.bus.announce("rooms", 2)
+    await until(lambda: bool(other.heard))
+    assert one.heard == [("room:1", 7), ("rooms", 2)]
+    assert other.heard == [("rooms", 2)]
+
+
+@pytest.mark.breaks(
+    "app/doorbell.py", "positions, self._waiting = self._waiting, {}", "positions = dict([self._waiting.popitem()])"
+)
+async def test_what_is_announced_in_one_turn_goes_out_together_and_of_each_topic_the_highest(ears: list[Ear]) -> None:
+    one, other = ears
+    for position in range(1, 1001):
+        one.bus.announce(f"room:{position % 10}", position)
+    await until(lambda: len(other.heard) == 10)
+    assert dict(other.heard) == {f"room:{position % 10}": position for position in range(991, 1001)}
+    assert one.figure("notifications_sent_total") == other.figure("notifications_received_total") == 1
+
+
+async def test_what_is_too_much_for_one_notification_goes_out_in_several(ears: list[Ear]) -> None:
+    one, other = ears
+    for room in range(1, 1001):
+        one.bus.announce(f"room:{room}", 10**12)
+    await until(lambda: len(other.heard) == 1000)
+    assert other.figure("notifications_received_total") == 3
+
+
+async def test_whatever_else_is_on_the_channel_is_ignored_and_counted(ears: list[Ear], postgres_url: str) -> None:
+    one, other = ears
+    stranger = await asyncpg.connect(postgres_url)
+    for note in ("", "hello", "room:1 x,room:2 2", "'; DROP TABLE rooms; --"):
+        await stranger.execute("SELECT pg_notify('parlor', $1)", note)
+    await stranger.close()
+    one.bus.announce("rooms", 3)
+    await until(lambda: ("rooms", 3) in other.heard)
+    assert other.heard == [("room:2", 2), ("rooms", 3)]
+    assert other.figure("notifications_unreadable_total") == 4
+
+
+@pytest.mark.breaks("app/doorbell.py", "except LOST as error:", "except LookupError as error:")
+async def test_a_connection_that_is_ended_is_replaced_and_what_was_missed_is_looked_for(
+    ears: list[Ear], postgres: Cluster, database: str
+) -> None:
+    one, other = ears
+    await asyncio.to_thread(postgres.sql, END.format(database))
+    await until(lambda: one.missed == other.missed == 2)
+    assert one.figure("reconnects_total") == 1
+    assert one.figure("connected") == 1
+    one.bus.announce("room:1", 8)
+    await until(lambda: other.heard == [("room:1", 8)])
+
+
+@pytest.mark.breaks(
+    "app/doorbell.py", "topics.raise_to(self._waiting, topic, position)\n            raise", "pass\n            raise"
+)
+async def test_what_is_announced_without_a_connection_is_told_as_soon_as_there_is_one(
+    ears: list[Ear], postgres: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = ears
+    monkeypatch.setattr(doorbell, "LONGEST_PAUSE", 0.2)
+    postgres.stop()
+    try:
+        one.bus.announce("room:1", 7)
+        await until(lambda: one.figure("connected") == other.figure("connected") == 0)
+        one.bus.announce("room:1", 8)
+    finally:
+        postgres.start()  # here: what a thread has started ends with it
+    # The other hears of it, or knows that it may have missed something.
+    await until(lambda: one.figure("notifications_sent_total") == 1 and other.missed == 2)
+    assert other.heard in ([("room:1", 8)], [])
+
+
+async def test_what_is_announced_at_the_very_end_is_sent(ears: list[Ear], postgres_url: str) -> None:
+    one, _ = ears
+    last = Ear(postgres_url)
+    async with last.bus.running():
+        await until(lambda: last.missed == 1)
+        last.bus.announce("room:1", 9)
+    await until(lambda: one.heard == [("room:1", 9)])
+
+
+async def test_the_end_waits_for_no_database_that_is_gone() -> None:
+    nowhere = Ear("postgresql://parlor@127.0.0.1:1/parlor")
+    async with asyncio.timeout(2 * doorbell.ANSWER_SECONDS), nowhere.bus.running():
+        nowhere.bus.announce("room:1", 9)
+    assert nowhere.heard == [("room:1", 9)]

@@ -1,0 +1,168 @@
+"""Looking how far everything has come: what no announcement told of is found, and who cannot look knows it."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from app import lookout
+from app.bus import LocalBus
+from app.lookout import Alone, Watch
+from app.metrics import BusMetrics
+from app.store import StoreUnavailable
+from tests.conftest import Clock
+from tests.logs import until
+
+SECONDS = 2.0
+
+
+class Missing(LocalBus):
+    """A bus that can say that it missed something."""
+
+    def on_missed(self, look: Callable[[], None]) -> None:
+        self.missed = look
+
+
+class Database:
+    """Knows how far everything has come; tells it where it is not `gone`, and `answering`."""
+
+    def __init__(self) -> None:
+        self.positions: dict[str, int] = {}
+        self.looks = 0
+        self.gone = False
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    async def look(self) -> dict[str, int]:
+        self.looks += 1
+        await self.answering.wait()
+        if self.gone:
+            raise StoreUnavailable("gone")
+        return dict(self.positions)
+
+
+@pytest.fixture
+def database() -> Database:
+    return Database()
+
+
+@pytest.fixture
+def bus() -> Missing:
+    return Missing()
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def watch(database: Database, bus: Missing, clock: Clock, registry: CollectorRegistry) -> Watch:
+    return Watch(database.look, bus, SECONDS, lambda: clock.elapsed, BusMetrics(registry))
+
+
+async def test_what_is_found_is_told_to_those_who_listen(watch: Watch, database: Database, bus: Missing) -> None:
+    heard: list[tuple[str, int]] = []
+    bus.listen(lambda topic, position: heard.append((topic, position)))
+    database.positions = {"room:1": 7, "rooms": 2}
+    assert await watch.look()
+    assert heard == [("room:1", 7), ("rooms", 2)]
+
+
+async def test_it_counts_what_no_announcement_had_told_of(
+    watch: Watch, database: Database, bus: Missing, registry: CollectorRegistry
+) -> None:
+    def looks(found: str) -> float | None:
+        return registry.get_sample_value("parlor_looks_total", {"found": found})
+
+    database.positions = {"room:1": 7}
+    await watch.look()
+    bus.announce("room:1", 8)
+    database.positions = {"room:1": 8, "room:2": 4}
+    await watch.look()
+    assert (looks("nothing"), looks("something")) == (2, 0)
+    database.positions = {"room:1": 9, "room:2": 4}
+    await watch.look()
+    assert (looks("nothing"), looks("something")) == (2, 1)
+
+
+@pytest.mark.breaks("app/lookout.py", "not self._failed and ", "")
+async def test_who_cannot_look_does_not_see_and_sees_again_by_themselves(watch: Watch, database: Database) -> None:
+    assert watch.sees()
+    database.gone = True
+    assert not await watch.look()
+    assert not watch.sees()
+    database.gone = False
+    assert await watch.look()
+    assert watch.sees()
+
+
+@pytest.mark.breaks("app/lookout.py", "age <= self._seconds + LATE_SECONDS", "True")
+async def test_who_waits_for_an_answer_does_not_see_either(watch: Watch, database: Database, clock: Clock) -> None:
+    assert await watch.look()
+    database.answering.clear()
+    looking = asyncio.create_task(watch.look())
+    await asyncio.sleep(0)
+    clock.advance(seconds=SECONDS + lookout.LATE_SECONDS)
+    assert watch.sees()
+    clock.advance(seconds=0.1)
+    assert not watch.sees()
+    assert watch.sees(grace=SECONDS + 2)
+    database.answering.set()
+    # When it began is what counts: what was committed since then it did not see.
+    assert await looking
+    assert not watch.sees()
+
+
+async def test_an_answer_that_does_not_come_is_not_waited_for(
+    database: Database, bus: Missing, registry: CollectorRegistry
+) -> None:
+    watch = Watch(database.look, bus, 0.01, lambda: 0.0, BusMetrics(registry))
+    database.answering.clear()
+    assert not await watch.look()
+    assert not watch.sees()
+
+
+async def test_it_looks_again_and_again_and_at_once_after_something_was_missed(
+    watch: Watch, database: Database, bus: Missing
+) -> None:
+    async with watch.running(on_sight=lambda: None):
+        await until(lambda: database.looks > 0)
+        bus.missed()
+        await until(lambda: database.looks > 1)
+
+
+async def test_seeing_again_is_told_once(watch: Watch, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookout, "RETRY_SECONDS", 0.001)
+    sights: list[int] = []
+    database.gone = True
+    async with watch.running(on_sight=lambda: sights.append(database.looks)):
+        await until(lambda: database.looks > 2)
+        assert sights == []
+        database.gone = False
+        await until(lambda: bool(sights))
+        assert await watch.look()
+    assert len(sights) == 1
+
+
+@pytest.mark.breaks("app/lookout.py", "except Exception:  # whatever it is: it has to go on", "except LookupError:")
+async def test_whatever_goes_wrong_it_goes_on(
+    watch: Watch, database: Database, bus: Missing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookout, "RETRY_SECONDS", 0.001)
+
+    def fail(topic: str, position: int) -> None:
+        raise ValueError(topic)
+
+    bus.listen(fail)
+    database.positions = {"room:1": 1}
+    async with watch.running(on_sight=lambda: None):
+        await until(lambda: database.looks > 2)
+
+
+async def test_one_who_is_alone_always_sees() -> None:
+    alone = Alone()
+    async with alone.running(on_sight=lambda: None):
+        assert alone.sees()
+        assert await alone.look()

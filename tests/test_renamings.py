@@ -1,0 +1,34 @@
+"""Who is renamed, in whichever process."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from app.bus import LocalBus
+from app.messages import Member
+from app.renamings import Renamings
+from tests.cast import ANN, BOB
+from tests.logs import until
+
+
+class Register:
+    """Numbers the renamings."""
+
+    def __init__(self) -> None:
+        self.renamed = [BOB]
+
+    async def since(self, renaming: int) -> tuple[int, Sequence[Member]]:
+        return len(self.renamed), self.renamed[renaming:]
+
+
+async def test_those_are_heard_of_who_were_renamed_since_the_start() -> None:
+    register, bus, heard = Register(), LocalBus(), list[Member]()
+    renamings = Renamings(register.since, bus, heard.append)
+    await renamings.begin()
+    bus.announce("rooms", 9)
+    bus.announce("names", 1)
+    anna, robert = replace(ANN, name="Anna"), replace(BOB, name="Robert")
+    register.renamed += [anna, robert]
+    bus.announce("names", 3)
+    await until(lambda: len(heard) == 2)
+    bus.announce("names", 3)
+    assert heard == [anna, robert]

@@ -1,0 +1,256 @@
+"""Several processes on one database: what people see, whichever process they are at."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import httpx2
+import pytest
+
+from app.doorbell import PostgresBus
+from app.settings import Settings
+from tests.process import Browser, Process, browsers, process, until, until_async
+
+
+@pytest.fixture
+def shared(tmp_path: Path, postgres_url: str) -> Settings:
+    """Settings of all processes."""
+    return Settings(
+        data_dir=tmp_path,
+        database_url=postgres_url,
+        presence_grace=1,
+        look_seconds=0.3,
+        heartbeat=0.5,
+        stale_after=1.5,
+        lost_after=3,
+        allowed_hosts=("testserver",),
+    )
+
+
+@pytest.fixture
+async def one(shared: Settings) -> AsyncIterator[Process]:
+    async with process(shared) as started:
+        yield started
+
+
+@pytest.fixture
+async def other(shared: Settings, one: Process) -> AsyncIterator[Process]:
+    async with process(shared) as started:
+        yield started
+
+
+@pytest.fixture
+async def both(one: Process, other: Process) -> AsyncIterator[list[Browser]]:
+    """Ann at one process, Bob at the other, and somebody without a name at each, all in the lobby."""
+    async with browsers((one, "Ann"), (other, "Bob"), (one, ""), (other, "")) as opened:
+        yield opened
+
+
+async def all_show(opened: list[Browser], *bodies: str) -> None:
+    for each in opened:
+        await until(lambda each=each: each.bodies == list(bodies))  # type: ignore[misc]
+
+
+async def test_people_at_different_processes_see_each_other(both: list[Browser]) -> None:
+    ann, bob, *_ = both
+    assert await ann.said("hello") == ""
+    await all_show(both, "hello")
+    assert await bob.said("hello yourself") == ""
+    await all_show(both, "hello", "hello yourself")
+
+
+async def test_what_is_said_at_once_everywhere_is_shown_once_and_in_one_order(both: list[Browser]) -> None:
+    ann, bob, *_ = both
+    for number in range(10):
+        for each in (ann, bob):
+            each.say(f"{each.name} {number}")
+    for browser in both:
+        await until(lambda browser=browser: len(browser.bodies) == 20)  # type: ignore[misc]
+    assert all(each.bodies == ann.bodies for each in both)
+    for name in ("Ann", "Bob"):
+        assert [body for body in ann.bodies if name in body] == [f"{name} {number}" for number in range(10)]
+
+
+async def test_the_same_submission_at_two_processes_is_one_message(both: list[Browser], other: Process) -> None:
+    ann, *_ = both
+    async with Browser(other).of(ann) as again:
+        ann.say("once", "a-key")
+        again.say("once", "a-key")
+        await until(lambda: ann.notice == again.notice == "")
+        await all_show([*both, again], "once")
+
+
+@pytest.mark.breaks("app/main.py", "bus.announce(topics.log_of(room_id), position)", "pass")
+async def test_the_bell_is_what_brings_it_and_not_the_look(both: list[Browser], other: Process) -> None:
+    ann, *_ = both
+    for number in range(5):
+        await ann.said(f"{number}")
+    await all_show(both, *"01234")
+    assert await other.figure('parlor_looks_total{found="something"}') == 0
+
+
+@pytest.mark.breaks("app/main.py", "store.positions(rooms.served())", "store.positions([])")
+async def test_who_hears_no_bell_finds_everything_by_looking(
+    both: list[Browser], other: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PostgresBus, "_heard", lambda *_: None)
+    ann, bob, *_ = both
+    await ann.said("hello")
+    await all_show(both, "hello")
+    assert (await ann.request("POST", "/rooms", data={"name": "Tea"})).status_code == 200
+    await until(lambda: bob.rooms == ["Lobby", "Tea"])
+    old = httpx2.Cookies(ann.cookies)
+    await ann.take_name("Anna")
+    await until_async(lambda: is_nobody(other, old))
+
+
+@pytest.mark.breaks("app/rooms.py", "| self._newest.rooms()", "")
+async def test_a_page_that_is_kept_is_looked_after_like_one_that_is_open(
+    one: Process, other: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PostgresBus, "_heard", lambda *_: None)
+    reader = Browser(other)
+    await reader.load()
+    async with browsers((one, "Ann")) as (ann,):
+        await ann.said("hello")
+
+    async def shows_it() -> bool:
+        await reader.load()
+        return reader.bodies == ["hello"]
+
+    await until_async(shows_it)
+
+
+async def test_what_a_stranger_writes_on_the_channel_does_no_harm(both: list[Browser], postgres_url: str) -> None:
+    ann, bob, *_ = both
+    stranger = await asyncpg.connect(postgres_url)
+    notes = (
+        "",
+        "room:1",
+        "room:1 999999999",
+        "rooms 999999999",
+        "names 999999999",
+        "present:1 99",
+        "room:99 9",
+        "x" * 7999,
+    )
+    for note in notes:
+        await stranger.execute("SELECT pg_notify('parlor', $1)", note)
+    await stranger.close()
+    await ann.said("hello")
+    await all_show(both, "hello")
+    assert (await ann.request("POST", "/rooms", data={"name": "Tea"})).status_code == 200
+    await until(lambda: bob.rooms == ["Lobby", "Tea"])
+
+
+# Pages are the same
+
+
+async def test_pages_that_were_live_that_moved_and_that_are_loaded_now_are_the_same(
+    both: list[Browser], one: Process, other: Process
+) -> None:
+    ann, bob, _, moving = both
+    for number in range(12):
+        if number % 3 == 0:
+            await moving.disconnect()
+        await (ann, bob)[number // 2 % 2].said(f"message {number}")
+        if number % 3 == 1:
+            await moving.connect((one, other)[number % 2])
+        if number == 5:
+            await ann.take_name("Anna")
+        if number == 7:
+            await bob.request("POST", "/rooms", data={"name": "Tea"})
+    await all_show(both, *(f"message {number}" for number in range(12)))
+    for each in both:
+        await until(lambda each=each: each.rooms == ["Lobby", "Tea"])  # type: ignore[misc]
+    loaded = [Browser(one), Browser(other)]
+    for browser in loaded:
+        await browser.load()
+    shown = [[each.page.show("#messages"), each.page.show("#cursor")] for each in (*both, *loaded)]
+    assert all(each == shown[0] for each in shown)
+
+
+# Rooms
+
+
+@pytest.mark.breaks("app/rooms.py", "self._bus.announce(topics.ROOMS, room.id)", "pass")
+async def test_a_room_that_is_made_elsewhere_is_in_everybodys_list(both: list[Browser], other: Process) -> None:
+    ann, *_ = both
+    for name in ("Tea", "Cake"):
+        assert (await ann.request("POST", "/rooms", data={"name": name})).status_code == 200
+    for each in both:
+        await until(lambda each=each: each.rooms == ["Lobby", "Tea", "Cake"])  # type: ignore[misc]
+    assert await other.figure('parlor_looks_total{found="something"}') == 0
+    loaded = Browser(other)
+    await loaded.load()
+    assert loaded.rooms == ["Lobby", "Tea", "Cake"]
+
+
+async def test_a_room_is_found_at_once_though_nobody_has_heard_of_it(
+    both: list[Browser], other: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PostgresBus, "_heard", lambda *_: None)
+    ann, bob, *_ = both
+    await ann.request("POST", "/rooms", data={"name": "Tea"})
+    await bob.load("/rooms/tea")
+    await ann.request("POST", "/rooms", data={"name": "Cake"})
+    visitor = Browser(other)
+    await visitor.load("/")
+    await visitor.connect(slug="cake")
+    assert visitor.is_connected
+    await visitor.disconnect()
+    assert (await bob.request("GET", "/rooms/none")).status_code == 404
+
+
+async def test_rooms_that_are_made_at_once_by_the_same_name_have_addresses_of_their_own(both: list[Browser]) -> None:
+    ann, bob, *_ = both
+    made = [each.request("POST", "/rooms", data={"name": "Tea"}) for _ in range(6) for each in (ann, bob)]
+    answers = await asyncio.gather(*made)
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.url.path for answer in answers}) == 12
+    for each in both:
+        await until(lambda each=each: len(each.rooms) == 13)  # type: ignore[misc]
+    loaded = Browser(bob.process)
+    await loaded.load()
+    addresses = [[link["href"] for link in each.page.soup.select("#rooms a")] for each in (*both, loaded)]
+    assert all(each == addresses[0] for each in addresses)
+
+
+# Names
+
+
+async def is_nobody(process: Process, cookies: httpx2.Cookies) -> bool:
+    """Whether `process` takes `cookies` for nobody's."""
+    async with process.client(cookies) as client:
+        return 'id="join"' in (await client.get("/")).text
+
+
+@pytest.mark.breaks("app/main.py", "doorkeeper.forget(member)\n", "pass\n")
+async def test_a_cookie_from_before_a_renaming_is_nobodys_in_any_process(both: list[Browser], other: Process) -> None:
+    ann, *_ = both
+    old = httpx2.Cookies(ann.cookies)
+    assert not await is_nobody(other, old)
+    assert await ann.take_name("Anna") == 200
+    await until_async(lambda: is_nobody(other, old))
+    assert await other.figure('parlor_looks_total{found="something"}') == 0
+    assert not await is_nobody(other, ann.cookies)
+
+
+@pytest.mark.breaks("app/main.py", "rooms.rename(member)", "pass")
+async def test_who_was_renamed_elsewhere_speaks_by_the_new_name_from_then_on(
+    both: list[Browser], other: Process
+) -> None:
+    ann, bob, *_ = both
+    async with Browser(other).of(ann) as second:
+        await ann.take_name("Anna")
+        await until(lambda: "Anna" in bob.members)
+        assert await second.said("who am I") == ""
+        await all_show(both, "who am I")
+        assert [name.text for name in bob.page.soup.select(".message__author")] == ["Anna"]
+
+
+async def test_a_name_that_two_take_at_once_is_given_to_one(one: Process, other: Process) -> None:
+    contenders = [Browser(process) for process in (one, other) * 3]
+    answers = await asyncio.gather(*(each.take_name("Ann") for each in contenders))
+    assert sorted(answers) == [200, *[409] * 5]
