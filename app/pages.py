@@ -30,6 +30,10 @@ log = structlog.get_logger("parlor.pages")
 
 NAME_LOST = "This browser had a name here that no longer holds. Please choose one again."
 PAGE_KEYS = 20  # drafts that one can write before the first receipt
+# The keys in a member's page are for one composer. A browser may show what it has when it goes back, however old that
+# is, but not what "never matches" (RFC 9111, 4.1 and 6). `no-store` would do it, too, and have browsers forget the
+# live page that was left, with what was being written in it.
+ALONE = "*"
 STATUS = {
     "no-name": 403,
     "too-fast": 429,
@@ -251,6 +255,8 @@ class Pages:
             notice="" if session or COOKIE not in request.cookies else NAME_LOST,
         )
         response = _html(self._fragments.room(view), status)
+        if member:
+            response.headers["Vary"] = ALONE
         self._keep(request, response, session)
         return response
 

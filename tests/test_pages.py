@@ -122,6 +122,13 @@ def test_pages_answer_to_head(client: TestClient) -> None:
     assert client.head("/").status_code == 200
 
 
+def test_what_a_member_gets_is_for_one_composer_and_never_for_another(client: TestClient) -> None:
+    join(client)
+    page, again = client.get("/"), client.get("/")
+    assert page.headers["vary"] == "*" and "etag" not in page.headers
+    assert one(page, "#keys input:first-child")["value"] != one(again, "#keys input:first-child")["value"]
+
+
 # Becoming a member
 
 

@@ -55,6 +55,22 @@ def test_the_back_button_brings_back_a_page_that_is_live_and_has_what_was_being_
     assert ann.messages() == bob.messages() == ann.reloads().messages()
 
 
+@pytest.mark.breaks("app/pages.py", 'ALONE = "*"', 'ALONE = "Cookie"')
+def test_going_back_to_a_page_that_was_not_kept_brings_a_composer_of_its_own(
+    ann: Person, bob: Person, room: str
+) -> None:
+    """One with keys that were used would take the same words for those that were said before, and swallow them."""
+    # A page that has opened a window is not kept.
+    with ann.page.expect_popup():
+        ann.page.evaluate("() => void window.open('about:blank')")
+    ann.says("hello")
+    leaves(ann, "lobby")
+    ann.page.go_back(wait_until="commit")
+    assert ann.is_connected().page.evaluate("window.stayed === undefined")
+    ann.says("hello")
+    bob.sees("hello", "hello")
+
+
 @pytest.mark.breaks("app/rooms.py", "gap = Gap(position, page.entries[0].message.position)", "gap = None")
 def test_going_back_to_a_page_that_missed_a_lot_leaves_a_gap_that_loads(gather: Gather, tmp_path: Path) -> None:
     with serving(tmp_path, **GENEROUS, resume_limit=5, page_size=5) as server:
