@@ -1,20 +1,12 @@
-"""The files in deploy/: a chat through nginx with our site, and that unit and image agree with the application.
-
-Of the site only ports and paths are replaced; without a certificate also the lines that need one.
-"""
+"""The files in deploy/: a chat through nginx with our site, and that units and images agree with the application."""
 
 import json
 import os
 import re
 import shutil
-import socket
-import ssl
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from http import HTTPStatus
 from pathlib import Path
@@ -22,23 +14,15 @@ from pathlib import Path
 import httpx2
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Origin
 
 from app.settings import Settings
+from tests.site import DEPLOY, LOCATIONS, NAME, ROOT, SITE, Site, application, free_port, nginx, read_until, replaced
 
-ROOT = Path(__file__).parent.parent
-DEPLOY = ROOT / "deploy"
-SITE = (DEPLOY / "nginx" / "parlor.conf").read_text()
-LOCATIONS = (DEPLOY / "nginx" / "parlor-locations.conf").read_text()
-UNIT = (DEPLOY / "systemd" / "parlor.service").read_text()
+UNIT = (DEPLOY / "systemd" / "parlor@.service").read_text()
 ENVIRONMENT = (DEPLOY / "parlor.env").read_text()
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
-GUIDE = (ROOT / "docs" / "deployment.md").read_text()
+GUIDE = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in ("deployment", "operating"))
 
-NAME = "chat.example.org"
-NGINX = shutil.which("nginx", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin")))
-SECONDS = 20.0  # for anything that is waited for
 ANY_DIGEST = "0123456789ab"
 MIME_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -52,178 +36,18 @@ MIME_TYPES = {
 }
 
 
-@dataclass(frozen=True)
-class Site:
-    """Parlor as the world sees it."""
-
-    port: int
-    redirecting_port: int  # plain HTTP, which only leads to the other
-    tls: ssl.SSLContext | None = None
-
-    @property
-    def origin(self) -> str:
-        """Return where its pages come from, as a browser would say it."""
-        return f"{'https' if self.tls else 'http'}://{NAME}"
-
-    def client(self, address: str = "127.0.0.1") -> httpx2.Client:
-        """Return an HTTP client that calls from `address`."""
-        return httpx2.Client(
-            base_url=f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}",
-            headers={"Host": NAME, "Origin": self.origin},
-            transport=httpx2.HTTPTransport(local_address=address, verify=self.tls or ssl.create_default_context()),
-            timeout=SECONDS,
-        )
-
-    def join(self, name: str) -> str:
-        """Become a member; returns the cookie."""
-        with self.client() as client:
-            answer = client.post("/name", data={"name": name})
-            assert answer.status_code == HTTPStatus.SEE_OTHER
-            return "; ".join(f"{cookie}={value}" for cookie, value in answer.cookies.items())
-
-    def open(self, address: str = "127.0.0.1", origin: str = "", **headers: str) -> ClientConnection:
-        """Open the lobby's socket."""
-        return connect(
-            f"{'wss' if self.tls else 'ws'}://{NAME}/ws/lobby",
-            sock=socket.create_connection(("127.0.0.1", self.port), SECONDS, (address, 0)),
-            ssl=self.tls,
-            origin=Origin(origin or self.origin),
-            additional_headers={name.replace("_", "-"): value for name, value in headers.items()},
-            open_timeout=SECONDS,
-            proxy=None,
-        )
-
-    @contextmanager
-    def resume(self, address: str = "127.0.0.1", **headers: str) -> Iterator[ClientConnection]:
-        """Open the lobby's socket, and have its page completed."""
-        with self.open(address, **headers) as connection:
-            connection.send('{"cursor": ""}')
-            read_until(connection, 'data-state="connected"')
-            yield connection
-
-
-def read_until(connection: ClientConnection, *marks: str) -> str:
-    """Return the frames up to the one with which all `marks` were seen."""
-    text = ""
-    while not all(mark in text for mark in marks):
-        text += str(connection.recv(SECONDS))
-    return text
-
-
-def until(condition: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    """Return as soon as `condition` holds; tell what `process` said if it never does."""
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        if process.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(f"{process.args!r} did not start:\n{log.read_text()}")
-        time.sleep(0.02)
-
-
-@contextmanager
-def running(log: Path, command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server, and stop it at the end."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
-
-
-@contextmanager
-def application(folder: Path, **settings: str) -> Iterator[int]:
-    """Run Parlor as an operator does, on any free port; gives the port."""
-    inherited = {name: value for name, value in os.environ.items() if name != "PORT" and not name.startswith("PARLOR_")}
-    chosen = {"PARLOR_DATA_DIR": str(folder / "data"), "PARLOR_PORT": "0", "PARLOR_ALLOWED_HOSTS": NAME, **settings}
-    log = folder / "parlor.log"
-    with running(log, [sys.executable, "-m", "app", "serve"], inherited | chosen) as process:
-        until(lambda: "http://127.0.0.1:" in log.read_text(), process, log)
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", log.read_text())
-        assert found
-        port = int(found[1])
-        until(lambda: httpx2.get(f"http://127.0.0.1:{port}/readyz").is_success, process, log)
-        yield port
-
-
-@contextmanager
-def nginx(folder: Path, upstream: int, certificate: Path | None = None) -> Iterator[Site]:
-    """Run nginx with our site, in front of the application at port `upstream`."""
-    if NGINX is None:
-        missing = "nginx is not installed, so that the site in deploy/nginx cannot be tried"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    tls = ssl.create_default_context(cafile=certificate) if certificate else None
-    site = Site(free_port(), free_port(), tls)
-    locations = folder / "parlor-locations.conf"
-    locations.write_text(replaced(LOCATIONS, {"/opt/parlor/": f"{ROOT}/"}))
-    site_text = replaced(
-        re.sub(r"^ *listen \[::\].*\n", "", SITE, flags=re.MULTILINE),  # not every machine has IPv6
-        {
-            "127.0.0.1:8000": f"127.0.0.1:{upstream}",
-            "listen 80;": f"listen 127.0.0.1:{site.redirecting_port};",
-            "listen 443 ssl http2;": f"listen 127.0.0.1:{site.port}{' ssl http2' if tls else ''};",
-            f"/etc/letsencrypt/live/{NAME}/": f"{folder}/",
-            "/var/www/html": str(folder / "challenges"),
-            "/opt/parlor/deploy/nginx/parlor-locations.conf": str(locations),
-        },
-    )
-    if not tls:
-        site_text = re.sub(r"^ *ssl_.*\n", "", site_text, flags=re.MULTILINE)
-    (folder / "site.conf").write_text(site_text)
-    folders = "".join(
-        f"{kind}_temp_path {folder}/temp;" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    (folder / "nginx.conf").write_text(
-        # One process: workers would run as nobody, who cannot read a test's folder.
-        f"daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr warn;\n"
-        f"events {{}}\nhttp {{ access_log off; {folders} include {folder}/site.conf; }}\n"
-    )
-    log = folder / "nginx.log"
-    command = [NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
-    with running(log, command, dict(os.environ)) as process:
-        until(lambda: listens(site.port) and listens(site.redirecting_port), process, log)
-        yield site
-
-
-def replaced(text: str, changes: dict[str, str]) -> str:
-    """Return `text` with all `changes`, none of which may be in vain."""
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(old, new)
-    return text
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Parlor behind nginx."""
     folder = tmp_path_factory.mktemp("site")
-    with application(folder) as port, nginx(folder, port) as found:
+    with application(folder) as port, nginx(folder, f"127.0.0.1:{port}") as found:
         yield found
 
 
 @pytest.fixture
 def lonely(tmp_path: Path) -> Iterator[Site]:
     """nginx, with no application behind it."""
-    with nginx(tmp_path, free_port()) as found:
+    with nginx(tmp_path, f"127.0.0.1:{free_port()}") as found:
         yield found
 
 
@@ -252,7 +76,7 @@ def test_another_site_is_refused(site: Site) -> None:
 def test_an_address_cannot_be_made_up(tmp_path: Path) -> None:
     with (
         application(tmp_path, PARLOR_CONNECTIONS_PER_ADDRESS="1") as port,
-        nginx(tmp_path, port) as site,
+        nginx(tmp_path, f"127.0.0.1:{port}") as site,
         site.resume(X_Forwarded_For="192.0.2.1"),
     ):
         # The same address, whatever it claims. It is one whose claims the application would believe …
@@ -352,7 +176,10 @@ def test_people_chat_under_https(tmp_path: Path) -> None:
         check=True,
         capture_output=True,
     )
-    with application(tmp_path) as port, nginx(tmp_path, port, tmp_path / "fullchain.pem") as site:
+    with (
+        application(tmp_path) as port,
+        nginx(tmp_path, f"127.0.0.1:{port}", certificate=tmp_path / "fullchain.pem") as site,
+    ):
         with site.client() as client:
             answer = client.post("/name", data={"name": "Ann"})
             assert "; Secure" in answer.headers["Set-Cookie"]
@@ -384,17 +211,25 @@ def test_the_example_settings_are_accepted(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_every_path_that_is_named_exists() -> None:
     for text in (SITE, LOCATIONS, UNIT, GUIDE):
-        for path in re.findall(r"/opt/parlor/([\w./-]*[\w-])", text):
+        for path in re.findall(r"/opt/parlor/([\w./@-]*[\w-])", text):
             assert path.startswith(".venv/") or (ROOT / path).exists(), path
-    for path in re.findall(r"(?:deploy|docs|app)/[\w./-]*\w", UNIT + ENVIRONMENT + SITE + GUIDE):
+    for path in re.findall(r"(?:deploy|docs|app)/[\w./@-]*\w", UNIT + ENVIRONMENT + SITE + GUIDE):
         assert (ROOT / path).exists(), path
 
 
 def test_a_silent_heartbeat_is_noticed_by_the_application_first() -> None:
     silence = Settings.model_fields["lost_after"].default
-    timeouts = re.findall(r"proxy_(?:read|send)_timeout (\d+)s;", LOCATIONS)
+    sockets = re.search(r"^location ~ \^/ws.*?^}", LOCATIONS, re.DOTALL | re.MULTILINE)
+    assert sockets
+    timeouts = re.findall(r"proxy_(?:read|send)_timeout (\d+)s;", sockets[0])
     assert len(timeouts) == 2
     assert all(int(timeout) >= 2 * silence for timeout in timeouts)
+
+
+def test_an_answer_is_waited_for_as_long_as_the_application_may_take() -> None:
+    waits = re.findall(r"proxy_read_timeout (\d+)s;", LOCATIONS.replace("proxy_read_timeout 60s", ""))
+    assert len(waits) == 2
+    assert all(int(wait) >= 2 * Settings.model_fields["lock_wait_seconds"].default for wait in waits)
 
 
 def test_a_stop_is_given_its_time() -> None:
@@ -404,14 +239,15 @@ def test_a_stop_is_given_its_time() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
-def test_systemd_understands_the_unit(tmp_path: Path) -> None:
-    unit = tmp_path / "parlor.service"
+def test_systemd_understands_the_units(tmp_path: Path) -> None:
+    shutil.copytree(DEPLOY / "systemd", tmp_path, dirs_exist_ok=True)
     # The packages may be installed elsewhere; the interpreter that runs this test exists for certain.
-    unit.write_text(replaced(UNIT, {"/opt/parlor/.venv/bin/python": sys.executable}))
-    result = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert "parlor.service" not in result.stdout + result.stderr
+    (tmp_path / "parlor@.service").write_text(replaced(UNIT, {"/opt/parlor/.venv/bin/python": sys.executable}))
+    for name in ("parlor@8000.service", "parlor.target"):
+        result = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", tmp_path / name], capture_output=True, text=True, timeout=60
+        )
+        assert "parlor" not in result.stdout + result.stderr
 
 
 def test_the_image_gets_all_files_and_no_more() -> None:
