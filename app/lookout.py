@@ -87,7 +87,7 @@ class Watch:
         """Look for what is new, have it told to those who listen, and return whether that could be seen."""
         began = self._now()
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self._seconds + LATE_SECONDS):
                 found = await self._look()
         except (StoreUnavailable, TimeoutError) as error:
             if not self._failed:

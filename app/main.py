@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 from time import monotonic
 from typing import Any
 
@@ -16,18 +17,20 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app import topics
+from app import lookout, register, topics
 from app.arrivals import ARRIVALS, Arrivals
 from app.bus import Bus, LocalBus
 from app.doorbell import PostgresBus
 from app.events import set_up_logging
 from app.fragments import Fragments
+from app.hub import Hub
 from app.identity import Signer, is_open_to_others, read_keys
 from app.limits import Limits, Turnstile
-from app.lookout import Alone, Lookout, Watch
+from app.lookout import Lookout, Watch
 from app.messages import Member, Message
 from app.metrics import Metrics
 from app.pages import Pages, add_error_pages
+from app.register import Register, SharedRegister
 from app.renamings import Renamings
 from app.rooms import Rooms
 from app.security import Doorkeeper, Guard
@@ -52,10 +55,14 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     store = Store(settings.store_url, clock, settings.lock_wait_seconds)
     store.on_batch = metrics.batch
     limits = Limits(settings)
-    lookout: Lookout = Alone()
+    hub = Hub(metrics.fan_out)
+    sight: Lookout = lookout.Alone()
+    roll: Register = register.Alone()
     if settings.is_shared:
-        lookout = Watch(lambda: store.positions(rooms.served()), bus, settings.look_seconds, monotonic, metrics.bus)
-    rooms = Rooms(settings, store, bus, lookout, fragments, metrics, limits, monotonic)
+        pause = settings.look_seconds
+        sight = Watch(lambda: store.positions(rooms.served()), bus, pause, monotonic, metrics.bus)
+        roll = SharedRegister(store, bus, hub, token_hex(4), settings.presence_grace, pause, monotonic)
+    rooms = Rooms(settings, store, hub, bus, sight, roll, fragments, metrics, limits, monotonic)
     store.on_commit = partial(_committed, rooms, bus)
     store.on_renamed = partial(bus.announce, topics.NAMES)
     doorkeeper = Doorkeeper(Signer(keys(settings), settings.session_lifetime), store)

@@ -242,7 +242,7 @@ class Pages:
         view = RoomView(
             room=room,
             rooms=self._rooms.all(),
-            members=self._rooms.present(room),
+            members=await self._rooms.present(room),
             member=member,
             page=page,
             cursor=self._rooms.cursor(page.position),

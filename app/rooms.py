@@ -36,6 +36,7 @@ from app.metrics import Metrics
 from app.names import clean_name
 from app.newest import Newest, Tail
 from app.presence import everybody
+from app.register import Register
 from app.settings import Settings
 from app.store import Store, StoreUnavailable
 from app.timeline import Entry, Gap, Page, arrange
@@ -68,18 +69,21 @@ class Rooms:
         self,
         settings: Settings,
         store: Store,
+        hub: Hub,
         bus: Bus,
         lookout: Lookout,
+        register: Register,
         fragments: Fragments,
         metrics: Metrics,
         limits: Limits,
         now: Callable[[], float],
     ) -> None:
-        self.hub = Hub(metrics.fan_out)
+        self.hub = hub
         self._settings = settings
         self._store = store
         self._bus = bus
         self._lookout = lookout
+        self._register = register
         self._fragments = fragments
         self._metrics = metrics
         self._limits = limits
@@ -123,10 +127,10 @@ class Rooms:
         """How many members and addresses have a bucket that is not full yet."""
         return len(self._limits)
 
-    def present(self, room: Room) -> list[Member]:
-        """Return who is in the room now, by name."""
+    async def present(self, room: Room) -> list[Member]:
+        """Return who is in the room now, by name. Raises `StoreUnavailable`."""
         audience = self.hub.audience(room.id)
-        return audience.presence.members() if audience else []
+        return audience.presence.members() if audience else await self._register.elsewhere(room.id)
 
     def cursor(self, position: int) -> Cursor:
         """Return the cursor of a page that is complete up to `position`."""
@@ -194,6 +198,7 @@ class Rooms:
     async def _look_again(self, audience: Audience, connection: Connection) -> None:
         try:
             self.reached(audience.room.id, await self._store.head(audience.room.id))
+            await self._register.meet(audience)
         except BaseException:
             self.leave(audience, connection)
             raise
@@ -502,7 +507,7 @@ class Rooms:
         forever = (self._tick_forever, self._beat_forever, self._note_visits_forever)
         tasks = [asyncio.create_task(each()) for each in forever]
         try:
-            async with self._lookout.running(on_sight=self.beat):
+            async with self._lookout.running(on_sight=self.beat), self._register.running():
                 yield
         finally:
             for task in (*tasks, *self._deliveries.values()):

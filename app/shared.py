@@ -4,9 +4,16 @@ Plain functions of a connection to PostgreSQL, like `statements.py`. Times are b
 beginning of a statement.
 """
 
+from collections import defaultdict
 from collections.abc import Collection
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
+
+from app.messages import Member
+
+Seat = tuple[int, str]  # the id of a room and of a member who is present there
+
 
 # By topic, as in `topics.py`.
 _POSITIONS = text("""
@@ -21,3 +28,95 @@ def positions(connection: Connection, room_ids: Collection[int]) -> dict[str, in
     """Return by topic how far everything has come, that of these rooms included."""
     rows = connection.execute(_POSITIONS, {"rooms": list(room_ids)})
     return {row[0]: row[1] for row in rows}
+
+
+# Who is where
+
+
+class Attended(NamedTuple):
+    """What came of a note: whether the process was not known, and the versions of the rooms that it changed."""
+
+    is_first: bool
+    versions: dict[int, int]
+
+
+class Attendance(NamedTuple):
+    """Who is present in a room, as of a version."""
+
+    version: int
+    members: list[Member]
+
+
+# A version grows with the clock, so that it also grows where the tables were emptied by a crash. Rooms in one order, so
+# that two processes never wait for each other's rows.
+_ATTEND = text("""
+WITH own AS (
+    INSERT INTO processes (id, seen_at) VALUES (:process, statement_timestamp() + make_interval(secs => :ahead))
+    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at
+    RETURNING xmax = 0 AS is_first
+), gone AS (
+    DELETE FROM processes
+    WHERE id <> :process AND seen_at < statement_timestamp() - make_interval(secs => :expiry)
+    RETURNING id
+), lost AS (
+    DELETE FROM attendance USING gone WHERE process_id = gone.id RETURNING room_id
+), departed AS (
+    DELETE FROM attendance
+    USING unnest(CAST(:left_rooms AS int[]), CAST(:left_members AS text[])) AS seat (room, member)
+    WHERE process_id = :process AND room_id = room AND member_id = member
+    RETURNING room_id
+), arrived AS (
+    INSERT INTO attendance (room_id, process_id, member_id)
+    SELECT room, :process, member
+    FROM unnest(CAST(:new_rooms AS int[]), CAST(:new_members AS text[])) AS seat (room, member)
+    ON CONFLICT DO NOTHING
+    RETURNING room_id
+), versions AS (
+    INSERT INTO presence AS known (room_id, version)
+    SELECT room_id, extract(epoch FROM statement_timestamp()) * 1000
+    FROM (SELECT * FROM lost UNION SELECT * FROM departed UNION SELECT * FROM arrived) AS changed
+    ORDER BY room_id
+    ON CONFLICT (room_id) DO UPDATE SET version = greatest(known.version + 1, excluded.version)
+    RETURNING room_id, version
+)
+SELECT NULL, CAST(is_first AS int) FROM own UNION ALL SELECT room_id, version FROM versions
+""")
+_ATTENDANCE = text("""
+SELECT room_id, version, NULL, NULL, NULL FROM presence WHERE room_id = ANY(:rooms)
+UNION ALL
+SELECT DISTINCT room_id, 0, id, name, time_zone FROM attendance JOIN members ON id = member_id
+WHERE room_id = ANY(:rooms) AND process_id <> :process
+""")
+
+
+def attend(
+    connection: Connection,
+    process_id: str,
+    arrived: Collection[Seat],
+    departed: Collection[Seat],
+    expiry: float | None = None,
+    ahead: float = 0,
+) -> Attended:
+    """Note that a process lives, and who arrived and departed there; let go of processes not seen for `expiry` seconds.
+
+    With `expiry` None, nobody is let go of. It counts as seen `ahead` seconds from now.
+    """
+    values = {"process": process_id, "expiry": expiry, "ahead": ahead}
+    seats = {**_columns("new", arrived), **_columns("left", departed)}
+    (_, is_first), *versions = connection.execute(_ATTEND, {**values, **seats})
+    return Attended(bool(is_first), dict(map(tuple, versions)))
+
+
+def _columns(kind: str, seats: Collection[Seat]) -> dict[str, list[Any]]:
+    return {f"{kind}_rooms": [room_id for room_id, _ in seats], f"{kind}_members": [member for _, member in seats]}
+
+
+def attendance(connection: Connection, process_id: str, room_ids: Collection[int]) -> dict[int, Attendance]:
+    """Return who is present in each of these rooms in all processes but this one."""
+    versions: dict[int, int] = defaultdict(int)
+    members: dict[int, list[Member]] = defaultdict(list)
+    for room_id, version, *member in connection.execute(_ATTENDANCE, {"process": process_id, "rooms": list(room_ids)}):
+        versions[room_id] = max(version, versions[room_id])
+        if member[0]:
+            members[room_id].append(Member(*member))
+    return {room_id: Attendance(versions[room_id], members[room_id]) for room_id in room_ids}

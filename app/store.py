@@ -26,6 +26,7 @@ from app.engines import open_engine
 from app.lookups import Lookups
 from app.messages import Member, Message, Refused, Room
 from app.names import name_key, skeleton
+from app.shared import Attendance, Attended, Seat
 from app.statements import Committed, Submission
 from app.work import Result, Work
 
@@ -149,6 +150,22 @@ class Store:
     async def positions(self, room_ids: Collection[int]) -> dict[str, int]:
         """Return by topic how far everything has come that processes share, the logs of these rooms included."""
         return await self._read(partial(shared.positions, room_ids=room_ids))
+
+    async def attend(
+        self,
+        process_id: str,
+        arrived: Collection[Seat],
+        departed: Collection[Seat],
+        expiry: float | None = None,
+        ahead: float = 0,
+    ) -> Attended:
+        """Note that a process lives, and who arrived and departed there, as `shared.attend` does."""
+        note = partial(shared.attend, arrived=arrived, departed=departed, expiry=expiry, ahead=ahead)
+        return await self._write(partial(note, process_id=process_id))
+
+    async def attendance(self, process_id: str, room_ids: Collection[int]) -> dict[int, Attendance]:
+        """Return who is present in each of these rooms in all processes but this one."""
+        return await self._read(partial(shared.attendance, process_id=process_id, room_ids=room_ids))
 
     # Rooms
 

@@ -56,6 +56,7 @@ class Browser:
         self.cookies = httpx2.Cookies()
         self.page = Page("")
         self.notice = ""
+        self.on_frame: Callable[[str], object] = lambda frame: None
         self.closed = asyncio.Event()
         self.code = 0  # with which the server ended the socket
         self._incoming: asyncio.Queue[Message] = asyncio.Queue()
@@ -94,8 +95,14 @@ class Browser:
         self.page = Page(response.text)
 
     async def connect(self, process: Process | None = None, slug: str = "lobby") -> None:
-        """Open the socket, at `process` from now on, and return when the page is complete."""
+        """Open the socket, at `process` from now on, and return when the page is complete; come back when told to."""
         self.process = process or self.process
+        self.code = 1013
+        while self.code == 1013:
+            self.code = 0
+            await self._open(slug)
+
+    async def _open(self, slug: str) -> None:
         self.closed.clear()
         self._incoming = asyncio.Queue()
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
@@ -125,6 +132,7 @@ class Browser:
             self.closed.set()
         elif message["type"] == "websocket.send":
             self.page.take(message["text"])
+            self.on_frame(message["text"])
             if "#notice" in message["text"]:
                 self.notice = self.page.soup.select_one("#notice").text.strip()  # type: ignore[union-attr]
 

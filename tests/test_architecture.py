@@ -41,6 +41,7 @@ LAYERS: tuple[set[str], ...] = (
     {"connection", "fragments", "store"},
     {"bus", "channel", "directory", "newest"},
     {"doorbell", "hub", "lookout", "renamings"},
+    {"register"},
     {"rooms"},
     {"security"},
     {"pages", "websocket"},

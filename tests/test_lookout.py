@@ -116,8 +116,9 @@ async def test_who_waits_for_an_answer_does_not_see_either(watch: Watch, databas
 
 
 async def test_an_answer_that_does_not_come_is_not_waited_for(
-    database: Database, bus: Missing, registry: CollectorRegistry
+    database: Database, bus: Missing, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lookout, "LATE_SECONDS", 0)
     watch = Watch(database.look, bus, 0.01, lambda: 0.0, BusMetrics(registry))
     database.answering.clear()
     assert not await watch.look()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -164,6 +165,51 @@ def test_everybody_is_who_is_present_anywhere() -> None:
     assert everybody([]) == set()
 
 
+# Elsewhere
+
+
+def test_who_is_elsewhere_is_present_but_not_here() -> None:
+    presence = Presence()
+    presence.arrive(ANN)
+    presence.changed = presence.moved = False
+    presence.meet([BOB], version=7)
+    assert here(presence) == ["Ann", "Bob"]
+    assert presence.here() == {ANN.id}
+    assert len(presence) == 1
+    assert BOB.id in presence
+    assert presence.version == 7
+    assert presence.changed
+    assert not presence.moved
+    assert everybody([presence]) == {ANN.id}
+
+
+@pytest.mark.breaks("app/presence.py", "self.changed or member.id not in self._elsewhere", "True")
+@pytest.mark.breaks("app/presence.py", "self.changed or member_id not in self._elsewhere", "True")
+def test_who_moves_from_one_process_to_another_is_no_change() -> None:
+    presence = Presence()
+    presence.meet([ANN], version=1)
+    presence.changed = False
+    presence.arrive(ANN)
+    presence.depart(ANN.id, now=0)
+    presence.sweep(now=GRACE, grace=GRACE)
+    assert presence.moved
+    assert not presence.changed
+    assert here(presence) == ["Ann"]
+
+
+def test_somebody_is_called_what_they_were_called_last() -> None:
+    presence = Presence()
+    presence.meet([ANN, BOB], version=1)
+    presence.arrive(ANN)
+    presence.changed = False
+    presence.rename(replace(BOB, name="Robert"))
+    assert presence.changed
+    presence.rename(replace(ANN, name="Anna"))
+    presence.depart(ANN.id, now=0)
+    presence.sweep(now=GRACE, grace=GRACE)
+    assert here(presence) == ["Anna", "Robert"]
+
+
 class People(RuleBasedStateMachine):
     """Presence against a model that remembers every socket and every departure."""
 
@@ -176,6 +222,7 @@ class People(RuleBasedStateMachine):
         self.names = {"ann": "Ann", "bob": "Bob"}
         self.sockets = {"ann": 0, "bob": 0}
         self.until: dict[str, float] = {}  # when the grace of those without a socket ends
+        self.elsewhere: set[str] = set()
         self.shown: list[str] = []
 
     def member(self, who: str) -> Member:
@@ -201,6 +248,12 @@ class People(RuleBasedStateMachine):
         self.names[who] = name
         self.presence.rename(self.member(who))
 
+    @rule(elsewhere=st.sets(who))
+    def meet(self, elsewhere: set[str]) -> None:
+        """Other processes say who is there."""
+        self.elsewhere = elsewhere
+        self.presence.meet(map(self.member, elsewhere), version=1)
+
     @rule(seconds=st.integers(0, 12))
     def wait_and_sweep(self, seconds: int) -> None:
         self.now += seconds
@@ -215,9 +268,11 @@ class People(RuleBasedStateMachine):
 
     @invariant()
     def those_are_here_who_should_be(self) -> None:
-        present = {who for who in self.sockets if self.sockets[who]} | set(self.until)
+        here_now = {who for who in self.sockets if self.sockets[who]} | set(self.until)
+        present = here_now | self.elsewhere
         assert {member.id for member in self.presence.members()} == present
-        assert len(self.presence) == len(present)
+        assert self.presence.here() == here_now
+        assert len(self.presence) == len(here_now)
         assert set(here(self.presence)) == {self.names[who] for who in present}
 
     @invariant()

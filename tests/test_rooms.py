@@ -14,14 +14,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from app import topics
+from app import lookout, register, topics
 from app.bus import LocalBus
 from app.connection import Connection
 from app.fragments import Fragments, RoomView
 from app.frames import parse_cursor
-from app.hub import Audience
+from app.hub import Audience, Hub
 from app.limits import Limits
-from app.lookout import Alone
 from app.messages import Draft, Member, Message, Refused, Room
 from app.metrics import Metrics
 from app.outlet import AsgiOutlet
@@ -60,9 +59,11 @@ class World:
         self.clock = clock
         self.store = store
         self.fragments = fragments()
-        bus = LocalBus()
+        bus, metrics = LocalBus(), Metrics()
+        hub = Hub(metrics.fan_out)
         self.rooms = Rooms(
-            settings, store, bus, Alone(), self.fragments, Metrics(), Limits(settings), lambda: clock.elapsed
+            *(settings, store, hub, bus, lookout.Alone(), register.Alone()),
+            *(self.fragments, metrics, Limits(settings), lambda: clock.elapsed),
         )
         self.is_alone = True  # no other process writes: what is committed is known before it is announced
 
@@ -86,7 +87,7 @@ class World:
                 RoomView(
                     room=room,
                     rooms=self.rooms.all(),
-                    members=self.rooms.present(room),
+                    members=await self.rooms.present(room),
                     member=member,
                     page=page,
                     cursor=self.rooms.cursor(page.position),

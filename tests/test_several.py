@@ -1,7 +1,7 @@
 """Several processes on one database: what people see, whichever process they are at."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import asyncpg
@@ -10,6 +10,8 @@ import pytest
 
 from app.doorbell import PostgresBus
 from app.settings import Settings
+from tests.page import Page
+from tests.postgres import Cluster
 from tests.process import Browser, Process, browsers, process, until, until_async
 
 
@@ -20,7 +22,7 @@ def shared(tmp_path: Path, postgres_url: str) -> Settings:
         data_dir=tmp_path,
         database_url=postgres_url,
         presence_grace=1,
-        look_seconds=0.3,
+        look_seconds=0.5,
         heartbeat=0.5,
         stale_after=1.5,
         lost_after=3,
@@ -254,3 +256,100 @@ async def test_a_name_that_two_take_at_once_is_given_to_one(one: Process, other:
     contenders = [Browser(process) for process in (one, other) * 3]
     answers = await asyncio.gather(*(each.take_name("Ann") for each in contenders))
     assert sorted(answers) == [200, *[409] * 5]
+
+
+# Presence
+
+
+def all_see(opened: list[Browser], *names: str) -> Callable[[], bool]:
+    return lambda: all(each.members == list(names) for each in opened)
+
+
+async def test_everybody_sees_who_is_at_any_process(both: list[Browser], one: Process, other: Process) -> None:
+    await until(all_see(both, "Ann", "Bob"))
+    async with browsers((other, "Carl")):
+        await until(all_see(both, "Ann", "Bob", "Carl"))
+    await until(all_see(both, "Ann", "Bob"))
+    for place in (one, other):
+        loaded = Browser(place)
+        await loaded.load()
+        assert loaded.members == ["Ann", "Bob"]
+
+
+@pytest.mark.breaks("app/rooms.py", "else await self._register.elsewhere(room.id)", "else []")
+@pytest.mark.breaks("app/rooms.py", "await self._register.meet(audience)", "pass")
+async def test_a_page_shows_at_once_who_is_elsewhere_also_where_nobody_looks_yet(one: Process, other: Process) -> None:
+    async with browsers((one, "Ann")):
+        reader = Browser(other)
+
+        async def sees_her() -> bool:
+            await reader.load()
+            return reader.members == ["Ann"]
+
+        await until_async(sees_her)
+        reader.page = Page(reader.page.soup.decode().replace(">Ann<", ">Nobody<"))
+        await reader.connect()
+        assert reader.members == ["Ann"]
+        await reader.disconnect()
+
+
+async def test_who_moves_to_another_process_was_never_away(both: list[Browser], one: Process, other: Process) -> None:
+    ann, _, *readers = both
+    await until(all_see(both, "Ann", "Bob"))
+    frames = [list[str]() for _ in readers]
+    for reader, noted in zip(readers, frames, strict=True):
+        reader.on_frame = noted.append
+    for place in (other, one, other):
+        await ann.disconnect()
+        await ann.connect(place)
+    async with browsers((one, "Carl")):
+        await until(all_see(readers, "Ann", "Bob", "Carl"))
+    await until(all_see(readers, "Ann", "Bob"))
+    lists = [frame for noted in frames for frame in noted if 'id="members"' in frame]
+    assert lists
+    assert all("<bdi>Ann</bdi>" in frame for frame in lists)
+
+
+async def test_a_process_that_stops_leaves_its_people_for_the_grace_in_which_they_come_back(
+    shared: Settings, one: Process
+) -> None:
+    async with browsers((one, "Bob")) as (bob,):
+        async with process(shared) as stopping:
+            ann = Browser(stopping, "Ann")
+            await ann.__aenter__()
+            await until(lambda: bob.members == ["Ann", "Bob"])
+            lists: list[str] = []
+            bob.on_frame = lists.append
+            await ann.disconnect()
+        await ann.connect(one)
+        await ann.said("here again")
+        await asyncio.sleep(shared.presence_grace + 2 * shared.look_seconds)
+        assert bob.members == ["Ann", "Bob"]
+        assert all("<bdi>Ann</bdi>" in frame for frame in lists if 'id="members"' in frame)
+        await ann.disconnect()
+
+
+@pytest.mark.breaks("app/register.py", "expiry = self._expiry if self._may_judge(began) else None", "expiry = None")
+async def test_a_process_that_is_killed_takes_its_people_with_it(
+    one: Process, other: Process, postgres: Cluster, postgres_url: str
+) -> None:
+    database = postgres_url.rpartition("/")[2]
+    async with browsers((one, "Bob"), (other, "Carl")) as both:
+        await Browser(one).take_name("Ann")
+        # What one that was killed leaves behind.
+        postgres.sql("INSERT INTO processes VALUES ('killed', now())", database)
+        postgres.sql("INSERT INTO attendance SELECT 1, 'killed', id FROM members WHERE name = 'Ann'", database)
+        postgres.sql("UPDATE presence SET version = version + 1", database)
+        await until(all_see(both, "Ann", "Bob", "Carl"))
+        await until(all_see(both, "Bob", "Carl"))
+        assert postgres.sql("SELECT count(*) FROM processes", database) == ["2"]
+
+
+async def test_who_is_here_is_said_anew_when_the_database_has_forgotten_it(
+    both: list[Browser], postgres: Cluster, postgres_url: str
+) -> None:
+    await until(all_see(both, "Ann", "Bob"))
+    postgres.sql("TRUNCATE presence, attendance, processes", postgres_url.rpartition("/")[2])
+    async with browsers((both[0].process, "Carl")):
+        await until(all_see(both, "Ann", "Bob", "Carl"))
+    await until(all_see(both, "Ann", "Bob"))

@@ -1,0 +1,181 @@
+"""What processes share besides the log, as PostgreSQL keeps it."""
+
+import asyncio
+
+import pytest
+
+from app.messages import Member, Room
+from app.shared import Seat
+from app.store import Store
+from tests.postgres import Cluster
+
+Change = tuple[list[Seat], list[Seat]]  # who arrived, who departed
+
+
+@pytest.fixture
+def store_url(postgres_url: str) -> str:
+    return postgres_url
+
+
+@pytest.fixture
+def age(postgres: Cluster, postgres_url: str) -> "Age":
+    return Age(postgres, postgres_url.rpartition("/")[2])
+
+
+class Age:
+    """Lets a process grow old: as if it had not been seen for so long."""
+
+    def __init__(self, postgres: Cluster, database: str) -> None:
+        self._postgres = postgres
+        self._database = database
+
+    def __call__(self, process_id: str, seconds: float) -> None:
+        when = f"seen_at - interval '{seconds} seconds'"
+        self._postgres.sql(f"UPDATE processes SET seen_at = {when} WHERE id = '{process_id}'", self._database)  # noqa: S608
+
+
+async def here(log: Store, room: Room, process_id: str = "") -> list[str]:
+    """Return who is present in `room` for all but this process, by name."""
+    found = (await log.attendance(process_id, [room.id]))[room.id]
+    return sorted(member.name for member in found.members)
+
+
+# How far everything has come
+
+
+async def test_everything_shared_has_a_position(log: Store, ann: Member, lobby: Room) -> None:
+    tea = await log.create_room("Tea")
+    before = await log.positions([lobby.id, tea.id])
+    assert before == {"room:1": 0, f"room:{tea.id}": 0, "rooms": tea.id, "names": 0}
+    await log.append(lobby.id, ann, "hello", "k")
+    await log.take_name(ann, "Anna", "UTC", 30)
+    await log.attend("one", [(tea.id, ann.id)], [])
+    after = await log.positions([lobby.id, tea.id, 4711])
+    version = after.pop(f"present:{tea.id}")
+    assert after == before | {"room:1": 1, "names": 1}
+    assert version > 0
+    assert await log.positions([]) == {"rooms": tea.id, "names": 1}
+
+
+@pytest.mark.breaks("app/statements.py", "0 if is_new else _next_renaming(connection)", "0")
+async def test_renamings_are_numbered_and_who_is_new_is_not_renamed(log: Store, ann: Member, bob: Member) -> None:
+    assert await log.renamed_since(0) == (0, [])
+    anna = await log.take_name(ann, "Anna", "UTC", 30)
+    robert = await log.take_name(bob, "Robert", "UTC", 30)
+    assert await log.renamed_since(0) == (2, [anna, robert])
+    assert await log.renamed_since(1) == (2, [robert])
+    anne = await log.take_name(anna, "Anne", "UTC", 30)
+    assert await log.renamed_since(1) == (3, [robert, anne])
+
+
+async def test_a_renaming_is_announced_and_one_that_is_refused_is_not(log: Store, ann: Member, bob: Member) -> None:
+    announced: list[int] = []
+    log.on_renamed = announced.append
+    with pytest.raises(Exception, match="is taken"):
+        await log.take_name(ann, "Bob", "UTC", 30)
+    await log.take_name(ann, "Anna", "UTC", 30)
+    assert announced == [1]
+
+
+# Who is where
+
+
+async def test_who_arrives_in_one_process_is_present_elsewhere_for_the_others(
+    log: Store, ann: Member, bob: Member, lobby: Room
+) -> None:
+    is_first, versions = await log.attend("one", [(lobby.id, ann.id), (lobby.id, bob.id)], [])
+    assert is_first
+    assert list(versions) == [lobby.id]
+    assert await here(log, lobby, "one") == []
+    assert await here(log, lobby, "other") == ["Ann", "Bob"]
+
+
+@pytest.mark.breaks("app/shared.py", "greatest(known.version + 1, excluded.version)", "known.version")
+async def test_each_change_is_another_version_and_what_changes_nothing_is_none(
+    log: Store, ann: Member, lobby: Room
+) -> None:
+    seat = (lobby.id, ann.id)
+    there, gone, nothing = ([seat], []), ([], [seat]), ([], [])  # type: tuple[Change, Change, Change]
+    versions = [
+        (await log.attend("one", *change)).versions.get(lobby.id)
+        for change in (there, there, nothing, gone, gone, there)
+    ]
+    made = [version for version in versions if version]
+    assert [version is not None for version in versions] == [True, False, False, True, False, True]
+    assert made == sorted(set(made))
+    assert (await log.attendance("", [lobby.id]))[lobby.id].version == made[-1]
+
+
+async def test_somebody_at_two_processes_is_present_once_and_until_both_have_let_go(
+    log: Store, ann: Member, lobby: Room
+) -> None:
+    seat = (lobby.id, ann.id)
+    for process_id in ("one", "other"):
+        await log.attend(process_id, [seat], [])
+    assert await here(log, lobby) == ["Ann"]
+    await log.attend("one", [], [seat])
+    assert await here(log, lobby, "one") == ["Ann"]
+    await log.attend("other", [], [seat])
+    assert await here(log, lobby, "one") == []
+
+
+@pytest.mark.breaks(
+    "app/shared.py", "DELETE FROM attendance USING gone WHERE process_id = gone.id", "SELECT NULL::int AS"
+)
+async def test_a_process_that_was_not_seen_takes_its_people_with_it(
+    log: Store, ann: Member, bob: Member, lobby: Room, age: Age
+) -> None:
+    await log.attend("one", [(lobby.id, ann.id)], [])
+    first = (await log.attend("other", [(lobby.id, bob.id)], [])).versions[lobby.id]
+    age("one", 9)
+    assert await log.attend("other", [], [], expiry=10) == (False, {})
+    age("one", 9)
+    assert await log.attend("other", [], []) == (False, {})
+    assert await here(log, lobby) == ["Ann", "Bob"]
+    is_first, versions = await log.attend("other", [], [], expiry=10)
+    assert not is_first
+    assert versions[lobby.id] > first
+    assert await here(log, lobby) == ["Bob"]
+
+
+async def test_a_process_that_was_taken_for_gone_is_told(log: Store, ann: Member, lobby: Room, age: Age) -> None:
+    assert (await log.attend("one", [(lobby.id, ann.id)], [])).is_first
+    assert not (await log.attend("one", [], [])).is_first
+    age("one", 11)
+    await log.attend("other", [], [], expiry=10)
+    assert (await log.attend("one", [], [])).is_first
+
+
+async def test_a_process_that_stops_is_seen_for_as_long_as_it_says(
+    log: Store, ann: Member, lobby: Room, age: Age
+) -> None:
+    await log.attend("one", [(lobby.id, ann.id)], [], ahead=5)
+    age("one", 14)
+    await log.attend("other", [], [], expiry=10)
+    assert await here(log, lobby) == ["Ann"]
+    age("one", 2)
+    await log.attend("other", [], [], expiry=10)
+    assert await here(log, lobby) == []
+
+
+async def test_processes_that_note_the_same_rooms_at_once_wait_for_nobody_for_ever(
+    log: Store, ann: Member, bob: Member, lobby: Room
+) -> None:
+    rooms = [lobby, *[await log.create_room(f"Room {number}") for number in range(9)]]
+    seats = [(room.id, member.id) for room in rooms for member in (ann, bob)]
+    for _ in range(5):
+        orders = (seats, seats[::-1], seats, seats[::-1])
+        await asyncio.gather(*(log.attend(f"{number}", order, []) for number, order in enumerate(orders)))
+        await asyncio.gather(*(log.attend(f"{number}", [], order) for number, order in enumerate(orders)))
+    assert await here(log, lobby) == []
+
+
+async def test_versions_grow_though_a_crash_empties_the_tables(
+    log: Store, ann: Member, lobby: Room, postgres: Cluster, postgres_url: str
+) -> None:
+    seat = (lobby.id, ann.id)
+    before = (await log.attend("one", [seat], [])).versions[lobby.id]
+    postgres.sql("TRUNCATE presence, attendance, processes", postgres_url.rpartition("/")[2])
+    is_first, versions = await log.attend("one", [seat], [])
+    assert is_first
+    assert versions[lobby.id] > before
