@@ -1,35 +1,138 @@
-"""The command line: `python -m app`."""
+"""The command line: `python -m app`, for those who run a chat.
+
+Exit statuses: 0 done; 1 not done, or something is wrong; 2 it cannot even be tried, or told.
+"""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
+from dotenv import load_dotenv
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
+from app import doctor
+from app.backup import backup
+from app.commands import CommandError, reason
+from app.copying import copy
 from app.events import set_up_logging
+from app.findings import status
+from app.migrating import migrate
+from app.restore import restore
 from app.serving import reload, serve
 from app.settings import Settings
+
+Command = Callable[[Settings, argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; returns the exit status."""
     chosen = parser().parse_args(arguments)
     try:
+        if chosen.env_file:
+            read_environment(chosen.env_file)
         settings = Settings()
     except ValidationError as error:
         print(f"These settings cannot be used:\n{complaints(error)}", file=sys.stderr)
+        return 1 if chosen.run is _doctor else 2
+    except OSError as error:
+        print(f"The settings cannot be read: {error}", file=sys.stderr)
         return 2
-    set_up_logging(settings.log_level, settings.log_format)
-    return reload(settings) if chosen.reload else serve(settings)
+    return attempt(chosen.run, settings, chosen)
+
+
+def attempt(run: Command, settings: Settings, chosen: argparse.Namespace) -> int:
+    """Run a command; where it fails, say why in a line."""
+    try:
+        return run(settings, chosen)
+    except CommandError as error:
+        print(error, file=sys.stderr)
+    except (SQLAlchemyError, OSError) as error:
+        print(f"This did not work: {reason(error)}.", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+    return 1
+
+
+def read_environment(path: Path) -> None:
+    """Take the settings in the file at `path`, as systemd's `EnvironmentFile`; what is set already counts more."""
+    with path.open() as lines:
+        load_dotenv(stream=lines, override=False, interpolate=False)
+
+
+# The words of the command line
 
 
 def parser() -> argparse.ArgumentParser:
     """Return what reads the command line."""
-    parser = argparse.ArgumentParser(prog="python -m app", description="Parlor, a chat driven by the server.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    serve_parser = commands.add_parser("serve", help="serve the chat until stopped")
-    serve_parser.add_argument("--reload", action="store_true", help="start again whenever a file changes")
+    parser = argparse.ArgumentParser(
+        prog="python -m app",
+        description="Parlor, a chat driven by the server. Settings are environment variables: docs/configuration.md.",
+        epilog="Exit status: 0 done; 1 not done, or something is wrong; 2 it cannot even be tried, or told.",
+    )
+    parser.add_argument("--env-file", type=Path, metavar="FILE", help="take settings from FILE, as /etc/parlor.env")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, run: Command, words: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=words, description=words.capitalize() + ".")
+        added.set_defaults(run=run)
+        return added
+
+    serving = add("serve", _serve, "serve the chat until stopped")
+    serving.add_argument("--reload", action="store_true", help="start again whenever a file changes")
+    add("migrate", _migrate, "bring the database to its newest shape")
+    backing_up = add("backup", _backup, "write a backup while the chat goes on, and the key beside it")
+    backing_up.add_argument("file", type=Path, metavar="FILE", help="where to; the key goes to FILE.key")
+    backing_up.add_argument("--force", action="store_true", help="replace FILE where it is there")
+    restoring = add("restore", _restore, "put a backup in the place of the database, which is kept aside")
+    restoring.add_argument("file", type=Path, metavar="FILE", help="the backup; FILE.key is its key")
+    copying = add("copy", _copy, "copy a SQLite file with everything in it to PostgreSQL, and compare")
+    copying.add_argument(
+        "--to", required=True, metavar="URL", help="an empty database: postgresql://name@host/database"
+    )
+    copying.add_argument("--from", type=Path, metavar="FILE", dest="file", help="instead of the configured database")
+    add("doctor", _doctor, "say what is configured, reachable, sane, and how to mend what is not")
     return parser
+
+
+def _serve(settings: Settings, chosen: argparse.Namespace) -> int:
+    set_up_logging(settings.log_level, settings.log_format)
+    return reload(settings) if chosen.reload else serve(settings)
+
+
+def _migrate(settings: Settings, _: argparse.Namespace) -> int:
+    return tell(migrate(settings))
+
+
+def _backup(settings: Settings, chosen: argparse.Namespace) -> int:
+    return tell(backup(settings, chosen.file, chosen.force))
+
+
+def _restore(settings: Settings, chosen: argparse.Namespace) -> int:
+    return tell(restore(settings, chosen.file))
+
+
+def _copy(settings: Settings, chosen: argparse.Namespace) -> int:
+    return tell(copy(settings, chosen.to, chosen.file))
+
+
+def _doctor(settings: Settings, _: argparse.Namespace) -> int:
+    findings = []
+    for finding in doctor.examine(settings):
+        print(finding, flush=True)
+        findings.append(finding)
+    return status(findings)
+
+
+def tell(sentences: Iterable[str]) -> int:
+    """Print what was done, as it is done; returns the exit status."""
+    for sentence in sentences:
+        print(sentence, flush=True)
+    return 0
+
+
+# Settings that cannot be used
 
 
 def complaints(error: ValidationError) -> str:

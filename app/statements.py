@@ -53,6 +53,17 @@ class Committed(NamedTuple):
     known: dict[bytes, Message]
 
 
+class Totals(NamedTuple):
+    """How much there is."""
+
+    messages: int
+    rooms: int
+    members: int
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count:,} {what if count != 1 else what[:-1]}" for what, count in self._asdict().items())
+
+
 # Made once: to put a statement together takes several times as long as to run it.
 
 _MESSAGE = (
@@ -106,6 +117,19 @@ def prepare(connection: Connection, slug: str, name: str, now: int) -> str:
     if not connection.scalar(select(func.count()).select_from(rooms)):
         _insert_room(connection, slug, name, now)
     return str(connection.scalar(select(log.c.epoch)))
+
+
+def renew_epoch(connection: Connection) -> str:
+    """Give the log, which takes another's place, an epoch that tells it from any other, and return that."""
+    epoch = token_hex(4)
+    connection.execute(update(log).values(epoch=epoch))
+    return epoch
+
+
+def totals(connection: Connection) -> Totals:
+    """Return how much there is in all."""
+    counts = (select(func.count()).select_from(table).scalar_subquery() for table in (messages, rooms, members))
+    return Totals(*connection.execute(select(*counts)).one())
 
 
 # Messages

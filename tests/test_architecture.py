@@ -46,15 +46,21 @@ LAYERS: tuple[set[str], ...] = (
     {"security"},
     {"pages", "websocket"},
     {"main"},
-    {"serving"},
+    {"commands", "findings", "serving"},
+    {"database_server", "dumps", "machine", "migrating", "sqlite_file"},
+    {"backup", "copying", "databases"},
+    {"doctor", "restore"},
     {"__main__"},
 )
+# The commands that work on a database as a whole, and not on what is in the log: the store has no words for that.
+OPERATORS = {"__main__", "commands", "copying", "database_server", "databases", "doctor"}
+OPERATORS |= {"migrating", "restore", "sqlite_file"}
 # Who alone may use which library; the rest goes through them.
 KEEPERS = {
     "jinja2": {"templates"},
     "markupsafe": {"fragments"},
-    "sqlalchemy": {"migrations", "postgres", "shared", "sqlite", "statements", "store", "tables", "work"},
-    "asyncpg": {"doorbell", "postgres"},
+    "sqlalchemy": {"migrations", "postgres", "shared", "sqlite", "statements", "store", "tables", "work"} | OPERATORS,
+    "asyncpg": {"database_server", "doorbell", "postgres"},
     "alembic": {"migrations"},
     "aiosqlite": set(),
     "sqlite3": set(),

@@ -1,15 +1,31 @@
 """The database's shape, step by step (Alembic). `upgrade` brings any earlier one to the newest."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+
+FOLDER = str(Path(__file__).parent)
 
 
 def upgrade(connection: Connection) -> None:
     """Bring the database behind `connection` to the newest shape; nothing happens where it has it."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("script_location", FOLDER)
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def revision(connection: Connection) -> str:
+    """Return the revision of the shape that the database has; an empty one where it has none of ours."""
+    return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+@cache
+def revisions() -> tuple[str, ...]:
+    """Return all revisions that there are, the newest first."""
+    return tuple(step.revision for step in ScriptDirectory(FOLDER).walk_revisions())

@@ -1,0 +1,26 @@
+"""Bringing a database to its newest shape before a server does so at its start."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import Connection
+
+from app import migrations
+from app.commands import CommandError, alone
+from app.settings import Settings
+
+
+def migrate(settings: Settings) -> Iterator[str]:
+    """Bring the database to its newest shape; yields from which revision to which. Raises `CommandError`."""
+    before, after = alone(settings.store_url, _upgrade)
+    if before == after:
+        yield f"The database is at the newest revision, {after}, already."
+    else:
+        yield f"The database went from revision {before or 'none'} to {after}."
+
+
+def _upgrade(connection: Connection) -> tuple[str, str]:
+    before = migrations.revision(connection)
+    if before and before not in migrations.revisions():
+        raise CommandError(f"A newer Parlor has migrated the database, to revision {before}. Upgrade this one.")
+    migrations.upgrade(connection)
+    return before, migrations.revision(connection)

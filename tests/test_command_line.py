@@ -1,0 +1,50 @@
+"""The command line itself: its words, its settings, its exit statuses."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.operating import parlor, sqlite_url, talk
+
+COMMANDS = ("serve", "migrate", "backup", "restore", "copy", "doctor")
+
+
+def test_it_says_which_commands_there_are(tmp_path: Path) -> None:
+    said = parlor(tmp_path, "--help").done
+    assert [name for name in COMMANDS if f"    {name} " not in said] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_says_what_it_does(command: str, tmp_path: Path) -> None:
+    assert f"usage: python -m app {command}" in parlor(tmp_path, command, "--help").done
+
+
+@pytest.mark.parametrize("words", [(), ("nonsense",), ("backup",), ("copy",), ("restore", "a", "b")])
+def test_words_that_make_no_sense_are_status_2(words: tuple[str, ...], tmp_path: Path) -> None:
+    ended = parlor(tmp_path, *words)
+    assert ended.status == 2 and "usage:" in ended.error
+
+
+@pytest.mark.parametrize(("command", "status"), [("migrate", 2), ("serve", 2), ("doctor", 1)])
+def test_settings_that_cannot_be_used_are_named(command: str, status: int, tmp_path: Path) -> None:
+    ended = parlor(tmp_path, command, heartbeat="never")
+    assert ended.status == status and "PARLOR_HEARTBEAT" in ended.error
+
+
+def test_settings_come_from_a_file_as_systemd_reads_it(tmp_path: Path) -> None:
+    data = tmp_path / "with blanks"
+    talk(sqlite_url(data))
+    file = tmp_path / "parlor.env"
+    file.write_text(f"# a comment\nPARLOR_DATABASE_URL={sqlite_url(data)}\nPARLOR_TITLE=The $HOME Room\n")
+    said = parlor(tmp_path, "--env-file", file, "backup", tmp_path / "backup").done
+    assert "3 messages" in said
+    # What is set beside it counts more.
+    refusal = parlor(
+        tmp_path, "--env-file", file, "backup", tmp_path / "b", database_url="sqlite:///nowhere.db"
+    ).refusal
+    assert "nowhere.db" in refusal
+
+
+def test_a_file_of_settings_that_is_not_there_is_said(tmp_path: Path) -> None:
+    ended = parlor(tmp_path, "--env-file", tmp_path / "gone.env", "doctor")
+    assert ended.status == 2 and "The settings cannot be read" in ended.error and "gone.env" in ended.error

@@ -1,0 +1,184 @@
+"""From SQLite to PostgreSQL: everything that a log can hold arrives as it was, or nothing does."""
+
+import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, select
+
+from app import copying, migrations, tables
+from app.commands import alone
+from app.main import create_app
+from app.messages import Refused, clean
+from app.names import clean_name
+from app.settings import Settings
+from app.store import Store, utc_now
+from tests.html import normalise
+from tests.operating import bodies, parlor, sqlite_url, talk
+from tests.postgres import Cluster
+
+HELD_DAYS = 30.0
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def rows(url: str) -> dict[str, list[Any]]:
+    """Return all that is stored, table by table."""
+
+    def read(connection: Connection) -> dict[str, list[Any]]:
+        found = {table: connection.execute(select(table)) for table in tables.metadata.sorted_tables}
+        return {table.name: sorted(map(tuple, result), key=repr) for table, result in found.items()}
+
+    return alone(url, read)
+
+
+def test_everything_arrives_and_the_chat_goes_on_from_there(data: Path, postgres_url: str) -> None:
+    epoch = talk(sqlite_url(data), ["one", "two"])
+    before = rows(sqlite_url(data))
+    said = parlor(data, "copy", "--to", postgres_url).done
+    assert "messages: 2 rows" in said and "2 messages, 1 room, 1 member" in said
+    assert rows(postgres_url) == rows(sqlite_url(data)) == before
+    # A submission that was known is known there, and a new one takes the next position of the same log.
+    assert talk(postgres_url, ["one", "two", "three"], "Bob") == epoch
+    assert bodies(postgres_url) == ["one", "two", "one", "two", "three"]
+
+
+@pytest.mark.breaks("app/copying.py", "target.execute(select(func.setval(sequence, func.max(column))))", "pass")
+async def test_the_next_room_has_a_number_of_its_own(data: Path, postgres_url: str) -> None:
+    async with Store(sqlite_url(data), utc_now).opened("Lobby") as store:
+        numbers = [(await store.create_room(name)).id for name in ("Garden", "Attic")]
+    await asyncio.to_thread(lambda: parlor(data, "copy", "--to", postgres_url).done)
+    async with Store(postgres_url, utc_now).opened("Lobby") as store:
+        assert (await store.create_room("Cellar")).id > max(numbers)
+
+
+async def test_a_submission_from_before_is_known_after(data: Path, postgres_url: str) -> None:
+    async with Store(sqlite_url(data), utc_now).opened("Lobby") as store:
+        lobby, *_ = await store.rooms()
+        ann = await store.take_name(None, "Ann", "UTC", HELD_DAYS)
+        said = await store.append(lobby.id, ann, "hello", "key")
+    await asyncio.to_thread(lambda: parlor(data, "copy", "--to", postgres_url).done)
+    async with Store(postgres_url, utc_now).opened("Lobby") as store:
+        again = await store.append(lobby.id, ann, "hello", "key")
+        assert (again.is_new, again.message) == (False, said.message)
+        with pytest.raises(Refused):
+            await store.take_name(None, "ANN", "UTC", HELD_DAYS)
+
+
+def cleaned(text: str) -> str:
+    """Return `text` as it would be stored, or something else where it never would be."""
+    try:
+        return clean(text, 4000)
+    except Refused:
+        return "-"
+
+
+def named(text: str) -> str:
+    """Return `text` as a name, or another where it can be none."""
+    try:
+        return clean_name(text, 40)
+    except Refused:
+        return "Somebody"
+
+
+names = st.text(max_size=12).map(named)
+talks = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.text(max_size=60).map(cleaned)), max_size=12)
+
+
+@hypothesis_settings(max_examples=12)
+@given(people=st.lists(names, min_size=4, max_size=4), rooms=st.lists(names, min_size=3, max_size=3), said=talks)
+def test_whatever_a_log_holds_arrives_as_it_was(
+    postgres: Cluster, people: list[str], rooms: list[str], said: list[tuple[int, int, str]]
+) -> None:
+    async def fill(url: str) -> None:
+        async with Store(url, utc_now).opened(rooms[0]) as store:
+            places = [*await store.rooms(), *[await store.create_room(name) for name in rooms]]
+            calls = [f"{number} {name}" for number, name in enumerate(people)]
+            members = [await store.take_name(None, name, "UTC", HELD_DAYS) for name in calls]
+            for number, (place, member, body) in enumerate(said):
+                await store.append(places[place].id, members[member], body, f"key {number}")
+            await store.take_name(members[0], "Renamed", "Europe/Berlin", HELD_DAYS)
+
+    database = postgres.create()
+    with TemporaryDirectory() as folder:
+        source, target = sqlite_url(Path(folder)), postgres.url(database)
+        asyncio.run(fill(source))
+        assert parlor(Path(folder), "copy", "--to", target).done
+        assert rows(target) == rows(source)
+    postgres.drop(database)
+
+
+def test_a_page_is_the_same_before_and_after(data: Path, postgres_url: str) -> None:
+    talk(sqlite_url(data), ["one", "two & three", "https://example.org"])
+
+    def page(url: str) -> str:
+        with TestClient(create_app(Settings(data_dir=data, database_url=url, allowed_hosts=("testserver",)))) as client:
+            return normalise(client.get("/").text)
+
+    before = page(sqlite_url(data))
+    assert parlor(data, "copy", "--to", postgres_url).done
+    assert "two &amp; three" in before and page(postgres_url) == before
+
+
+def test_more_than_one_chunk_arrives(data: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "CHUNK", 2)
+    talk(sqlite_url(data), [f"message {number}" for number in range(5)])
+    assert "messages: 5 rows" in parlor(data, "copy", "--to", postgres_url).done
+    assert rows(postgres_url) == rows(sqlite_url(data))
+
+
+@pytest.mark.breaks("app/copying.py", "if target.scalar(select(func.count()).select_from(table)):", "if False:")
+def test_a_database_that_is_in_use_is_left_alone(data: Path, postgres_url: str) -> None:
+    talk(postgres_url, ["theirs"])
+    talk(sqlite_url(data), ["ours"])
+    assert "Copy into a new database" in parlor(data, "copy", "--to", postgres_url).refusal
+    assert bodies(postgres_url) == ["theirs"]
+
+
+def test_a_database_that_was_only_migrated_is_empty(data: Path, postgres_url: str) -> None:
+    assert "from revision none" in parlor(data, "migrate", database_url=postgres_url).done
+    talk(sqlite_url(data), ["ours"])
+    assert parlor(data, "copy", "--to", postgres_url).done
+    assert bodies(postgres_url) == ["ours"]
+
+
+@pytest.mark.breaks("app/copying.py", "if str(sent) != str(arrived):", "if False:")
+@pytest.mark.parametrize("loss", ["NEW.body := upper(NEW.body); RETURN NEW;", "RETURN NULL;"])
+def test_what_does_not_arrive_as_it_was_is_not_kept(
+    postgres: Cluster, data: Path, postgres_url: str, loss: str
+) -> None:
+    """A trigger stands for whatever may change a row on its way, or lose it."""
+    parlor(data, "migrate", database_url=postgres_url)
+    function = f"CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {loss} END $$;"
+    trigger = "CREATE TRIGGER lose BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION lose()"
+    postgres.sql(function + trigger, postgres_url.rpartition("/")[2])
+    talk(sqlite_url(data), ["one", "two"])
+    assert "Nothing was copied" in parlor(data, "copy", "--to", postgres_url).refusal
+    assert not any(rows(postgres_url).values())
+
+
+def test_an_old_file_is_to_be_migrated_first(data: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk(sqlite_url(data))
+    monkeypatch.setattr(migrations, "revisions", lambda: ("9999", "0002"))
+    assert "Migrate it first" in parlor(data, "copy", "--to", postgres_url).refusal
+
+
+def test_a_file_can_be_named_where_the_settings_lead_elsewhere(data: Path, postgres_url: str) -> None:
+    talk(sqlite_url(data), ["one"])
+    elsewhere = {"database_url": postgres_url}
+    assert "--from FILE" in parlor(data, "copy", "--to", postgres_url, **elsewhere).refusal
+    assert parlor(data, "copy", "--to", postgres_url, "--from", data / "parlor.db", **elsewhere).done
+    assert bodies(postgres_url) == ["one"]
+
+
+def test_there_has_to_be_something_to_copy(data: Path, postgres_url: str) -> None:
+    assert "There is no database at" in parlor(data, "copy", "--to", postgres_url).refusal

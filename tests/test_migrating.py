@@ -1,0 +1,49 @@
+"""Bringing a database to its newest shape by hand."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from app import migrations
+from app.commands import alone
+from tests.operating import bodies, parlor, sqlite_url, talk
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database of each engine."""
+    found: str = sqlite_url(tmp_path) if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    return found
+
+
+def test_it_says_from_which_revision_to_which(url: str, tmp_path: Path) -> None:
+    newest = migrations.revisions()[0]
+    said = parlor(tmp_path, "migrate", database_url=url).done
+    assert said == f"The database went from revision none to {newest}.\n"
+    said = parlor(tmp_path, "migrate", database_url=url).done
+    assert said == f"The database is at the newest revision, {newest}, already.\n"
+    talk(url, ["one"])
+    assert bodies(url) == ["one"]
+
+
+def test_what_a_newer_parlor_has_migrated_is_left_alone(url: str, tmp_path: Path) -> None:
+    def leap(connection: Connection) -> None:
+        migrations.upgrade(connection)
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+
+    alone(url, leap)
+    assert (
+        "A newer Parlor has migrated the database, to revision 9999"
+        in parlor(tmp_path, "migrate", database_url=url).refusal
+    )
+
+
+def test_a_database_that_cannot_be_reached_is_said_in_a_line(tmp_path: Path) -> None:
+    refusal = parlor(tmp_path, "migrate", database_url="postgresql://ann:sesame@127.0.0.1:1/chat").refusal
+    assert "did not work" in refusal and "sesame" not in refusal
+
+
+def test_a_database_that_does_not_exist_is_said_in_a_line(postgres_url: str, tmp_path: Path) -> None:
+    refusal = parlor(tmp_path, "migrate", database_url=f"{postgres_url}_not").refusal
+    assert "does not exist" in refusal and "sqlalche" not in refusal
