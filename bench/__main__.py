@@ -1,4 +1,4 @@
-"""The command line: `python -m bench [scenario …]`. Measures, prints, and writes what docs/performance.md shows."""
+"""The command line: `python -m bench [scenario …]`. Measures, prints, and writes what the pages of docs/ show."""
 
 import argparse
 import os
@@ -12,14 +12,13 @@ from bench.client import Failed
 from bench.measures import Figures
 from bench.report import between_markers, campfire_table, number, report, with_unit
 from bench.results import Results, read
-from bench.scenarios import SCENARIOS, Case, Scenario
+from bench.scenarios import PAGES, SCENARIOS, Case, Scenario
 from bench.servers import BUILD, COMPETITORS
 from bench.sizes import FULL, QUICK, Sizes
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results.json"
-PAGE = ROOT / "docs" / "performance.md"
-IMAGES = ROOT / "docs" / "images"
+DOCS = ROOT / "docs"
 
 TRIES = 3  # of one measurement that others disturb
 
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run.play(scenario)
             if is_kept:  # as soon as it is there: a run is long
                 publish(results)
-        print(f"\n{report(results)}")
+        print("", *filter(None, (report(results, page) for page in PAGES)), sep="\n")
         if run.failures:
             print("\nThese do not count:", *run.failures, sep="\n  ", file=sys.stderr)
             return 1
@@ -74,13 +73,20 @@ def _prepare() -> None:
 
 
 def publish(results: Results) -> None:
-    """Write figures, table and pictures to where they are kept."""
+    """Write figures, tables and pictures to where they are kept."""
     from bench.plot import draw  # takes a second to import, and is not needed to measure
 
     results.save(RESULTS)
-    page = between_markers(PAGE.read_text(), "Figures", report(results))
-    PAGE.write_text(between_markers(page, "Campfire", campfire_table(results)))
-    draw(results, IMAGES)
+    for page in PAGES:
+        if text := report(results, page):
+            _write(page, "Figures", text)
+    _write("performance", "Campfire", campfire_table(results))
+    draw(results, DOCS / "images")
+
+
+def _write(page: str, name: str, text: str) -> None:
+    path = DOCS / f"{page}.md"
+    path.write_text(between_markers(path.read_text(), name, text))
 
 
 class Run:

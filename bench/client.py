@@ -68,8 +68,10 @@ def crowd(server: Server, **options: object) -> Iterator[dict[str, Any]]:
 def _command(server: Server, scenario: str, options: dict[str, object]) -> list[str]:
     given = {
         "port": server.port,
+        "ports": len(server.pids),
         "protocol": server.competitor.protocol,
-        "pid": server.pid,
+        "pid": server.pids,
+        **({"database": server.database.pid} if server.database else {}),
         "size": server.text_length,
         "deadline": DEADLINE,
         **({"cookies": server.folder / "cookies"} if server.is_parlor() else {}),
@@ -79,13 +81,17 @@ def _command(server: Server, scenario: str, options: dict[str, object]) -> list[
 
 
 def arguments(options: Mapping[str, object]) -> list[str]:
-    """Return `options` as the client takes them: a true one is a flag, a false one is left out."""
+    """Return `options` as the client takes them: a true one is a flag, a false one is left out.
+
+    What is a tuple is given several times.
+    """
     words: list[str] = []
-    for name, value in options.items():
-        if value is not False:
-            words.append(f"--{name.replace('_', '-')}")
-        if not isinstance(value, bool):
-            words.append(str(value))
+    for name, given in options.items():
+        for value in given if isinstance(given, tuple) else (given,):
+            if value is not False:
+                words.append(f"--{name.replace('_', '-')}")
+            if not isinstance(value, bool):
+                words.append(str(value))
     return words
 
 

@@ -19,12 +19,14 @@ from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
 
+from bench import postgres
+
 HERE = Path(__file__).parent
 DISTURBED = 0.1  # of a core that other processes take while something is measured
 SATURATED = 0.9  # of its core that the load client takes: it may be what is measured
 QUIET = 0.5  # processes that want to run, on average over the last minute
 IN_MEMORY = {"tmpfs", "ramfs"}
-PACKAGES = ("fastapi", "uvicorn", "uvloop", "websockets")
+PACKAGES = ("fastapi", "uvicorn", "uvloop", "websockets", "sqlalchemy", "asyncpg")
 
 
 def cores() -> tuple[int, int]:
@@ -114,6 +116,7 @@ def _versions() -> dict[str, str]:
         "Python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
         "SQLite": sqlite3.sqlite_version,
+        "PostgreSQL": postgres.version(),
         "Node": _output(node(), "--version").removeprefix("v"),
         "ws": _package("ws"),
         "Socket.IO": _package("socket.io"),

@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from bench import machine, pages, parlor
 from bench.client import Failed, crowd, load
+from bench.postgres import Asked
 from bench.servers import Competitor, Server, running
 from bench.sizes import Sizes
 
@@ -157,6 +158,46 @@ def stored(competitor: Competitor, sizes: Sizes) -> Figures:
         "rate": found["rate"],
         "median": found["median"] * MILLI,
         "p99": found["p99"] * MILLI,
+        "client": found["client_share"],
+    }
+
+
+def shared_store(competitor: Competitor, sizes: Sizes) -> Figures:
+    """Like `stored`, of processes that share a database: what a message costs it and them, as fast as they can."""
+    with started(competitor, sizes.senders) as server:
+        found, asked = _asking(server, "stored", readers=0, senders=sizes.senders, seconds=sizes.seconds)
+    return {"rate": found["rate"], "p99": found["p99"] * MILLI, **_shared_costs(found, asked)}
+
+
+def shared_room(competitor: Competitor, sizes: Sizes) -> Figures:
+    """Messages at a modest rate, of processes that share a database: how late they are, and what they cost."""
+    with started(competitor, sizes.senders) as server:
+        found, asked = _asking(
+            server,
+            "sustained",
+            readers=sizes.readers,
+            senders=sizes.senders,
+            rate=sizes.shared_rate,
+            seconds=2 * sizes.seconds,
+        )
+    return {"median": found["median"] * MILLI, "p99": found["p99"] * MILLI, **_shared_costs(found, asked)}
+
+
+def _asking(server: Server, scenario: str, **options: object) -> tuple[Figures, Asked]:
+    """Play a scenario, and return what was asked of the database meanwhile, too."""
+    assert server.database
+    server.database.count_anew()
+    found = load(server, scenario, **options)
+    return found, server.database.asked()
+
+
+def _shared_costs(found: Figures, asked: Asked) -> Figures:
+    return {
+        "processes_cpu": found["server_cpu"] / found["sent"] / MICRO,
+        "database_cpu": found["database_cpu"] / found["sent"] / MICRO,
+        "statements": asked.statements / found["sent"],
+        "notifications": asked.notifications / found["sent"],
+        "log_kilobytes": asked.log_bytes / found["sent"] / KILO,
         "client": found["client_share"],
     }
 

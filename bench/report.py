@@ -18,10 +18,14 @@ MARK = "†"  # of a figure that may be the load client's
 VERDICTS = {"aim": "**aim**", "must": "must", "missed": "missed", "": ""}
 
 
-def report(results: Results) -> str:
-    """Return everything that was measured: the goals, then the cases."""
-    cases = [case for scenario in SCENARIOS.values() for case in scenario.cases if case.name in results.cases]
-    return "\n\n".join([about(results), goal_table(results), *(case_table(case, results) for case in cases)])
+def report(results: Results, page: str = "performance") -> str:
+    """Return what was measured for a page: the goals, then the cases; nothing where nothing was."""
+    scenarios = [scenario for scenario in SCENARIOS.values() if scenario.page == page]
+    cases = [case for scenario in scenarios for case in scenario.cases if case.name in results.cases]
+    if not cases:
+        return ""
+    here = results.only([case.name for case in cases])
+    return "\n\n".join(filter(None, [about(here), goal_table(here), *(case_table(case, here) for case in cases)]))
 
 
 def about(results: Results) -> str:
@@ -64,9 +68,11 @@ def _span(values: Sequence[object]) -> str:
 
 
 def goal_table(results: Results) -> str:
-    """Return the table of those goals whose cases were measured."""
+    """Return the table of those goals whose cases were measured; nothing where there are none."""
     heads = ["", "", "Parlor", "must", "aim", ""]
     goals = [goal for goal in GOALS if goal.of.case in results.cases]
+    if not goals:
+        return ""
     rows = [_goal_row(goal, before, results) for before, goal in zip((None, *goals), goals, strict=False)]
     return table(heads, rows, left=2)
 
@@ -115,7 +121,7 @@ def _ours(published: Published, results: Results) -> str:
 def case_table(case: Case, results: Results) -> str:
     """Return a case's table: a row for each server, and how it compares by the first column."""
     key = case.columns[0]
-    others = [name for name in ("limit", "guide") if name in case.servers and len(case.servers) > 1]
+    others = [name for name in ("limit", "guide", "parlor-1") if name in case.servers and len(case.servers) > 1]
     heads = [
         "",
         *(_head(column) for column in case.columns),

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -59,6 +59,11 @@ class Results:
         """Return the ratio of two medians; None where one is missing."""
         above, below = self.stat(of), self.stat(over)
         return above.median / below.median if above and below and below.median else None
+
+    def only(self, cases: Collection[str]) -> "Results":
+        """Return those of `cases`."""
+        dates = {case: date for case, date in self.dates.items() if case in cases}
+        return Results(self.about, dates, {case: self.cases[case] for case in dates})
 
     def all(self, name: str) -> list[float]:
         """Return the figure `name` of every round of every server of every case."""

@@ -4,8 +4,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from bench.measures import Figures, Sustained, broadcast, idle, room_page, rooms, slow, stored
-from bench.servers import COMPETITORS, Competitor
+from bench.measures import (
+    Figures,
+    Sustained,
+    broadcast,
+    idle,
+    room_page,
+    rooms,
+    shared_room,
+    shared_store,
+    slow,
+    stored,
+)
+from bench.servers import Competitor
 from bench.sizes import Sizes
 
 Measure = Callable[[Competitor, Sizes], Figures]
@@ -33,10 +44,11 @@ class Case:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Cases whose rounds are interleaved, since their figures are compared."""
+    """Cases whose rounds are interleaved, since their figures are compared. `page` of docs/ shows them."""
 
     name: str
     cases: tuple[Case, ...]
+    page: str = "performance"
 
 
 # What the load client took of its core: while a message was on its way, or all the time where they come at a rate.
@@ -50,12 +62,28 @@ BROADCAST = (
 )
 TAIL = (Column("p99", "p99", "ms"), Column("median", "median", "ms"), Column("worst", "worst", "ms"), CLIENT)
 IDLE = (Column("memory", "memory per connection", "kB"), Column("seconds", "all accepted", "s"), CLIENT)
+SUSTAINED = (
+    Column("rate", "messages", "/s"),
+    Column("deliveries", "deliveries", "/s"),
+    Column("p99", "p99", "ms"),
+    CLIENT,
+)
 SLOW = (
     Column("p99", "the others' p99", "ms"),
     Column("silence", "longest silence", "s"),
     Column("memory", "memory", "MB"),
     Column("cut", "cut off", ""),
     Column("cut_after", "after", "s"),
+    CLIENT,
+)
+
+TOGETHER = ("parlor-1", "parlor-2", "parlor-4")
+COSTS = (
+    Column("processes_cpu", "the processes' CPU", "µs/message"),
+    Column("database_cpu", "PostgreSQL's CPU", "µs/message"),
+    Column("statements", "statements", "a message"),
+    Column("notifications", "notifications", "a message"),
+    Column("log_kilobytes", "write-ahead log", "kB/message"),
     CLIENT,
 )
 
@@ -119,12 +147,7 @@ SCENARIOS: Mapping[str, Scenario] = {
                     "sustained",
                     "Messages per second to 1,000, 99 % of them within 100 ms",
                     EVERYBODY,
-                    (
-                        Column("rate", "messages", "/s"),
-                        Column("deliveries", "deliveries", "/s"),
-                        Column("p99", "p99", "ms"),
-                        CLIENT,
-                    ),
+                    SUSTAINED,
                     Sustained(),
                 ),
             ),
@@ -231,10 +254,35 @@ SCENARIOS: Mapping[str, Scenario] = {
                 ),
             ),
         ),
+        Scenario(
+            "processes",
+            (
+                Case(
+                    "shared-stored",
+                    "Messages stored per second, 32 senders that await receipts",
+                    TOGETHER,
+                    (Column("rate", "messages", "/s"), Column("p99", "p99", "ms"), *COSTS),
+                    shared_store,
+                ),
+                Case(
+                    "shared-sustained",
+                    "Messages per second to 1,000, 99 % of them within 100 ms",
+                    TOGETHER,
+                    SUSTAINED,
+                    Sustained(),
+                ),
+                Case(
+                    "shared-room",
+                    "50 messages per second to 1,000",
+                    TOGETHER,
+                    (Column("median", "median", "ms"), Column("p99", "p99", "ms"), *COSTS),
+                    shared_room,
+                ),
+            ),
+            page="scaling",
+        ),
     )
 }
 
 
-def competitors(case: Case) -> list[Competitor]:
-    """Return who is measured in `case`, in turn."""
-    return [COMPETITORS[name] for name in case.servers]
+PAGES = tuple(dict.fromkeys(scenario.page for scenario in SCENARIOS.values()))

@@ -1,6 +1,7 @@
 """Who is measured: how each server is started, and how it is spoken to.
 
-A server runs on its own core, in a folder of its own, and is new for each measurement.
+A server runs on its own core, in a folder of its own, and is new for each measurement. Several processes that share a
+PostgreSQL share the cores, too, of which there are only two.
 """
 
 import os
@@ -10,13 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import machine, parlor
+from bench import machine, parlor, postgres
+from bench.postgres import Database
 
 ROOT = Path(__file__).parent.parent
 HERE = Path(__file__).parent
@@ -32,7 +34,9 @@ PORTS = count(20_000)
 class Competitor:
     """A server that can be measured.
 
-    `command` takes the port and the file of the fragment. `protocol` is what the load client has to speak.
+    `command` takes the port and the file of the fragment. `protocol` is what the load client has to speak. Where it has
+    several `processes`, or says that it `shares` a PostgreSQL, they run wherever there is time, and not on a core of
+    their own.
     """
 
     name: str
@@ -40,6 +44,8 @@ class Competitor:
     command: Callable[[int, Path], list[str]]
     protocol: str = "plain"
     environment: dict[str, str] = field(default_factory=dict)
+    processes: int = 1
+    shares: bool = False
 
 
 def _with_port_and_fragment(*command: str) -> Callable[[int, Path], list[str]]:
@@ -59,6 +65,8 @@ SHUT = (
     "sys.exit(main(['serve']))"
 )
 
+SERVE = ("-m", "app", "serve")
+
 COMPETITORS = {
     each.name: each
     for each in (
@@ -74,20 +82,30 @@ COMPETITORS = {
         ),
         Competitor("shut", "Parlor, door shut", _python("-c", SHUT), "parlor", parlor.ALLOWED),
         Competitor("asyncio", "Parlor on asyncio", _python("-c", ON_ASYNCIO), "parlor", parlor.ALLOWED),
-        Competitor("parlor", "Parlor", _python("-m", "app", "serve"), "parlor", parlor.ALLOWED),
+        Competitor("parlor", "Parlor", _python(*SERVE), "parlor", parlor.ALLOWED),
+        *(
+            Competitor(f"parlor-{count}", title, _python(*SERVE), "parlor", parlor.ALLOWED, count, shares=True)
+            for count, title in ((1, "1 process"), (2, "2 processes"), (4, "4 processes"))
+        ),
     )
 }
 
 
 @dataclass(frozen=True)
 class Server:
-    """A competitor that runs: where it listens, its process, a folder for what goes with it."""
+    """A competitor that runs: its processes, of which each listens on the next port; a folder for what goes with it."""
 
     competitor: Competitor
     port: int
-    pid: int
+    pids: tuple[int, ...]
     folder: Path
     text_length: int
+    database: Database | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process; of several, the first."""
+        return self.pids[0]
 
     def is_parlor(self) -> bool:
         """Whether it has names and rooms."""
@@ -96,34 +114,46 @@ class Server:
 
 @contextmanager
 def running(competitor: Competitor) -> Iterator[Server]:
-    """Run `competitor` on the servers' core; it is gone at the end. Raises `RuntimeError` where it does not start."""
+    """Run `competitor`; it is gone at the end. Raises `RuntimeError` where it does not start."""
     BUILD.mkdir(exist_ok=True)
     # Beside the build, which is on a disk: what is stored has to get there.
-    with TemporaryDirectory(dir=BUILD, prefix="run-") as name:
+    with TemporaryDirectory(dir=BUILD, prefix="run-") as name, ExitStack() as stack:
         folder = Path(name)
-        port = _free_port()
         frame = parlor.fragment()
         (folder / "fragment.html").write_text(frame)
-        process = _start(competitor, port, folder)
-        try:
-            _wait_until_it_listens(process, port, folder)
-            yield Server(competitor, port, process.pid, folder, parlor.text_length(frame))
-        finally:
-            _end(process)
+        database = None
+        if competitor.shares:
+            database = stack.enter_context(postgres.running(folder / "postgres", _free_ports(1)))
+        port = _free_ports(competitor.processes)
+        pids = []
+        for number in range(competitor.processes):  # one after the other: the first makes the tables, and the key
+            process = _start(competitor, port + number, folder, database)
+            stack.callback(_end, process)
+            _wait_until_it_listens(process, port + number, folder)
+            pids.append(process.pid)
+        yield Server(competitor, port, tuple(pids), folder, parlor.text_length(frame), database)
 
 
-def _free_port() -> int:
+def _free_ports(count: int) -> int:
+    """Return the first of so many that follow each other."""
     while True:
-        port = next(PORTS)
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
+        ports = [next(PORTS) for _ in range(count)]
+        if all(map(_is_free, ports)):
+            return ports[0]
 
 
-def _start(competitor: Competitor, port: int, folder: Path) -> subprocess.Popen[bytes]:
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _start(competitor: Competitor, port: int, folder: Path, database: Database | None) -> subprocess.Popen[bytes]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PARLOR_")}
     own = {"PARLOR_DATA_DIR": str(folder / "data"), "PARLOR_PORT": str(port)}
-    with machine.pinned(machine.cores()[0]), (folder / "log").open("wb") as log:
+    if database:
+        own["PARLOR_DATABASE_URL"] = database.url
+    place = nullcontext() if database else machine.pinned(machine.cores()[0])
+    with place, (folder / "log").open("ab") as log:
         return subprocess.Popen(
             competitor.command(port, folder / "fragment.html"),
             cwd=ROOT,

@@ -21,6 +21,7 @@ class Sizes:
     slow_one: int = 1
     slow_many: int = 50
     slow_many_seconds: int = 25
+    shared_rate: int = 50  # messages per second to those who are at several processes
     rooms: int = 1000
     readers_per_room: int = 5
     ladder: tuple[int, ...] = (

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import socket
 import struct
 import subprocess
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -151,8 +153,8 @@ class Chat:
 @asynccontextmanager
 async def listening(chat: Callable[[ServerConnection], Awaitable[None]], **options: Any) -> AsyncIterator[int]:
     """Serve `chat`, and yield the port."""
-    options = {"compression": None, "ping_interval": None, "close_timeout": 0.1} | options
-    async with serve(chat, "127.0.0.1", 0, **options) as server:
+    options = {"port": 0, "compression": None, "ping_interval": None, "close_timeout": 0.1} | options
+    async with serve(chat, "127.0.0.1", **options) as server:
         yield server.sockets[0].getsockname()[1]
 
 
@@ -496,6 +498,49 @@ async def test_who_has_a_name_and_from_where_they_come(
     async with listening(Door()) as port:
         good(await load("sustained", port, **options, senders=2, readers=2, rate=100, seconds=0.02))
     assert came == [(cookie, "http://here", f"127.0.0.{1 + place % 3}") for place, cookie in enumerate(dealt)]
+
+
+async def test_the_sockets_go_to_each_port_in_turn(load: Load) -> None:
+    chat, came = Chat(), Counter[int]()
+
+    async def door(link: ServerConnection) -> None:
+        came[link.local_address[1]] += 1
+        await chat(link)
+
+    async with (
+        listening(door, port=(port := free_ports(3))),
+        listening(door, port=port + 1),
+        listening(door, port=port + 2),
+    ):
+        figures = good(await load("sustained", port, ports=3, senders=3, readers=6, rate=100, seconds=0.1))
+    assert figures["received"] == 10 * 9
+    assert came == {port: 3, port + 1: 3, port + 2: 3}
+
+
+def free_ports(count: int) -> int:
+    """Return the first of so many free ports that follow each other."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as first:
+            port = int(first.getsockname()[1])
+            try:
+                for number in range(1, count):
+                    socket.create_server(("127.0.0.1", port + number)).close()
+            except OSError:
+                continue
+            return port
+
+
+@pytest.mark.breaks("bench/load/report.c", "times.parent == process", "times.parent == -1")
+async def test_the_cpu_time_of_a_database_is_that_of_its_children_too(load: Load) -> None:
+    family = await asyncio.create_subprocess_shell("yes > /dev/null & wait", start_new_session=True)
+    try:
+        async with listening(Chat()) as port:
+            figures = good(await load("sustained", port, pid=family.pid, database=family.pid, rate=100, seconds=0.3))
+    finally:
+        os.killpg(family.pid, signal.SIGKILL)
+        await family.wait()
+    assert figures["server_cpu"] == 0
+    assert figures["database_cpu"] > 0
 
 
 async def test_it_answers_pings(load: Load) -> None:

@@ -13,7 +13,7 @@ from bench.pages import Answer, request
 from bench.parlor import FRAME_BYTES, PLACE, fragment, text_length
 from bench.report import BEGIN, END, between_markers, campfire_table, case_table, goal_table, number, report, table
 from bench.results import Figure, Results, Stat, read, stat
-from bench.scenarios import SCENARIOS, Case, Column
+from bench.scenarios import PAGES, SCENARIOS, Case, Column
 from bench.servers import COMPETITORS, Competitor
 from bench.sizes import FULL, QUICK, Sizes
 
@@ -200,6 +200,21 @@ def test_the_report_says_where_and_how_often_it_was_measured() -> None:
     assert "4,000 idle connections" not in text
 
 
+def test_each_page_has_what_was_measured_for_it() -> None:
+    results = measured(parlor=[2.0])
+    results.begin("shared-stored", "2026-11-25")
+    for server, rate in (("parlor-1", 2000.0), ("parlor-2", 3000.0)):
+        results.add("shared-stored", server, {"rate": rate})
+    text = report(results, "scaling")
+    assert text.startswith("Measured 2026-11-25 on")
+    rows = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if "| 2 processes" in line]
+    assert rows[0][1:3] == ["2 processes", "3,000 (3,000–3,000)"]
+    assert rows[0][-2] == "1.50"  # times what one gives
+    assert "One message" not in text
+    assert "processes" not in report(results)
+    assert not report(measured(), "scaling")
+
+
 def test_the_report_says_what_was_disturbed() -> None:
     results = measured(parlor=[2.0, 3.0])
     results.add("broadcast", "limit", {"median": 1.0, "others": 0.02})
@@ -247,10 +262,10 @@ def test_a_page_without_both_markers_is_left_alone(page: str, name: str) -> None
         between_markers(page, name, "new")
 
 
-@pytest.mark.parametrize("name", ["Figures", "Campfire"])
-def test_the_page_has_the_markers(name: str) -> None:
-    page = Path(__file__).parent.parent / "docs" / "performance.md"
-    assert between_markers(page.read_text(), name, "new")
+@pytest.mark.parametrize(("page", "name"), [*((page, "Figures") for page in PAGES), ("performance", "Campfire")])
+def test_the_pages_have_the_markers(page: str, name: str) -> None:
+    text = (Path(__file__).parent.parent / "docs" / f"{page}.md").read_text()
+    assert between_markers(text, name, "new")
 
 
 def test_what_others_published_stands_beside_our_figures() -> None:
@@ -337,8 +352,8 @@ def test_where_no_rate_holds_it_is_said_why(rate_of: Callable[[int], dict[str, f
 
 
 def test_options_are_written_as_the_load_client_takes_them() -> None:
-    options = {"readers_per_room": 5, "deflate": True, "pause": 0, "other": False}
-    assert arguments(options) == ["--readers-per-room", "5", "--deflate", "--pause", "0"]
+    options = {"readers_per_room": 5, "deflate": True, "pause": 0, "other": False, "pid": (7, 8)}
+    assert arguments(options) == ["--readers-per-room", "5", "--deflate", "--pause", "0", "--pid", "7", "--pid", "8"]
 
 
 def test_what_everybody_sends_is_of_one_size() -> None:

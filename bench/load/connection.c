@@ -48,9 +48,10 @@ static void bind_one(const struct options *options, const struct connection *con
         fail("bind: %s", strerror(errno));
 }
 
+/* Told once of what is new (EPOLLET): to be asked again whether there is more costs as much as reading does. */
 static void watch(const struct crowd *crowd, struct connection *connection, int how, uint32_t events)
 {
-    struct epoll_event event = {.events = events | EPOLLRDHUP, .data.ptr = connection};
+    struct epoll_event event = {.events = events | EPOLLRDHUP | EPOLLET, .data.ptr = connection};
     if (epoll_ctl(crowd->epoll, how, connection->socket, &event))
         fail("epoll_ctl: %s", strerror(errno));
 }
@@ -58,7 +59,7 @@ static void watch(const struct crowd *crowd, struct connection *connection, int 
 void connection_start(struct crowd *crowd, struct connection *connection)
 {
     const struct options *options = crowd->options;
-    struct sockaddr_in to = address(options->host, options->port);
+    struct sockaddr_in to = address(options->host, options->port + connection->index % options->ports);
     connection->socket = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (connection->socket < 0)
         fail("socket: %s", strerror(errno));

@@ -152,7 +152,8 @@ static void do_what_is_due(struct crowd *crowd, uint64_t at)
         crowd->wake_at = crowd->due(crowd, at);
 }
 
-static void read_some(struct crowd *crowd, struct connection *connection)
+/* Returns whether there may be more. */
+static bool read_some(struct crowd *crowd, struct connection *connection)
 {
     struct inbox *inbox = crowd->inbox;
     if (inbox->count == INBOX_READS || INBOX_BYTES - inbox->length < READ)
@@ -166,6 +167,15 @@ static void read_some(struct crowd *crowd, struct connection *connection)
         understand(crowd); /* it may have said why */
         connection_closed(crowd, connection, length ? strerror(errno) : "without a word");
     }
+    return length == READ;
+}
+
+/* Read all there is: nobody tells a second time. Up to the end, where that has come, too. */
+static void read_all(struct crowd *crowd, struct connection *connection, bool ends)
+{
+    bool more = true;
+    while (more && connection->state != CLOSED)
+        more = read_some(crowd, connection) || ends;
 }
 
 static void take_event(struct crowd *crowd, const struct epoll_event *event)
@@ -176,7 +186,7 @@ static void take_event(struct crowd *crowd, const struct epoll_event *event)
     if (connection->state == CLOSED)
         return;
     if (event->events & EPOLLIN || (!connection->deaf && event->events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)))
-        read_some(crowd, connection);
+        read_all(crowd, connection, event->events & ~(uint32_t)(EPOLLIN | EPOLLOUT));
     else if (connection->deaf)
         connection_closed(crowd, connection, "without a word");
 }
@@ -237,11 +247,25 @@ void crowd_gather(struct crowd *crowd)
         fail("only %u of %u sockets were up after %g s", crowd->up, crowd->count, crowd->options->deadline);
 }
 
+static double cpu_of_servers(const struct options *options)
+{
+    double seconds = 0;
+    for (unsigned i = 0; i < options->pid_count; i++)
+        seconds += cpu_of(options->pids[i]);
+    return seconds;
+}
+
+static double cpu_of_database(const struct options *options)
+{
+    return options->database ? cpu_of_family(options->database) : 0;
+}
+
 void crowd_measure(struct crowd *crowd)
 {
     crowd->began = now();
     crowd->cpu = cpu_of_this();
-    crowd->server_cpu = crowd->options->pid ? cpu_of(crowd->options->pid) : 0;
+    crowd->server_cpu = cpu_of_servers(crowd->options);
+    crowd->database_cpu = cpu_of_database(crowd->options);
 }
 
 void crowd_rest(struct crowd *crowd, uint64_t until)
@@ -271,7 +295,8 @@ void crowd_stop(struct crowd *crowd)
     crowd->late = is_late(crowd);
     crowd->cpu = cpu_of_this() - crowd->cpu;
     crowd->share = crowd->cpu * 1e9 / (double)(crowd->ended - crowd->began);
-    crowd->server_cpu = crowd->options->pid ? cpu_of(crowd->options->pid) - crowd->server_cpu : 0;
+    crowd->server_cpu = cpu_of_servers(crowd->options) - crowd->server_cpu;
+    crowd->database_cpu = cpu_of_database(crowd->options) - crowd->database_cpu;
 }
 
 void crowd_finish(struct crowd *crowd)
@@ -309,8 +334,10 @@ void crowd_report(const struct crowd *crowd)
     report_number("seconds", (double)(crowd->ended - crowd->began) / 1e9);
     report_number("client_cpu", crowd->cpu);
     report_number("client_share", crowd->share);
-    if (crowd->options->pid)
+    if (crowd->options->pid_count)
         report_number("server_cpu", crowd->server_cpu);
+    if (crowd->options->database)
+        report_number("database_cpu", crowd->database_cpu);
     report_count("sent", sent);
     report_count("receipts", receipts);
     report_count("received", crowd->deliveries);

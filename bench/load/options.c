@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const unsigned UNSET = ~0u;
-static const unsigned PORTS = 20000; /* that one address may take: Linux has 28,000 */
+static const unsigned OWN_PORTS = 20000; /* that one address may take: Linux has 28,000 */
 
 static const char USAGE[] =
     "load SCENARIO --port N [options]\n"
@@ -27,6 +27,7 @@ static const char USAGE[] =
     "  rooms       a sender in each of many rooms               --rate, --seconds, --rooms, --readers-per-room\n"
     "\n"
     "  --host 127.0.0.1  --port N  --path /ws     where the server is\n"
+    "  --ports 1                                  it has so many from there on, and the sockets go to each in turn\n"
     "  --protocol parlor|plain|socketio           what its frames mean (parlor)\n"
     "  --deflate                                  offer permessage-deflate, as Chromium does\n"
     "  --readers 1000  --senders 1                sockets; those who send read, too, and come on top\n"
@@ -38,7 +39,8 @@ static const char USAGE[] =
     "  --within MS                                give up once that was too short for one delivery in a hundred\n"
     "  --window 64                                handshakes under way at a time\n"
     "  --from 127.0.0.1  --addresses N            the first of the addresses to come from, and how many\n"
-    "  --pid N                                    the server's process, for its CPU time and memory\n"
+    "  --pid N                                    the server's process, for its CPU time and memory; or one of them\n"
+    "  --database N                               the first process of the database's, for the CPU time of all\n"
     "  --deadline 120                             seconds after which it gives up\n";
 
 static _Noreturn void refuse(const char *what, const char *value)
@@ -74,27 +76,37 @@ static enum protocol protocol(const char *text)
 }
 
 enum which {
-    HOST = 1, PORT, PATH, PROTOCOL, DEFLATE, READERS, SENDERS, COOKIES, PATHS, ORIGIN, MESSAGES, FIRST, SIZE, RATE,
-    SECONDS, PAUSE, WITHIN, WINDOW, FROM, ADDRESSES, PID, DEADLINE, STALLED, ROOMS, READERS_PER_ROOM, HELP
+    HOST = 1, PORT, PORTS, PATH, PROTOCOL, DEFLATE, READERS, SENDERS, COOKIES, PATHS, ORIGIN, MESSAGES, FIRST, SIZE,
+    RATE, SECONDS, PAUSE, WITHIN, WINDOW, FROM, ADDRESSES, PID, DATABASE, DEADLINE, STALLED, ROOMS, READERS_PER_ROOM,
+    HELP
 };
 
 static const struct option_name {
     const char *name;
     enum which option;
 } NAMES[] = {
-    {"host", HOST}, {"port", PORT}, {"path", PATH}, {"protocol", PROTOCOL}, {"deflate", DEFLATE},
+    {"host", HOST}, {"port", PORT}, {"ports", PORTS}, {"path", PATH}, {"protocol", PROTOCOL}, {"deflate", DEFLATE},
     {"readers", READERS}, {"senders", SENDERS}, {"cookies", COOKIES}, {"paths", PATHS}, {"origin", ORIGIN},
     {"messages", MESSAGES}, {"first", FIRST}, {"size", SIZE}, {"rate", RATE}, {"seconds", SECONDS}, {"pause", PAUSE},
     {"within", WITHIN}, {"window", WINDOW}, {"from", FROM}, {"addresses", ADDRESSES}, {"pid", PID},
-    {"deadline", DEADLINE}, {"stalled", STALLED}, {"rooms", ROOMS}, {"readers-per-room", READERS_PER_ROOM}, {"help", HELP},
+    {"database", DATABASE}, {"deadline", DEADLINE}, {"stalled", STALLED}, {"rooms", ROOMS},
+    {"readers-per-room", READERS_PER_ROOM}, {"help", HELP},
 };
 enum { NAME_COUNT = sizeof NAMES / sizeof *NAMES };
+
+static void add_pid(struct options *to, unsigned pid)
+{
+    if (to->pid_count == MOST_PIDS)
+        refuse("too many:", "--pid");
+    to->pids[to->pid_count++] = (pid_t)pid;
+}
 
 static void set(struct options *to, enum which option, const char *value)
 {
     switch (option) {
     case HOST: to->host = value; break;
     case PORT: to->port = count(value); break;
+    case PORTS: to->ports = count(value); break;
     case PATH: to->path = value; break;
     case PROTOCOL: to->protocol = protocol(value); break;
     case DEFLATE: to->deflate = true; break;
@@ -113,7 +125,8 @@ static void set(struct options *to, enum which option, const char *value)
     case WINDOW: to->window = count(value); break;
     case FROM: to->from = value; break;
     case ADDRESSES: to->addresses = count(value); break;
-    case PID: to->pid = (pid_t)count(value); break;
+    case PID: add_pid(to, count(value)); break;
+    case DATABASE: to->database = (pid_t)count(value); break;
     case DEADLINE: to->deadline = number(value); break;
     case STALLED: to->stalled = count(value); break;
     case ROOMS: to->rooms = count(value); break;
@@ -128,8 +141,8 @@ static void judge(const struct options *options)
         refuse("no --port", "");
     if (options->size < SHORTEST_TEXT || options->size > LONGEST_TEXT)
         refuse("--size is from 32 to 20000", "");
-    if (!options->window || !options->rooms || !options->addresses)
-        refuse("--window, --rooms and --addresses are at least 1", "");
+    if (!options->window || !options->rooms || !options->addresses || !options->ports)
+        refuse("--window, --rooms, --addresses and --ports are at least 1", "");
     if (!options->senders && strcmp(options->scenario, "idle"))
         refuse("somebody has to say something: --senders is at least 1", "");
     if (options->rooms > 1 && !options->paths)
@@ -145,6 +158,7 @@ struct options options_read(int count, char **words)
     struct options options = {
         .host = "127.0.0.1", .from = "127.0.0.1", .readers = UNSET, .senders = UNSET, .messages = 200,
         .first = 1, .size = 600, .seconds = 10, .pause = 2, .window = 64, .deadline = 120, .rooms = 1,
+        .ports = 1,
     };
     struct option table[NAME_COUNT + 1] = {0};
     for (int i = 0; i < NAME_COUNT; i++) {
@@ -164,7 +178,7 @@ struct options options_read(int count, char **words)
     if (options.senders == UNSET)
         options.senders = strcmp(options.scenario, "idle") ? 1 : 0;
     if (!options.addresses)
-        options.addresses = 1 + (options.readers + options.senders) * options.rooms / PORTS;
+        options.addresses = 1 + (options.readers + options.senders) * options.rooms / OWN_PORTS;
     if (!options.path)
         options.path = options.protocol == SOCKETIO ? "/socket.io/?EIO=4&transport=websocket" : "/ws";
     judge(&options);

@@ -130,19 +130,63 @@ static FILE *open_of(pid_t process, const char *name)
     return file;
 }
 
-double cpu_of(pid_t process)
+struct times {
+    pid_t parent;
+    unsigned long user, system, user_of_gone, system_of_gone; /* ticks; of children that are gone and were waited for */
+};
+
+/* Returns false where the file does not have them. */
+static bool read_times(FILE *file, struct times *times)
 {
     char line[1024] = "";
-    unsigned long user, system;
-    FILE *file = open_of(process, "stat");
     size_t length = fread(line, 1, sizeof line - 1, file);
-    fclose(file);
     line[length] = 0;
     /* The name, in brackets, may hold anything. */
     const char *rest = strrchr(line, ')');
-    if (!rest || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
+    return rest && sscanf(rest + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %lu %lu", &times->parent,
+                          &times->user, &times->system, &times->user_of_gone, &times->system_of_gone) == 5;
+}
+
+static struct times times_of(pid_t process)
+{
+    struct times times;
+    FILE *file = open_of(process, "stat");
+    if (!read_times(file, &times))
         fail("cannot read the CPU time of process %d", (int)process);
-    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+    fclose(file);
+    return times;
+}
+
+static double seconds(unsigned long ticks)
+{
+    return (double)ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+double cpu_of(pid_t process)
+{
+    struct times times = times_of(process);
+    return seconds(times.user + times.system);
+}
+
+double cpu_of_family(pid_t process)
+{
+    struct times times = times_of(process);
+    unsigned long ticks = times.user + times.system + times.user_of_gone + times.system_of_gone;
+    DIR *folder = opendir("/proc");
+    if (!folder)
+        fail("no /proc");
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        char path[300];
+        snprintf(path, sizeof path, "/proc/%s/stat", entry->d_name);
+        FILE *file = entry->d_name[0] >= '0' && entry->d_name[0] <= '9' ? fopen(path, "r") : NULL;
+        if (!file)
+            continue; /* no process, or one that has just gone */
+        if (read_times(file, &times) && times.parent == process)
+            ticks += times.user + times.system;
+        fclose(file);
+    }
+    closedir(folder);
+    return seconds(ticks);
 }
 
 double cpu_of_this(void)

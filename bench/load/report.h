@@ -26,8 +26,9 @@ void report_close(void);
 /* Add why the run is void, print what there is, and exit with 1. What comes after `report_close` goes to stderr. */
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* CPU seconds of a process, and of this one. */
+/* CPU seconds of a process; of one with its children, those that are gone included; and of this one. */
 double cpu_of(pid_t process);
+double cpu_of_family(pid_t process);
 double cpu_of_this(void);
 /* Bytes that a process holds in memory. */
 double memory_of(pid_t process);

@@ -30,7 +30,7 @@ static void delivered(struct crowd *crowd, struct connection *connection, uint32
 
 static void first_look(const struct crowd *crowd)
 {
-    pid_t pid = crowd->options->pid;
+    pid_t pid = crowd->options->pids[0];
     server.files = pid ? files_of(pid) : 0;
     server.memory = server.peak = pid ? memory_of(pid) : 0;
 }
@@ -38,7 +38,7 @@ static void first_look(const struct crowd *crowd)
 /* A server may close a socket that takes nothing, not even the news that it is closed: so count its open files, too. */
 static uint32_t count_closed(const struct crowd *crowd)
 {
-    unsigned files = crowd->options->pid ? files_of(crowd->options->pid) : server.files;
+    unsigned files = crowd->options->pid_count ? files_of(crowd->options->pids[0]) : server.files;
     uint32_t gone = files < server.files ? server.files - files : 0;
     gone = gone > crowd->closed ? gone : crowd->closed;
     return gone < crowd->options->stalled ? gone : crowd->options->stalled;
@@ -47,8 +47,8 @@ static uint32_t count_closed(const struct crowd *crowd)
 static void look(const struct crowd *crowd)
 {
     uint32_t closed = count_closed(crowd);
-    if (crowd->options->pid)
-        server.peak = fmax(server.peak, memory_of(crowd->options->pid));
+    if (crowd->options->pid_count)
+        server.peak = fmax(server.peak, memory_of(crowd->options->pids[0]));
     if (closed > server.closed)
         server.closed_at = now();
     server.closed = closed > server.closed ? closed : server.closed;
@@ -70,10 +70,10 @@ static void report(const struct crowd *crowd)
     report_count("stalled", crowd->options->stalled);
     report_count("closed", server.closed);
     report_number("closed_after", server.closed ? (double)(server.closed_at - pace_began()) / 1e9 : 0);
-    if (!crowd->options->pid)
+    if (!crowd->options->pid_count)
         return;
     report_number("rss_growth", server.peak - server.memory);
-    report_number("rss_growth_left", memory_of(crowd->options->pid) - server.memory);
+    report_number("rss_growth_left", memory_of(crowd->options->pids[0]) - server.memory);
 }
 
 void slow(const struct options *options)

@@ -17,7 +17,7 @@ static void report(const struct crowd *crowd)
     report_number("offered", crowd->options->rate);
     report_number("rate", deliveries / crowd->rooms->hearers / took);
     report_number("deliveries_per_second", deliveries / took);
-    if (crowd->options->pid)
+    if (crowd->options->pid_count)
         report_number("server_cpu_per_delivery", crowd->server_cpu * 1e6 / fmax(1, deliveries));
     report_histogram("histogram", &crowd->latencies);
 }
