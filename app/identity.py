@@ -30,12 +30,20 @@ class Session:
 
 
 class Signer:
-    """Signs with the newest of `keys` (oldest first), and accepts what any of them has signed within `lifetime`."""
+    """Signs with the newest of `keys` (oldest first), and accepts what any of them has signed within `lifetime`.
+
+    Without a key it is of no use until it has been given some.
+    """
 
     def __init__(self, keys: Sequence[str], lifetime: timedelta) -> None:
+        self._lifetime = lifetime
+        if keys:
+            self.use(keys)
+
+    def use(self, keys: Sequence[str]) -> None:
+        """Sign with the newest of `keys` from now on, and accept what any of them has signed."""
         self._newest, *self._older = (URLSafeTimedSerializer(key, salt=SALT) for key in reversed(keys))
         self._clock = TimestampSigner(keys[-1])
-        self._lifetime = lifetime
 
     def sign(self, member: Member) -> str:
         """Return the cookie's value for `member`."""
@@ -74,10 +82,20 @@ def read_keys(path: Path) -> list[str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         _make_key(path)
-    keys = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    keys = split_keys(path.read_text())
     if not keys:
         raise ValueError(f"there is no key in {path}: remove the file, and a new one is made")
     return keys
+
+
+def split_keys(text: str) -> list[str]:
+    """Return the keys in `text`, a line each."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def new_key() -> str:
+    """Return a key that nobody can guess."""
+    return token_urlsafe(32)
 
 
 def is_open_to_others(path: Path) -> bool:
@@ -91,7 +109,7 @@ def _make_key(path: Path) -> None:
     handle, draft = mkstemp(dir=path.parent)
     try:
         with os.fdopen(handle, "w") as file:
-            file.write(token_urlsafe(32) + "\n")
+            file.write(new_key() + "\n")
         with suppress(FileExistsError):
             os.link(draft, path)
     finally:

@@ -24,7 +24,7 @@ from app.doorbell import PostgresBus
 from app.events import set_up_logging
 from app.fragments import Fragments
 from app.hub import Hub
-from app.identity import Signer, is_open_to_others, read_keys
+from app.identity import Signer, is_open_to_others, new_key, read_keys, split_keys
 from app.limits import Limits, Turnstile
 from app.lookout import Lookout, Watch
 from app.messages import Member, Message
@@ -65,7 +65,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     rooms = Rooms(settings, store, hub, bus, sight, roll, fragments, metrics, limits, monotonic)
     store.on_commit = partial(_committed, rooms, bus)
     store.on_renamed = partial(bus.announce, topics.NAMES)
-    doorkeeper = Doorkeeper(Signer(keys(settings), settings.session_lifetime), store)
+    signer = Signer(own_keys(settings), settings.session_lifetime)
+    doorkeeper = Doorkeeper(signer, store)
     renamings = Renamings(store.renamed_since, bus, partial(_renamed, rooms, doorkeeper))
 
     @asynccontextmanager
@@ -73,6 +74,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         unfinished = Turnstile(settings.unfinished_per_address)
         # The bus until the last: what is stored at the end is announced, too.
         async with bus.running(), store.opened(settings.lobby):
+            if settings.is_shared and not settings.secret_key:
+                signer.use(await shared_keys(settings, store))
             await renamings.begin()
             async with rooms.running():
                 yield {
@@ -119,15 +122,26 @@ def _renamed(rooms: Rooms, doorkeeper: Doorkeeper, member: Member) -> None:
     rooms.rename(member)
 
 
-def keys(settings: Settings) -> list[str]:
-    """Return the keys that sign cookies: the one that is set, or those in the key file."""
+def own_keys(settings: Settings) -> list[str]:
+    """Return the keys that sign cookies: the one that is set, or those in the key file; none where they are shared."""
     if settings.secret_key:
         return [settings.secret_key.get_secret_value()]
+    if settings.is_shared:
+        return []
     found = read_keys(settings.key_file)
     if is_open_to_others(settings.key_file):
         # No reason not to start: whoever mounts a secret cannot always choose its mode.
         log.warning("others can read the key", path=str(settings.key_file), remedy="chmod 600")
     return found
+
+
+async def shared_keys(settings: Settings, store: Store) -> list[str]:
+    """Return the keys that sign cookies in all processes: those in the database, where the first to start puts some.
+
+    They are those in its key file, if it has one: who comes from SQLite keeps everybody's name.
+    """
+    made = settings.key_file.read_text() if settings.key_file.exists() else new_key()
+    return split_keys(await store.signing_keys(made))
 
 
 def digest(folder: Path) -> str:

@@ -132,6 +132,13 @@ def totals(connection: Connection) -> Totals:
     return Totals(*connection.execute(select(*counts)).one())
 
 
+def signing_keys(connection: Connection, made: str) -> str:
+    """Return the keys that the database holds, which are those just `made` where it held none."""
+    keys = log.c["keys"]
+    kept = update(log).values({keys: func.coalesce(keys, made)}).returning(keys)
+    return str(connection.execute(kept).scalar_one())
+
+
 # Messages
 
 

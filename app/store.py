@@ -103,6 +103,10 @@ class Store:
                 await self._appending
             await self._database.close()
 
+    async def signing_keys(self, made: str) -> str:
+        """Return the keys, a line each, that sign for all processes: those just `made` where there are none yet."""
+        return await self._write(partial(statements.signing_keys, made=made))
+
     @property
     def waiting(self) -> int:
         """How many messages wait to be stored."""

@@ -7,9 +7,12 @@ from pathlib import Path
 import asyncpg
 import httpx2
 import pytest
+from pydantic import SecretStr
 
 from app.doorbell import PostgresBus
-from app.settings import Settings
+from app.identity import Signer, read_keys
+from app.security import COOKIE
+from app.settings import KEY_FILE, Settings
 from tests.page import Page
 from tests.postgres import Cluster
 from tests.process import Browser, Process, browsers, process, until, until_async
@@ -19,7 +22,7 @@ from tests.process import Browser, Process, browsers, process, until, until_asyn
 def shared(tmp_path: Path, postgres_url: str) -> Settings:
     """Settings of all processes."""
     return Settings(
-        data_dir=tmp_path,
+        data_dir=tmp_path / "one",
         database_url=postgres_url,
         presence_grace=1,
         look_seconds=0.5,
@@ -37,8 +40,9 @@ async def one(shared: Settings) -> AsyncIterator[Process]:
 
 
 @pytest.fixture
-async def other(shared: Settings, one: Process) -> AsyncIterator[Process]:
-    async with process(shared) as started:
+async def other(shared: Settings, one: Process, tmp_path: Path) -> AsyncIterator[Process]:
+    """Another process on another machine."""
+    async with process(shared.model_copy(update={"data_dir": tmp_path / "other"})) as started:
         yield started
 
 
@@ -256,6 +260,45 @@ async def test_a_name_that_two_take_at_once_is_given_to_one(one: Process, other:
     contenders = [Browser(process) for process in (one, other) * 3]
     answers = await asyncio.gather(*(each.take_name("Ann") for each in contenders))
     assert sorted(answers) == [200, *[409] * 5]
+
+
+# Keys
+
+
+async def test_the_first_to_start_makes_a_key_for_all_and_later_ones_take_it(
+    shared: Settings, one: Process, other: Process
+) -> None:
+    async with browsers((one, "Ann")) as (ann,):
+        assert not await is_nobody(other, ann.cookies)
+    async with process(shared) as later:
+        assert not await is_nobody(later, ann.cookies)
+    assert not shared.key_file.exists()
+
+
+@pytest.mark.breaks(
+    "app/main.py", "settings.key_file.read_text() if settings.key_file.exists() else new_key()", "new_key()"
+)
+async def test_who_comes_from_sqlite_with_a_key_file_keeps_everybodys_name(shared: Settings, tmp_path: Path) -> None:
+    key_file = tmp_path / "one" / KEY_FILE
+    (key,) = read_keys(key_file)
+    key_file.write_text(f"{key}\nnewer\n")
+    async with process(shared) as one:
+        ann = Browser(one)
+        await ann.take_name("Ann")
+        member = Signer(["newer"], shared.session_lifetime).read(ann.cookies[COOKIE])
+        assert member
+        old = httpx2.Cookies({COOKIE: Signer([key], shared.session_lifetime).sign(member.member)})
+    key_file.unlink()
+    async with process(shared) as other:
+        for cookies in (ann.cookies, old):
+            assert not await is_nobody(other, cookies)
+
+
+async def test_a_key_that_is_set_counts_alone(shared: Settings, one: Process) -> None:
+    ann = Browser(one)
+    await ann.take_name("Ann")
+    async with process(shared.model_copy(update={"secret_key": SecretStr("another key, of 16")})) as other:
+        assert await is_nobody(other, ann.cookies)
 
 
 # Presence
