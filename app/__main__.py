@@ -22,6 +22,7 @@ from app.migrating import migrate
 from app.restore import restore
 from app.serving import reload, serve
 from app.settings import Settings
+from app.workers import serve_together
 
 Command = Callable[[Settings, argparse.Namespace], int]
 
@@ -80,7 +81,9 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     serving = add("serve", _serve, "serve the chat until stopped")
-    serving.add_argument("--reload", action="store_true", help="start again whenever a file changes")
+    how = serving.add_mutually_exclusive_group()
+    how.add_argument("--reload", action="store_true", help="start again whenever a file changes")
+    how.add_argument("--workers", type=count, default=1, metavar="N", help="processes that serve, on PostgreSQL")
     add("migrate", _migrate, "bring the database to its newest shape")
     backing_up = add("backup", _backup, "write a backup while the chat goes on, and the key beside it")
     backing_up.add_argument("file", type=Path, metavar="FILE", help="where to; the key goes to FILE.key")
@@ -96,9 +99,18 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+def count(text: str) -> int:
+    """Return the whole number in `text`, 1 or more; raises `ValueError`."""
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
 def _serve(settings: Settings, chosen: argparse.Namespace) -> int:
     set_up_logging(settings.log_level, settings.log_format)
-    return reload(settings) if chosen.reload else serve(settings)
+    if chosen.reload:
+        return reload(settings)
+    return serve(settings) if chosen.workers == 1 else serve_together(settings, chosen.workers)
 
 
 def _migrate(settings: Settings, _: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """The only wiring: `create_app` puts the parts together."""
 
-from collections.abc import AsyncIterator, Sequence
+import sys
+from collections.abc import AsyncIterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
@@ -35,7 +36,7 @@ from app.renamings import Renamings
 from app.rooms import Rooms
 from app.security import Doorkeeper, Guard
 from app.settings import Settings
-from app.store import Clock, Store, utc_now
+from app.store import Clock, Store, StoreUnavailable, utc_now
 from app.websocket import Sockets
 
 log = structlog.get_logger("parlor")
@@ -106,8 +107,18 @@ class Parlor(FastAPI):
         """Serve a request, a socket or the lifespan."""
         if scope["type"] == "websocket":
             await self.sockets(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await super().__call__(scope, receive, partial(_explain, send))
         else:
             await super().__call__(scope, receive, send)
+
+
+async def _explain(send: Send, message: MutableMapping[str, Any]) -> None:
+    """Pass on what becomes of the lifespan; where there is no database, in a sentence instead of a traceback."""
+    error = sys.exception()
+    if message["type"] == "lifespan.startup.failed" and isinstance(error, StoreUnavailable):
+        message = {**message, "message": f"Parlor cannot start: {error}"}
+    await send(message)
 
 
 def _committed(rooms: Rooms, bus: Bus, room_id: int, position: int, messages: Sequence[Message]) -> None:

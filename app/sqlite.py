@@ -6,11 +6,12 @@ has: trips are what small transactions spend their time on.
 
 import asyncio
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -20,6 +21,10 @@ from app.work import Result, Work
 READERS = 2  # threads: while one waits for the disk, the other reads what is in memory
 LONGEST_READ = 5.0  # seconds, the wait for a thread included
 CHECKPOINT_PAGES = 4000  # of 4 kB, after which the write-ahead log goes into the file: somebody's commit waits for it
+
+# What an operator is told of a database that cannot be had alone.
+NOT_ALONE = "is open in another process, and SQLite serves one: stop that, or use PostgreSQL (PARLOR_DATABASE_URL)"
+NO_LOCKS = "lies where files cannot be locked, as on some network file systems: SQLite needs a disk of this machine"
 
 
 class Sqlite:
@@ -31,6 +36,7 @@ class Sqlite:
     def __init__(self, url: str, lock_wait: float) -> None:
         self._file = make_url(url).database or ""
         self._file_identity: tuple[int, int] | None = None  # of the file that is open
+        self._lock: IO[str] | None = None
         self._lock_wait = lock_wait
         # Reads are single statements with nothing to roll back.
         self._reader = self._engine(READERS, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
@@ -54,9 +60,13 @@ class Sqlite:
         return engine
 
     async def open(self, work: Work[Result]) -> Result:
-        """Open the file, or make it, and do `work` before anything else; from here on it is known by its identity."""
+        """Open the file, or make it, and do `work` before anything else; from here on it is known by its identity.
+
+        Raises `OSError` where another process has it open.
+        """
         if self._file:
             Path(self._file).parent.mkdir(parents=True, exist_ok=True)
+            self._lock = lock(self._file)
         done = await self.write(work)
         self._file_identity = identity(self._file)
         return done
@@ -72,6 +82,8 @@ class Sqlite:
             self._connection.close()
         self._reader.dispose()
         self._writer.dispose()
+        if self._lock:
+            self._lock.close()
 
     async def read(self, work: Work[Result]) -> Result:
         """Return what `work` reads. Raises `TimeoutError`, `OSError` and what SQLAlchemy raises."""
@@ -152,3 +164,24 @@ def identity(path: str) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
+
+
+def lock(file: str) -> IO[str] | None:
+    """Keep other processes of ours from the database in `file`; return the lock, to be closed at the end.
+
+    What one process tells itself is missed by another. The lock is on a file beside the database, which stays; the
+    system ends it with the process, however that ends. Raises `OSError` with a sentence for the operator.
+    """
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    path = Path(file).resolve()  # however it is called
+    held = path.with_name(f"{path.name}.lock").open("a")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        held.close()
+        reason = NOT_ALONE if isinstance(error, BlockingIOError) else NO_LOCKS
+        raise OSError(f"{path} {reason}") from error
+    return held

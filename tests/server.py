@@ -46,7 +46,7 @@ class Server:
     def start(self) -> None:
         """Start, and return when it listens."""
         self._process = subprocess.Popen(
-            WAY.command(self.port, self._settings),
+            self.command(),
             cwd=ROOT,
             env={**self._environment, "PARLOR_PORT": str(self.port)},
             stderr=subprocess.PIPE,
@@ -58,6 +58,10 @@ class Server:
         if not listening.wait(PATIENCE) or not self.port:
             self.kill()
             raise RuntimeError("the server did not start:\n" + "\n".join(self.log))
+
+    def command(self) -> list[str]:
+        """Return how it is started."""
+        return WAY.command(self.port, self._settings)
 
     def _follow(self, process: subprocess.Popen[str], listening: threading.Event) -> None:
         assert process.stderr

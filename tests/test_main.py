@@ -66,6 +66,17 @@ def test_it_says_where_it_listens_in_one_line(tmp_path: Path) -> None:
         assert server.url in server.log[0]
 
 
+@behind_the_door
+def test_a_second_process_on_the_same_file_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        second = Server(tmp_path)
+        with pytest.raises(RuntimeError, match=r"Parlor cannot start: .*parlor\.db is open in another process"):
+            second.start()
+    assert not [line for line in second.log if "Traceback" in line]
+    second.start()
+    second.stop()
+
+
 @with_our_log
 def test_it_logs_what_is_worth_a_line_and_nothing_that_was_said(tmp_path: Path) -> None:
     with serving(tmp_path, log_format="text") as server:

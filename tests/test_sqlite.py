@@ -1,8 +1,11 @@
 """A SQLite file and the threads that work on it. What the log needs of every engine is in `test_store.py`."""
 
 import asyncio
+import errno
 import gc
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,10 +18,11 @@ from sqlalchemy.exc import OperationalError
 
 from app import sqlite
 from app.messages import Member, Room
-from app.sqlite import READERS, Sqlite
+from app.sqlite import READERS, Sqlite, lock
 from app.store import Store, Stored, StoreUnavailable
 from tests.conftest import Clock
 from tests.logs import HELD_DAYS, Opener, attempted, bodies, locked
+from tests.server import ROOT
 
 LOCK_WAIT = 5.0
 
@@ -161,6 +165,53 @@ async def test_what_has_begun_is_done_before_the_file_is_closed(path: Path, gate
     with closing(sqlite3.connect(path)) as file:
         assert file.execute("SELECT thing FROM things").fetchall() == [(1,)]
     assert not path.with_name("test.db-wal").exists()  # the last one to close it leaves it whole
+
+
+# Another process on the same file
+
+
+@pytest.mark.breaks("app/sqlite.py", "self._lock = lock(self._file)", "pass")
+async def test_another_on_the_same_file_is_refused_whatever_they_call_it(database: Sqlite, path: Path) -> None:
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    for name in (path, link):
+        another = Sqlite(f"sqlite:///{name}", LOCK_WAIT)
+        with pytest.raises(OSError, match=r"test.db is open in another process.*PARLOR_DATABASE_URL"):
+            await another.open(sql("SELECT 1"))
+        await another.close()
+    assert await database.read(sql("SELECT 1")) == [1]
+    await database.close()
+    another = Sqlite(f"sqlite:///{path}", LOCK_WAIT)
+    assert await another.open(sql("SELECT 1")) == [1]
+    await another.close()
+
+
+async def test_a_process_that_is_killed_holds_the_file_no_longer(path: Path) -> None:
+    path.parent.mkdir()
+    holding = (
+        "import sys; from app.sqlite import lock; it = lock(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", holding, f"{path}"]
+    holder = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout
+    assert await holder.stdout.readline() == b"held\n"
+    with pytest.raises(OSError, match="open in another process"):
+        lock(f"{path}")
+    holder.kill()
+    await holder.communicate()
+    held = lock(f"{path}")
+    assert held
+    held.close()
+
+
+def test_where_files_cannot_be_locked_it_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    path.parent.mkdir()
+    monkeypatch.setattr("fcntl.flock", fail)
+    with pytest.raises(OSError, match="SQLite needs a disk of this machine"):
+        lock(f"{path}")
 
 
 # A disk that is full, a file that is locked or gone
