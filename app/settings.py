@@ -3,7 +3,9 @@
 Each is an environment variable, `PARLOR_` and the name in capitals; `docs/configuration.md` lists them all.
 """
 
+import os
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -24,10 +26,25 @@ HOST_NAME = re.compile(r"(?!-)[a-z0-9-]+(\.[a-z0-9-]+)*", re.IGNORECASE)
 Words = Annotated[tuple[str, ...], NoDecode]
 
 
+def secret_folders(environment: Mapping[str, str]) -> list[str]:
+    """Return where settings may stand as files: secrets that Docker mounts, credentials that systemd hands over.
+
+    https://docs.docker.com/compose/how-tos/use-secrets/ and https://systemd.io/CREDENTIALS/
+    """
+    places = ("/run/secrets", environment.get("CREDENTIALS_DIRECTORY", ""))
+    return [place for place in places if place and Path(place).is_dir()]
+
+
 class Settings(BaseSettings):
     """What an operator may choose. Wrong values are refused at the start, by name."""
 
-    model_config = SettingsConfigDict(env_prefix="PARLOR_", frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="PARLOR_",
+        secrets_dir=secret_folders(os.environ),
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+    )
 
     # Where it runs
     host: str = Field("127.0.0.1", description="Address to listen on.")

@@ -20,6 +20,7 @@ from tests.site import DEPLOY, LOCATIONS, NAME, ROOT, SITE, Site, application, f
 
 UNIT = (DEPLOY / "systemd" / "parlor@.service").read_text()
 ENVIRONMENT = (DEPLOY / "parlor.env").read_text()
+COMPOSE = (DEPLOY / "compose.yaml").read_text()
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
 GUIDE = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in ("deployment", "operating"))
 
@@ -194,8 +195,8 @@ def test_people_chat_under_https(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [SITE, LOCATIONS, UNIT, ENVIRONMENT, DOCKERFILE, GUIDE],
-    ids=["site", "locations", "unit", "env", "image", "guide"],
+    [SITE, LOCATIONS, UNIT, ENVIRONMENT, DOCKERFILE, COMPOSE, GUIDE],
+    ids=["site", "locations", "unit", "env", "image", "compose", "guide"],
 )
 def test_every_setting_that_is_named_exists(text: str) -> None:
     assert {name.lower() for name in re.findall(r"\bPARLOR_([A-Z_]+)", text)} <= set(Settings.model_fields)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.settings import Settings
+from app.settings import Settings, secret_folders
 
 JITTER = 0.3  # of every wait, either way; the page's configuration says so to the browser
 
@@ -295,3 +295,21 @@ def test_every_setting_says_what_it_is() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert field.description.endswith("."), name
+
+
+# Secrets
+
+
+def test_a_setting_may_stand_in_a_file_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "parlor_database_url").write_text("postgresql://parlor:secret@db/parlor\n")
+    (tmp_path / "parlor_title").write_text("From a file")
+    (tmp_path / "something_else").write_text("of no interest")
+    monkeypatch.setenv("PARLOR_TITLE", "From the environment")
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", secret_folders({"CREDENTIALS_DIRECTORY": str(tmp_path)}))
+    assert Settings().store_url == "postgresql://parlor:secret@db/parlor"
+    assert Settings().title == "From the environment"
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_not_asked(tmp_path: Path) -> None:
+    gone = str(tmp_path / "gone")
+    assert gone not in secret_folders({"CREDENTIALS_DIRECTORY": gone})
