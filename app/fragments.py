@@ -25,6 +25,8 @@ from app.timeline import Entry, Gap, Page
 
 KEPT_CHARACTERS = 4_000_000  # of messages and pages: about 7,000 messages
 MACROS = {"chat": "partials/chat.html", "draft": "partials/draft.html"}  # that stand in several templates
+# Stands for a nonce that is not known yet. No text of anybody's can look so: what is not the templates' own is escaped.
+HOLE = Markup("<nonce>")
 HUES = 12  # colours of avatars; `static/css/avatar.css` has as many
 
 

@@ -1,6 +1,7 @@
 """HTTP: the pages, the forms where no socket is, and what operators ask."""
 
 import asyncio
+from dataclasses import replace
 from http import HTTPStatus
 from math import ceil
 from secrets import token_urlsafe
@@ -14,14 +15,15 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse,
 from starlette.exceptions import HTTPException
 
 from app.arrivals import STOPPING
-from app.fragments import Fragments, RoomView, time_zones
+from app.fragments import HOLE, Fragments, RoomView, time_zones
 from app.frames import KEY
 from app.identity import Session
 from app.limits import Limits
 from app.messages import Draft, Member, Refused, Room
 from app.metrics import Metrics
+from app.representations import Current, Representation, represent
 from app.rooms import NEWEST, Rooms, new_keys
-from app.security import COOKIE, Doorkeeper, add_headers, address_of
+from app.security import COOKIE, HEADERS, POLICY, Doorkeeper, add_headers, address_of
 from app.settings import Settings
 from app.store import Store, StoreUnavailable
 from app.timeline import Gap
@@ -29,6 +31,7 @@ from app.timeline import Gap
 log = structlog.get_logger("parlor.pages")
 
 NAME_LOST = "This browser had a name here that no longer holds. Please choose one again."
+CACHE = "private, no-cache"  # a page is somebody's own, and old the moment somebody writes
 PAGE_KEYS = 20  # drafts that one can write before the first receipt
 # The keys in a member's page are for one composer. A browser may show what it has when it goes back, however old that
 # is, but not what "never matches" (RFC 9111, 4.1 and 6). `no-store` would do it, too, and have browsers forget the
@@ -78,6 +81,7 @@ class Pages:
         self._doorkeeper = doorkeeper
         self._metrics = metrics
         self._limits = limits
+        self._newest = Current(self._represented)  # pages of readers, by room
 
     def router(self) -> APIRouter:
         """Return the routes of the contract."""
@@ -110,7 +114,7 @@ class Pages:
         """Older messages, for htmx to put on top."""
         room, zone = await self._find(slug), await self._zone(request)
         page = await self._rooms.page(room, zone, before)
-        return _html(self._fragments.older(room, page, zone, request.state.nonce))
+        return _answer(request, _representation(self._fragments.older(room, page, zone, HOLE)))
 
     async def gap(
         self, request: Request, slug: str, between: Annotated[str, Query(pattern=r"^\d{1,18}-\d{1,18}$")]
@@ -121,7 +125,7 @@ class Pages:
         if gap.size < 1:
             raise HTTPException(422)
         entries, remaining = await self._rooms.fill(room, zone, gap)
-        return _html(self._fragments.filled(gap, remaining, entries, zone))
+        return _answer(request, _representation(self._fragments.filled(gap, remaining, entries, zone)))
 
     # Writing, where no socket is
 
@@ -220,26 +224,42 @@ class Pages:
         """Return the room's page with what was `entered` still in its form, and the reason beside it."""
         await self._count_read(request)
         self._metrics.refused(refusal.reason)
-        status = STATUS.get(refusal.reason, 422)
-        response = await self._page(request, room, status=status, refusal=refusal, entered=entered)
+        session = await self._doorkeeper.session(request)
+        view = replace(await self._view(request, room, session), refusal=refusal, entered=entered)
+        response = self._own(request, view, STATUS.get(refusal.reason, 422))
+        self._keep(request, response, session)
         if refusal.wait:
             response.headers["Retry-After"] = str(ceil(refusal.wait))
         return response
 
-    async def _page(
-        self,
-        request: Request,
-        room: Room,
-        before: int = NEWEST,
-        status: int = 200,
-        refusal: Refused | None = None,
-        entered: dict[str, str] | None = None,
-    ) -> Response:
+    async def _page(self, request: Request, room: Room, before: int) -> Response:
         session = await self._doorkeeper.session(request)
+        view = await self._view(request, room, session, before)
+        response = self._own(request, view) if view.member else self._shared(request, view)
+        self._keep(request, response, session)
+        return response
+
+    def _own(self, request: Request, view: RoomView, status: int = 200) -> Response:
+        """Return a page that is for this request alone: it has keys for what is written in it."""
+        keys, nonce = new_keys(PAGE_KEYS), request.state.nonce
+        response = _html(self._fragments.room(replace(view, keys=keys, nonce=nonce)), status)
+        response.headers["Vary"] = ALONE
+        return response
+
+    def _shared(self, request: Request, view: RoomView) -> Response:
+        """Return a page that is the same for everybody without a name."""
+        is_newest = view.is_newest
+        return _answer(request, self._newest.of(view.room.id, view) if is_newest else self._represented(view))
+
+    def _represented(self, view: RoomView) -> Representation:
+        return _representation(self._fragments.room(view))
+
+    async def _view(self, request: Request, room: Room, session: Session | None, before: int = NEWEST) -> RoomView:
+        """Return what there is to see in a room. It has neither keys nor a nonce."""
         member = session.member if session else None
         zone = self._zone_of(member)
         page = await self._rooms.page(room, zone, before)
-        view = RoomView(
+        return RoomView(
             room=room,
             rooms=self._rooms.all(),
             members=await self._rooms.present(room),
@@ -247,18 +267,11 @@ class Pages:
             page=page,
             cursor=self._rooms.cursor(page.position),
             zone=zone,
-            keys=new_keys(PAGE_KEYS),
-            nonce=request.state.nonce,
+            keys=(),
+            nonce=HOLE,
             is_newest=before == NEWEST,
-            refusal=refusal,
-            entered=entered or {},
             notice="" if session or COOKIE not in request.cookies else NAME_LOST,
         )
-        response = _html(self._fragments.room(view), status)
-        if member:
-            response.headers["Vary"] = ALONE
-        self._keep(request, response, session)
-        return response
 
     def _keep(self, request: Request, response: Response, session: Session | None) -> None:
         """Renew the cookie of somebody who keeps coming, long before it or its key ends; delete one that is broken."""
@@ -308,9 +321,20 @@ def _status(error: Exception) -> int:
     return 503 if isinstance(error, StoreUnavailable) else 500
 
 
+def _representation(html: str) -> Representation:
+    return represent(html, HOLE, f"{POLICY}{HEADERS}")
+
+
+def _answer(request: Request, representation: Representation) -> Response:
+    """Return what a browser is told that may have this already: that it is still so, or all of it."""
+    headers = {"Cache-Control": CACHE, "ETag": representation.etag, "Vary": "Cookie"}
+    if representation.is_among(request.headers.get("If-None-Match", "")):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return HTMLResponse(representation.with_nonce(request.state.nonce), headers=headers)
+
+
 def _html(text: str, status: int = 200) -> HTMLResponse:
-    # A page is somebody's own, and old the moment somebody writes.
-    return HTMLResponse(text, status, {"Cache-Control": "private, no-cache"})
+    return HTMLResponse(text, status, {"Cache-Control": CACHE})
 
 
 def _see_other(room: Room) -> Response:

@@ -4,6 +4,7 @@ Everything here fails closed and says why.
 """
 
 from collections.abc import Callable
+from http import HTTPStatus
 from ipaddress import ip_address
 from secrets import token_urlsafe
 from socket import gethostname
@@ -54,7 +55,7 @@ FOREIGN = "This request comes from another site, and was refused.\n"
 
 
 class Guard:
-    """ASGI middleware: refuses what comes from elsewhere, and puts the policy on every answer."""
+    """ASGI middleware: refuses what comes from elsewhere, and puts the policy on every answer that brings something."""
 
     def __init__(
         self, app: ASGIApp, allowed_hosts: tuple[str, ...], allowed_origins: tuple[str, ...], metrics: Metrics
@@ -73,7 +74,10 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                add_headers(MutableHeaders(scope=message), nonce)
+                # What a browser has keeps its nonce, and so the policy that came with it: one that comes later would
+                # take its place (RFC 9111, 4.3.4).
+                if message["status"] != HTTPStatus.NOT_MODIFIED:
+                    add_headers(MutableHeaders(scope=message), nonce)
                 if message["status"] == 413:
                     self.metrics.refused("body-too-large")
             await send(message)

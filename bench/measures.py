@@ -239,7 +239,7 @@ def slow(competitor: Competitor, sizes: Sizes, stalled: str, rate: int, seconds:
 
 
 def room_page(competitor: Competitor, sizes: Sizes) -> Figures:
-    """The newest page of a room in which five people talked, for a member; and the same while nothing changes."""
+    """The newest page of a room in which five people talked: for a member, and for those who only read."""
     with started(competitor, senders=5) as server:
         load(server, "sustained", readers=1, senders=5, rate=100, seconds=1, size=100)
         cookie = (server.folder / "cookies").read_text().splitlines()[0]
@@ -249,18 +249,18 @@ def room_page(competitor: Competitor, sizes: Sizes) -> Figures:
             raise Failed(f"not a page of {PAGE_MESSAGES} messages: {first.status}")
         try:
             found = pages.repeat(server.port, page, 200, sizes.seconds)
-            unchanged = _not_modified(server, cookie, first.header("etag"), sizes)
+            read = _without_a_name(server, sizes)
         except pages.Unexpected as error:
             raise Failed(str(error)) from error
-    return {**found, **unchanged, "kilobytes": first.size / KILO}
+    return {**found, **read, "kilobytes": first.size / KILO}
 
 
-def _not_modified(server: Server, cookie: str, etag: str, sizes: Sizes) -> Figures:
-    """Return how often the same page can be asked for by those who have it; nothing where it cannot be told apart."""
-    if not etag:
-        return {}
-    asked = pages.request(server.port, "/", cookie=cookie, if_none_match=etag)
-    return {"unchanged": pages.repeat(server.port, asked, 304, sizes.seconds)["rate"]}
+def _without_a_name(server: Server, sizes: Sizes) -> Figures:
+    """Return how often a reader's page can be asked for, and how often by those who have it."""
+    page = pages.request(server.port, "/")
+    found = pages.repeat(server.port, page, 200, sizes.seconds)
+    known = pages.request(server.port, "/", if_none_match=pages.ask(server.port, page).header("etag"))
+    return {"readers": found["rate"], "unchanged": pages.repeat(server.port, known, 304, sizes.seconds)["rate"]}
 
 
 def rooms(competitor: Competitor, sizes: Sizes) -> Figures:

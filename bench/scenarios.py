@@ -217,6 +217,7 @@ SCENARIOS: Mapping[str, Scenario] = {
                     ("parlor",),
                     (
                         Column("rate", "pages", "/s"),
+                        Column("readers", "for those without a name", "/s"),
                         Column("unchanged", "unchanged (304)", "/s"),
                         Column("kilobytes", "size", "kB"),
                         CLIENT,

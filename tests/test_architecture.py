@@ -29,6 +29,7 @@ CORE = {
     "messages",
     "names",
     "presence",
+    "representations",
     "settings",
     "timeline",
     "topics",

@@ -1,0 +1,61 @@
+"""What an address shows at a moment, and whether a browser has it already: RFC 9110, sections 3.2, 8.8.3 and 13.1.2.
+
+Plain values: it knows neither requests nor what it is that they show.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Generic, TypeVar
+
+MOST_KEPT = 256  # representations, of about 45 kB each
+
+View = TypeVar("View")
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """HTML in bytes, in parts: between them belongs the nonce of the answer that brings it.
+
+    The `etag` is weak: two answers that have the same differ by their nonces, and in nothing else.
+    """
+
+    parts: tuple[bytes, ...]
+    etag: str
+
+    def with_nonce(self, nonce: str) -> bytes:
+        """Return it as it is sent."""
+        return nonce.encode().join(self.parts)
+
+    def is_among(self, known: str) -> bool:
+        """Whether a browser has it that says in `If-None-Match` what is `known` to it; they are compared weakly."""
+        tags = [tag.strip() for tag in known.split(",")]
+        return "*" in tags or self.etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in tags]
+
+
+def represent(html: str, hole: str, headers: str) -> Representation:
+    """Return the representation of `html`, where `hole` stands for the nonce.
+
+    A browser keeps the `headers` together with it: with others, it is another representation.
+    """
+    digest = sha256(f"{headers}\0{html}".encode()).hexdigest()[:24]
+    return Representation(tuple(html.encode().split(hole.encode())), f'W/"{digest}"')
+
+
+class Current(Generic[View]):
+    """What each address showed last: represented once for as long as it shows the same view."""
+
+    def __init__(self, represented: Callable[[View], Representation]) -> None:
+        self._represented = represented
+        self._kept: OrderedDict[Hashable, tuple[View, Representation]] = OrderedDict()
+
+    def of(self, address: Hashable, view: View) -> Representation:
+        """Return the representation of `view`, which `address` shows now."""
+        kept = self._kept.get(address)
+        if kept is None or kept[0] != view:
+            kept = self._kept[address] = (view, self._represented(view))
+        self._kept.move_to_end(address)
+        if len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+        return kept[1]
