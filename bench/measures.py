@@ -28,6 +28,8 @@ MOST_MESSAGES = 1_000_000  # said in one go, so that those of the next have othe
 
 # Where the cost of deliveries is counted, heartbeats are no part of it.
 NO_HEARTBEAT = {"PARLOR_HEARTBEAT": "600", "PARLOR_STALE_AFTER": "700", "PARLOR_LOST_AFTER": "800"}
+# Who talked stays on the page, which is the same for as long as it is asked for.
+NOBODY_LEAVES = {"PARLOR_PRESENCE_GRACE": "600"}
 
 MICRO, MILLI = 1e-6, 1e-3  # what the client's microseconds are in seconds, and in milliseconds
 KILO, MEGA = 1e3, 1e6  # bytes
@@ -240,7 +242,7 @@ def slow(competitor: Competitor, sizes: Sizes, stalled: str, rate: int, seconds:
 
 def room_page(competitor: Competitor, sizes: Sizes) -> Figures:
     """The newest page of a room in which five people talked: for a member, and for those who only read."""
-    with started(competitor, senders=5) as server:
+    with started(competitor, senders=5, environment=NOBODY_LEAVES) as server:
         load(server, "sustained", readers=1, senders=5, rate=100, seconds=1, size=100)
         cookie = (server.folder / "cookies").read_text().splitlines()[0]
         page = pages.request(server.port, "/", cookie=cookie)
