@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         scenarios = [each for each in SCENARIOS.values() if each.name in chosen.names or not chosen.names]
         run = Run(results, QUICK if chosen.quick else FULL, chosen.rounds, chosen.servers)
         for scenario in scenarios:
-            run.play(scenario)
+            run.play(scenario, chosen.add)
             if is_kept:  # as soon as it is there: a run is long
                 publish(results)
         print("", *filter(None, (report(results, page) for page in PAGES)), sep="\n")
@@ -50,6 +50,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Parlor beside its alternatives.")
     parser.add_argument("names", nargs="*", metavar="scenario", help=", ".join(SCENARIOS))
     parser.add_argument("--rounds", type=int, help="how often each measurement is made (5; 1 with --quick)")
+    parser.add_argument("--add", action="store_true", help="keep the rounds that there are, and make others")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works; writes nothing")
     parser.add_argument(
         "--servers", nargs="+", metavar="server", help=f"only of {', '.join(COMPETITORS)}; writes nothing"
@@ -99,10 +100,10 @@ class Run:
         self._servers = servers
         self.failures: list[str] = []  # measurements that do not count, a line each
 
-    def play(self, scenario: Scenario) -> None:
-        """Measure all rounds of `scenario`."""
+    def play(self, scenario: Scenario, add: bool = False) -> None:
+        """Measure all rounds of `scenario`; those that there are stay where it is to `add` to them."""
         for case in scenario.cases:
-            self._results.begin(case.name, datetime.now(UTC).date().isoformat())
+            self._results.begin(case.name, datetime.now(UTC).date().isoformat(), add)
         for turn in range(1, self._rounds + 1):
             print(f"{scenario.name}, round {turn} of {self._rounds}", flush=True)
             self._round(scenario)

@@ -164,14 +164,21 @@ def stored(competitor: Competitor, sizes: Sizes) -> Figures:
     }
 
 
-def shared_store(competitor: Competitor, sizes: Sizes) -> Figures:
-    """Like `stored`, of processes that share a database: what a message costs it and them, as fast as they can."""
+def shared_as_fast_as_it_goes(competitor: Competitor, sizes: Sizes, readers: str) -> Figures:
+    """Like `stored`, of processes that share a database, with `readers` (the name of a size) beside those who send."""
     with started(competitor, sizes.senders) as server:
-        found, asked = _asking(server, "stored", readers=0, senders=sizes.senders, seconds=sizes.seconds)
-    return {"rate": found["rate"], "p99": found["p99"] * MILLI, **_shared_costs(found, asked)}
+        found, asked = _asking(
+            server, "stored", readers=getattr(sizes, readers), senders=sizes.senders, seconds=sizes.seconds
+        )
+    return {
+        "rate": found["rate"],
+        "deliveries": found["received"] / found["seconds"],
+        "p99": found["p99"] * MILLI,
+        **_shared_costs(found, asked),
+    }
 
 
-def shared_room(competitor: Competitor, sizes: Sizes) -> Figures:
+def shared_at_ease(competitor: Competitor, sizes: Sizes) -> Figures:
     """Messages at a modest rate, of processes that share a database: how late they are, and what they cost."""
     with started(competitor, sizes.senders) as server:
         found, asked = _asking(
@@ -180,9 +187,30 @@ def shared_room(competitor: Competitor, sizes: Sizes) -> Figures:
             readers=sizes.readers,
             senders=sizes.senders,
             rate=sizes.shared_rate,
-            seconds=2 * sizes.seconds,
+            seconds=sizes.shared_seconds,
         )
     return {"median": found["median"] * MILLI, "p99": found["p99"] * MILLI, **_shared_costs(found, asked)}
+
+
+def shared_idle(competitor: Competitor, sizes: Sizes) -> Figures:
+    """Those who are at several processes say nothing (but one message, so that there is something to wait for)."""
+    with started(competitor) as server:
+        found, asked = _asking(
+            server,
+            "sustained",
+            readers=sizes.readers,
+            senders=1,
+            rate=1 / sizes.shared_seconds,
+            seconds=sizes.shared_seconds,
+        )
+    passed = sizes.shared_seconds
+    return {
+        "processes_cpu": found["server_cpu"] / passed / MILLI,
+        "database_cpu": found["database_cpu"] / passed / MILLI,
+        "statements": asked.statements / passed,
+        "notifications": asked.notifications / passed,
+        "log_kilobytes": asked.log_bytes / passed / KILO,
+    }
 
 
 def _asking(server: Server, scenario: str, **options: object) -> tuple[Figures, Asked]:

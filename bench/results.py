@@ -39,10 +39,11 @@ class Results:
     dates: dict[str, str] = field(default_factory=dict)
     cases: dict[str, dict[str, dict[str, list[float]]]] = field(default_factory=dict)
 
-    def begin(self, case: str, date: str) -> None:
-        """Forget what `case` had: its rounds belong together."""
+    def begin(self, case: str, date: str, add: bool = False) -> None:
+        """Forget what `case` had: its rounds belong together; or `add` to them."""
         self.dates[case] = date
-        self.cases[case] = {}
+        if not add or case not in self.cases:
+            self.cases[case] = {}
 
     def add(self, case: str, server: str, figures: Mapping[str, float]) -> None:
         """Add one round of `server`."""

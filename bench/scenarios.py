@@ -11,8 +11,9 @@ from bench.measures import (
     idle,
     room_page,
     rooms,
-    shared_room,
-    shared_store,
+    shared_as_fast_as_it_goes,
+    shared_at_ease,
+    shared_idle,
     slow,
     stored,
 )
@@ -62,12 +63,6 @@ BROADCAST = (
 )
 TAIL = (Column("p99", "p99", "ms"), Column("median", "median", "ms"), Column("worst", "worst", "ms"), CLIENT)
 IDLE = (Column("memory", "memory per connection", "kB"), Column("seconds", "all accepted", "s"), CLIENT)
-SUSTAINED = (
-    Column("rate", "messages", "/s"),
-    Column("deliveries", "deliveries", "/s"),
-    Column("p99", "p99", "ms"),
-    CLIENT,
-)
 SLOW = (
     Column("p99", "the others' p99", "ms"),
     Column("silence", "longest silence", "s"),
@@ -147,7 +142,12 @@ SCENARIOS: Mapping[str, Scenario] = {
                     "sustained",
                     "Messages per second to 1,000, 99 % of them within 100 ms",
                     EVERYBODY,
-                    SUSTAINED,
+                    (
+                        Column("rate", "messages", "/s"),
+                        Column("deliveries", "deliveries", "/s"),
+                        Column("p99", "p99", "ms"),
+                        CLIENT,
+                    ),
                     Sustained(),
                 ),
             ),
@@ -262,22 +262,40 @@ SCENARIOS: Mapping[str, Scenario] = {
                     "shared-stored",
                     "Messages stored per second, 32 senders that await receipts",
                     TOGETHER,
-                    (Column("rate", "messages", "/s"), Column("p99", "p99", "ms"), *COSTS),
-                    shared_store,
+                    (Column("rate", "messages", "/s"), Column("p99", "receipt p99", "ms"), *COSTS),
+                    partial(shared_as_fast_as_it_goes, readers="nobody"),
                 ),
                 Case(
-                    "shared-sustained",
-                    "Messages per second to 1,000, 99 % of them within 100 ms",
+                    "shared-delivered",
+                    "The same, and 1,000 who read",
                     TOGETHER,
-                    SUSTAINED,
-                    Sustained(),
+                    (
+                        Column("rate", "messages", "/s"),
+                        Column("deliveries", "deliveries", "/s"),
+                        Column("p99", "receipt p99", "ms"),
+                        *COSTS,
+                    ),
+                    partial(shared_as_fast_as_it_goes, readers="readers"),
                 ),
                 Case(
-                    "shared-room",
+                    "shared-at-ease",
                     "50 messages per second to 1,000",
                     TOGETHER,
                     (Column("median", "median", "ms"), Column("p99", "p99", "ms"), *COSTS),
-                    shared_room,
+                    shared_at_ease,
+                ),
+                Case(
+                    "shared-idle",
+                    "1,000 who read, and nobody says anything",
+                    TOGETHER,
+                    (
+                        Column("processes_cpu", "the processes' CPU", "ms/s"),
+                        Column("database_cpu", "PostgreSQL's CPU", "ms/s"),
+                        Column("statements", "statements", "/s"),
+                        Column("notifications", "notifications", "/s"),
+                        Column("log_kilobytes", "write-ahead log", "kB/s"),
+                    ),
+                    shared_idle,
                 ),
             ),
             page="scaling",

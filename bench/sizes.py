@@ -21,7 +21,9 @@ class Sizes:
     slow_one: int = 1
     slow_many: int = 50
     slow_many_seconds: int = 25
+    nobody: int = 0  # beside those who send
     shared_rate: int = 50  # messages per second to those who are at several processes
+    shared_seconds: int = 10  # of it, and of saying nothing: CPU time comes in hundredths of a second, of each process
     rooms: int = 1000
     readers_per_room: int = 5
     ladder: tuple[int, ...] = (
@@ -44,6 +46,7 @@ QUICK = Sizes(
     slow_seconds=12,
     slow_many=10,
     slow_many_seconds=12,
+    shared_seconds=2,
     rooms=20,
     ladder=(50, 200, 1000, 4000),
 )

@@ -78,6 +78,14 @@ def test_a_case_that_is_measured_anew_keeps_nothing_of_before() -> None:
     assert results.cases["broadcast"] == {"parlor": {"median": [1.0]}}
 
 
+def test_unless_rounds_are_to_be_added() -> None:
+    results = measured(parlor=[2.0])
+    for case in ("broadcast", "tail"):
+        results.begin(case, "2026-11-25", add=True)
+        results.add(case, "parlor", {"median": 1.0})
+    assert results.cases == {"broadcast": {"parlor": {"median": [2.0, 1.0]}}, "tail": {"parlor": {"median": [1.0]}}}
+
+
 def test_results_are_read_as_they_were_saved(tmp_path: Path) -> None:
     results = measured(parlor=[2.0, 3.5], limit=[1.0])
     results.save(tmp_path / "results.json")
