@@ -4,7 +4,6 @@ import sys
 from collections.abc import AsyncIterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
 from time import monotonic
@@ -14,12 +13,11 @@ import structlog
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.responses import Response
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import lookout, register, topics
 from app.arrivals import ARRIVALS, Arrivals
+from app.assets import Assets
 from app.bus import Bus, LocalBus
 from app.doorbell import PostgresBus
 from app.events import set_up_logging
@@ -50,8 +48,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     It opens the store when it starts, and closes it at the end.
     """
     metrics = Metrics()
-    assets = f"/static/{digest(STATIC)}"
-    fragments = Fragments(settings, assets)
+    assets = Assets(STATIC)
+    fragments = Fragments(settings, assets.prefix)
     bus: Bus = PostgresBus(settings.store_url, metrics.bus) if settings.is_shared else LocalBus()
     store = Store(settings.store_url, clock, settings.lock_wait_seconds)
     store.on_batch = metrics.batch
@@ -85,7 +83,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
 
     app = Parlor(lifespan=lifespan, openapi_url=None)
     app.include_router(Pages(settings, store, rooms, fragments, doorkeeper, metrics, limits).router())
-    app.mount(assets, Assets(directory=STATIC, check_dir=False))
+    app.add_api_route(f"{assets.prefix}/{{path:path}}", assets.get, methods=["GET", "HEAD"])
     add_error_pages(app, fragments)
     if settings.allowed_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, allow_credentials=True)
@@ -153,24 +151,6 @@ async def shared_keys(settings: Settings, store: Store) -> list[str]:
     """
     made = settings.key_file.read_text() if settings.key_file.exists() else new_key()
     return split_keys(await store.signing_keys(made))
-
-
-def digest(folder: Path) -> str:
-    """Return a short word that changes whenever a file in `folder` does: part of every static address."""
-    content = sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        content.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
-    return content.hexdigest()[:12]
-
-
-class Assets(StaticFiles):
-    """Static files under an address that never changes its content: browsers keep them for good."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        """Answer as `StaticFiles` does, and say that the answer may be kept."""
-        response = await super().get_response(path, scope)
-        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
-        return response
 
 
 def __getattr__(name: str) -> Any:

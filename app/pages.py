@@ -21,7 +21,7 @@ from app.identity import Session
 from app.limits import Limits
 from app.messages import Draft, Member, Refused, Room
 from app.metrics import Metrics
-from app.representations import Current, Representation, represent
+from app.representations import Current, Representation, is_among, represent
 from app.rooms import NEWEST, Rooms, new_keys
 from app.security import COOKIE, HEADERS, POLICY, Doorkeeper, add_headers, address_of
 from app.settings import Settings
@@ -328,7 +328,7 @@ def _representation(html: str) -> Representation:
 def _answer(request: Request, representation: Representation) -> Response:
     """Return what a browser is told that may have this already: that it is still so, or all of it."""
     headers = {"Cache-Control": CACHE, "ETag": representation.etag, "Vary": "Cookie"}
-    if representation.is_among(request.headers.get("If-None-Match", "")):
+    if is_among(representation.etag, request.headers.get("If-None-Match", "")):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return HTMLResponse(representation.with_nonce(request.state.nonce), headers=headers)
 

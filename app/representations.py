@@ -28,11 +28,6 @@ class Representation:
         """Return it as it is sent."""
         return nonce.encode().join(self.parts)
 
-    def is_among(self, known: str) -> bool:
-        """Whether a browser has it that says in `If-None-Match` what is `known` to it; they are compared weakly."""
-        tags = [tag.strip() for tag in known.split(",")]
-        return "*" in tags or self.etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in tags]
-
 
 def represent(html: str, hole: str, headers: str) -> Representation:
     """Return the representation of `html`, where `hole` stands for the nonce.
@@ -41,6 +36,12 @@ def represent(html: str, hole: str, headers: str) -> Representation:
     """
     digest = sha256(f"{headers}\0{html}".encode()).hexdigest()[:24]
     return Representation(tuple(html.encode().split(hole.encode())), f'W/"{digest}"')
+
+
+def is_among(etag: str, known: str) -> bool:
+    """Whether a browser has what `etag` names, if its `If-None-Match` says what is `known` to it: compared weakly."""
+    tags = [tag.strip() for tag in known.split(",")]
+    return "*" in tags or etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in tags]
 
 
 class Current(Generic[View]):

@@ -36,7 +36,7 @@ CORE = {
 }
 LAYERS: tuple[set[str], ...] = (
     CORE,
-    {"arrivals", "events", "lookups", "metrics", "outlet", "rules", "tables", "templates", "work"},
+    {"arrivals", "assets", "events", "lookups", "metrics", "outlet", "rules", "tables", "templates", "work"},
     {"follower", "migrations", "postgres", "sqlite", "wire"},
     {"engines", "shared", "statements"},
     {"connection", "fragments", "store"},
@@ -70,7 +70,7 @@ KEEPERS = {
     "prometheus_client": {"metrics"},
     "uvicorn": {"arrivals", "serving", "wire", "workers"},
     "websockets": {"rules", "wire"},
-    "fastapi": {"main", "pages", "websocket"},
+    "fastapi": {"assets", "main", "pages", "websocket"},
     "starlette": {"main", "pages", "security", "websocket"},
 }
 # What waits, or speaks to the world outside. The core does neither; three of it read a file at the start.

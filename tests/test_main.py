@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from app.__main__ import main
 from app.identity import read_keys
-from app.main import create_app, digest
+from app.main import create_app
 from app.serving import calm_collector
 from app.settings import Settings
 from tests.server import PATIENCE, ROOT, Server, serving
@@ -248,14 +248,6 @@ def test_the_key_and_the_database_are_in_the_data_folder(tmp_path: Path) -> None
 def test_a_key_that_is_set_needs_no_file(tmp_path: Path) -> None:
     create_app(Settings(data_dir=tmp_path, secret_key="a key of our own, long enough"))  # noqa: S106
     assert not list(tmp_path.iterdir())
-
-
-def test_static_addresses_change_with_their_content(tmp_path: Path) -> None:
-    (tmp_path / "a.css").write_text("a{}")
-    before = digest(tmp_path)
-    assert digest(tmp_path) == before
-    (tmp_path / "a.css").write_text("b{}")
-    assert digest(tmp_path) != before
 
 
 @pytest.mark.breaks("app/main.py", "if is_open_to_others(settings.key_file)", "if False")
