@@ -6,6 +6,7 @@ Exit statuses: 0 done; 1 not done, or something is wrong; 2 it cannot even be tr
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from dotenv import load_dotenv
@@ -14,12 +15,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import doctor
 from app.backup import backup
-from app.commands import CommandError, reason
+from app.commands import CommandError, confirm_account, reason
 from app.copying import copy
 from app.events import set_up_logging
 from app.findings import status
 from app.migrating import migrate
-from app.restore import restore
+from app.restore import renew, restore
 from app.serving import reload, serve
 from app.settings import Settings
 from app.workers import serve_together
@@ -58,7 +59,7 @@ def attempt(run: Command, settings: Settings, chosen: argparse.Namespace) -> int
 
 def read_environment(path: Path) -> None:
     """Take the settings in the file at `path`, as systemd's `EnvironmentFile`; what is set already counts more."""
-    with path.open() as lines:
+    with nullcontext(sys.stdin) if str(path) == "-" else path.open() as lines:
         load_dotenv(stream=lines, override=False, interpolate=False)
 
 
@@ -72,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
         description="Parlor, a chat driven by the server. Settings are environment variables: docs/configuration.md.",
         epilog="Exit status: 0 done; 1 not done, or something is wrong; 2 it cannot even be tried, or told.",
     )
-    parser.add_argument("--env-file", type=Path, metavar="FILE", help="take settings from FILE, as /etc/parlor.env")
+    parser.add_argument("--env-file", type=Path, metavar="FILE", help="take settings from FILE; - is the input")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, run: Command, words: str) -> argparse.ArgumentParser:
@@ -90,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
     backing_up.add_argument("--force", action="store_true", help="replace FILE where it is there")
     restoring = add("restore", _restore, "put a backup in the place of the database, which is kept aside")
     restoring.add_argument("file", type=Path, metavar="FILE", help="the backup; FILE.key is its key")
+    add("renew", _renew, "give the log a new epoch, where it was put back by other means than restore")
     copying = add("copy", _copy, "copy a SQLite file with everything in it to PostgreSQL, and compare")
     copying.add_argument(
         "--to", required=True, metavar="URL", help="an empty database: postgresql://name@host/database"
@@ -114,19 +116,23 @@ def _serve(settings: Settings, chosen: argparse.Namespace) -> int:
 
 
 def _migrate(settings: Settings, _: argparse.Namespace) -> int:
-    return tell(migrate(settings))
+    return tell(settings, migrate(settings))
 
 
 def _backup(settings: Settings, chosen: argparse.Namespace) -> int:
-    return tell(backup(settings, chosen.file, chosen.force))
+    return tell(settings, backup(settings, chosen.file, chosen.force))
 
 
 def _restore(settings: Settings, chosen: argparse.Namespace) -> int:
-    return tell(restore(settings, chosen.file))
+    return tell(settings, restore(settings, chosen.file))
+
+
+def _renew(settings: Settings, _: argparse.Namespace) -> int:
+    return tell(settings, renew(settings))
 
 
 def _copy(settings: Settings, chosen: argparse.Namespace) -> int:
-    return tell(copy(settings, chosen.to, chosen.file))
+    return tell(settings, copy(settings, chosen.to, chosen.file))
 
 
 def _doctor(settings: Settings, _: argparse.Namespace) -> int:
@@ -137,8 +143,9 @@ def _doctor(settings: Settings, _: argparse.Namespace) -> int:
     return status(findings)
 
 
-def tell(sentences: Iterable[str]) -> int:
-    """Print what was done, as it is done; returns the exit status."""
+def tell(settings: Settings, sentences: Iterable[str]) -> int:
+    """Print what is done, as it is done; returns the exit status."""
+    confirm_account(settings.data_dir)
     for sentence in sentences:
         print(sentence, flush=True)
     return 0

@@ -1,6 +1,7 @@
-"""A backup: everything that was said up to one moment, in one file; and beside it the key that signs the cookies.
+"""A backup: everything that was said up to one moment, and the key that signs the cookies.
 
-It is taken while the server runs, and nobody waits for it.
+It is one file; and for SQLite, whose key is in a file of its own, another beside it. It is taken while the server
+runs, and nobody waits for it.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ KEY_ENDING = ".key"
 
 
 def backup(settings: Settings, file: Path, force: bool) -> Iterator[str]:
-    """Write a backup into `file`, and the key beside it, both for their owner alone to read; yields what was done.
+    """Write a backup into `file`, and a key file beside it, for their owner alone to read; yields what was done.
 
     Raises `CommandError`, also where either is there and not to be replaced by `force`; and `OSError`.
     """
@@ -57,6 +58,8 @@ def _back_up_server(url: str, file: Path) -> str:
 def _back_up_key(settings: Settings, key: Path) -> str:
     if settings.secret_key:
         return "The key is set by PARLOR_SECRET_KEY: keep it as well. Without it, everybody needs a new name."
+    if settings.is_shared:
+        return "The key that signs the cookies is in it: who can read it can be anybody."
     if not settings.key_file.exists():
         return f"There is no key at {settings.key_file}, and none in the backup."
     with draft_of(key) as draft:

@@ -1,6 +1,7 @@
 """What the operators' commands have in common: how they fail, and how they come by the database."""
 
 import asyncio
+import os
 from pathlib import Path
 
 from sqlalchemy import make_url
@@ -17,8 +18,15 @@ class CommandError(Exception):
 
 def file_of(url: str) -> Path | None:
     """Return the SQLite file at the URL of a database; None where the URL leads to a server."""
-    parsed = make_url(url)
-    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+    return Path(make_url(url).database or "") if url.startswith("sqlite:") else None
+
+
+def confirm_account(folder: Path) -> None:
+    """Raise `CommandError` where root would leave files in the `folder` of another, who could not use them."""
+    if os.name == "posix" and os.geteuid() == 0 and folder.exists() and folder.stat().st_uid:
+        raise CommandError(
+            f"This is run by root, and {folder} belongs to {folder.owner()}. Run it as {folder.owner()}."
+        )
 
 
 def reason(error: Exception) -> str:

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, Row, Table, func, insert, select
 from app import migrations
 from app.commands import CommandError, alone, file_of
 from app.settings import Settings
-from app.sqlite_file import opened
-from app.statements import totals
+from app.sqlite_file import locked, opened
+from app.statements import signing_keys, totals
 from app.tables import metadata
 
 CHUNK = 500  # rows, of which each may have 80 kB: what is in memory at once
@@ -32,21 +32,34 @@ def copy(settings: Settings, target: str, file: Path | None = None) -> Iterator[
         raise CommandError("The settings lead to PostgreSQL already. Say which file to copy with --from FILE.")
     if not source.exists():
         raise CommandError(f"There is no database at {source}.")
-    with opened(source) as here:
+    with locked(source), opened(source) as here:
         here.exec_driver_sql("BEGIN")  # from here on, one moment is read
         if migrations.revision(here) != migrations.revisions()[0]:
             raise CommandError(f"{source} is not at the newest revision. Migrate it first (migrate).")
-        yield from alone(target, partial(fill, source=here))
+        yield from alone(target, partial(fill, source=here, key=_key(settings)))
         yield f"All of {source} is there: {totals(here)}. Set PARLOR_DATABASE_URL, and put the file away."
 
 
-def fill(target: Connection, source: Connection) -> list[str]:
-    """Copy all that lasts from `source` to `target`, compare, and return what was copied, a sentence for each table."""
+def _key(settings: Settings) -> str:
+    """Return what is in the key file; nothing where there is none, or the key is set."""
+    path = settings.key_file
+    return path.read_text() if path.exists() and not settings.secret_key else ""
+
+
+def fill(target: Connection, source: Connection, key: str) -> list[str]:
+    """Copy all that lasts from `source` to `target`, compare, and return what was copied, a sentence each.
+
+    On PostgreSQL the `key` is in the database, too: whichever process starts first shall have it.
+    """
     migrations.upgrade(target)
     for table in metadata.sorted_tables:
         if target.scalar(select(func.count()).select_from(table)):
             raise CommandError(f"There is something in the table {table.name} already. Copy into a new database.")
-    return [_copy_table(source, target, table) for table in metadata.sorted_tables]
+    copied = [_copy_table(source, target, table) for table in metadata.sorted_tables]
+    if key:
+        signing_keys(target, key)
+        copied.append("The key that signs the cookies is in the database now.")
+    return copied
 
 
 def _copy_table(source: Connection, target: Connection, table: Table) -> str:

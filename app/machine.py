@@ -96,6 +96,8 @@ def key(settings: Settings) -> Finding:
     path = settings.key_file
     if settings.secret_key:
         return ok("the key is set by PARLOR_SECRET_KEY.")
+    if settings.is_shared:
+        return ok("the key is in the database.")
     if not path.exists():
         return ok(f"{path} is not there yet; it is made at the first start.")
     if is_open_to_others(path):

@@ -10,18 +10,19 @@ from functools import partial
 from pathlib import Path
 from shutil import copyfile
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, column, func, inspect, table, update
 
 from app import dumps, migrations, sqlite_file
 from app.backup import key_beside
 from app.commands import CommandError, alone, file_of
 from app.settings import Settings
-from app.sqlite_file import draft_of, opened
+from app.sqlite_file import draft_of, locked, opened
 from app.statements import renew_epoch, totals
+from app.tables import log
 
 OTHERS = (
     "SELECT count(*) FROM pg_stat_activity "
-    "WHERE datname = current_database() AND application_name = 'parlor' AND pid != pg_backend_pid()"
+    "WHERE datname = current_database() AND application_name LIKE 'parlor%' AND pid != pg_backend_pid()"
 )
 
 
@@ -36,6 +37,12 @@ def restore(settings: Settings, file: Path) -> Iterator[str]:
     target = file_of(settings.store_url)
     yield from _restore_file(file, target, moment) if target else _restore_server(file, settings.store_url, moment)
     yield from _restore_key(settings, key_beside(file))
+
+
+def renew(settings: Settings) -> Iterator[str]:
+    """Give the log a new epoch, where it was put back by other means; yields that. Raises what `restore` does."""
+    epoch = alone(settings.store_url, _renew_epoch)
+    yield f"The log has the new epoch {epoch}: pages that are open load it anew."
 
 
 def confirm_log(connection: Connection, source: object) -> None:
@@ -55,13 +62,18 @@ def _renew(connection: Connection, source: Path) -> str:
     return f"{totals(connection)}, with the new epoch {epoch}."
 
 
+def _renew_epoch(connection: Connection) -> str:
+    confirm_log(connection, "This")
+    confirm_unserved(connection)
+    return renew_epoch(connection)
+
+
 # SQLite
 
 
 def _restore_file(file: Path, target: Path, moment: str) -> Iterator[str]:
     sqlite_file.check(file, str(file))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with draft_of(target) as draft:
+    with locked(target), draft_of(target) as draft:
         sqlite_file.copy(file, draft)
         with opened(draft) as connection, connection.begin():
             found = _renew(connection, file)
@@ -81,33 +93,52 @@ def _restore_server(file: Path, url: str, moment: str) -> Iterator[str]:
     try:
         dumps.load(file, url)
         found = alone(url, partial(_renew, source=file))
+        key_stays = alone(url, partial(_keep_key, schema=schema)) if moved else False
     except BaseException:  # also where somebody interrupts it: what was there goes on
         alone(url, partial(_put_back, schema=schema))
         raise
     if moved:
         yield f"Schema {schema}: the tables that were there before. To be rid of them: DROP SCHEMA {schema} CASCADE."
     yield f"The database: {found}"
+    if key_stays:
+        yield "The key stays the one that was there. For the backup's, restore it into a new database."
 
 
 def _put_aside(connection: Connection, schema: str) -> bool:
     """Move all tables to a `schema` of their own; returns whether there were any."""
-    if connection.exec_driver_sql(OTHERS).scalar_one():
-        raise CommandError("A server runs on this database. Stop all of them first.")
+    confirm_unserved(connection)
     tables = inspect(connection).get_table_names()
     if tables:
         connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
-    for table in tables:
-        connection.exec_driver_sql(f"ALTER TABLE {table} SET SCHEMA {schema}")
+    for name in tables:
+        connection.exec_driver_sql(f"ALTER TABLE {name} SET SCHEMA {schema}")
     return bool(tables)
+
+
+def _keep_key(connection: Connection, schema: str) -> bool:
+    """Keep the key that is in the tables put aside, if any; returns whether the backup has another."""
+    there = inspect(connection)
+    if not there.has_table("log", schema) or "keys" not in {each["name"] for each in there.get_columns("log", schema)}:
+        return False
+    # It may have been changed because the other had leaked.
+    before = table("log", column("keys"), schema=schema).alias("before")
+    kept = update(log).values(keys=before.c["keys"]).where(before.c["keys"] != func.coalesce(log.c["keys"], ""))
+    return bool(connection.execute(kept).rowcount)
+
+
+def confirm_unserved(connection: Connection) -> None:
+    """Raise `CommandError` where a server of ours is connected to PostgreSQL. (A SQLite file is locked by its own.)"""
+    if connection.dialect.name == "postgresql" and connection.exec_driver_sql(OTHERS).scalar_one():
+        raise CommandError("A server runs on this database. Stop all of them first.")
 
 
 def _put_back(connection: Connection, schema: str) -> None:
     """Undo `_put_aside`, whatever was made in the place of the tables."""
-    for table in inspect(connection).get_table_names():
-        connection.exec_driver_sql(f"DROP TABLE {table} CASCADE")
+    for name in inspect(connection).get_table_names():
+        connection.exec_driver_sql(f"DROP TABLE {name} CASCADE")
     if schema in inspect(connection).get_schema_names():
-        for table in inspect(connection).get_table_names(schema):
-            connection.exec_driver_sql(f"ALTER TABLE {schema}.{table} SET SCHEMA public")
+        for name in inspect(connection).get_table_names(schema):
+            connection.exec_driver_sql(f"ALTER TABLE {schema}.{name} SET SCHEMA public")
         connection.exec_driver_sql(f"DROP SCHEMA {schema}")
 
 
@@ -115,7 +146,7 @@ def _put_back(connection: Connection, schema: str) -> None:
 
 
 def _restore_key(settings: Settings, key: Path) -> Iterator[str]:
-    if settings.secret_key or not key.exists():
+    if settings.secret_key or settings.is_shared or not key.exists():
         return
     here = settings.key_file
     if not here.exists():

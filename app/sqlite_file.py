@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import mkstemp
 from urllib.parse import quote
@@ -11,6 +11,7 @@ from sqlalchemy import URL, Connection, NullPool, create_engine
 from sqlalchemy.exc import DatabaseError
 
 from app.commands import CommandError, reason
+from app.sqlite import lock
 
 BESIDE = ("", "-wal", "-shm")  # what the names of a database's files end in
 
@@ -25,6 +26,14 @@ def opened(path: Path, mode: str = "rw") -> Iterator[Connection]:
     engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True)
     with engine.connect() as connection:
         yield connection
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep servers from the database at `path`, which need not be there; raises `OSError` where one has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with lock(str(path)) or nullcontext():
+        yield
 
 
 def copy(source: Path, target: Path) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select
 
 from app import copying, migrations, tables
 from app.commands import alone
+from app.identity import read_keys
 from app.main import create_app
 from app.messages import Refused, clean
 from app.names import clean_name
@@ -22,6 +23,7 @@ from app.store import Store, utc_now
 from tests.html import normalise
 from tests.operating import bodies, parlor, sqlite_url, talk
 from tests.postgres import Cluster
+from tests.server import serving
 
 HELD_DAYS = 30.0
 
@@ -72,6 +74,26 @@ async def test_a_submission_from_before_is_known_after(data: Path, postgres_url:
         assert (again.is_new, again.message) == (False, said.message)
         with pytest.raises(Refused):
             await store.take_name(None, "ANN", "UTC", HELD_DAYS)
+
+
+def test_cookies_hold_whichever_process_starts_first(data: Path, tmp_path: Path, postgres_url: str) -> None:
+    """Also one that has no key file, or one of its own."""
+    hosts = ("testserver",)
+    with TestClient(create_app(Settings(data_dir=data, allowed_hosts=hosts))) as client:
+        client.post("/name", data={"name": "Ann"})
+        cookies = client.cookies
+    assert "The key that signs" in parlor(data, "copy", "--to", postgres_url).done
+    elsewhere = Settings(data_dir=tmp_path / "elsewhere", database_url=postgres_url, allowed_hosts=hosts)
+    with TestClient(create_app(elsewhere), cookies=cookies) as client:
+        assert "textarea" in client.get("/").text
+
+
+def test_a_key_that_is_set_stays_out_of_the_database(data: Path, postgres_url: str) -> None:
+    talk(sqlite_url(data))
+    read_keys(data / "secret.key")
+    said = parlor(data, "copy", "--to", postgres_url, secret_key="set, and long enough").done  # noqa: S106
+    assert "The key that signs" not in said
+    assert rows(postgres_url) == rows(sqlite_url(data))
 
 
 def cleaned(text: str) -> str:
@@ -178,6 +200,13 @@ def test_a_file_can_be_named_where_the_settings_lead_elsewhere(data: Path, postg
     assert "--from FILE" in parlor(data, "copy", "--to", postgres_url, **elsewhere).refusal
     assert parlor(data, "copy", "--to", postgres_url, "--from", data / "parlor.db", **elsewhere).done
     assert bodies(postgres_url) == ["one"]
+
+
+@pytest.mark.breaks("app/copying.py", "with locked(source), opened(source) as here:", "with opened(source) as here:")
+def test_a_file_that_is_served_is_left_alone(data: Path, postgres_url: str) -> None:
+    """What was said meanwhile would stay behind."""
+    with serving(data):
+        assert "is open in another process" in parlor(data, "copy", "--to", postgres_url).refusal
 
 
 def test_there_has_to_be_something_to_copy(data: Path, postgres_url: str) -> None:

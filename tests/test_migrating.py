@@ -1,13 +1,16 @@
 """Bringing a database to its newest shape by hand."""
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import Connection
 
 from app import migrations
-from app.commands import alone
+from app.commands import CommandError, alone, confirm_account
 from tests.operating import bodies, parlor, sqlite_url, talk
+from tests.server import serving
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -47,3 +50,17 @@ def test_a_database_that_cannot_be_reached_is_said_in_a_line(tmp_path: Path) -> 
 def test_a_database_that_does_not_exist_is_said_in_a_line(postgres_url: str, tmp_path: Path) -> None:
     refusal = parlor(tmp_path, "migrate", database_url=f"{postgres_url}_not").refusal
     assert "does not exist" in refusal and "sqlalche" not in refusal
+
+
+def test_a_file_that_is_served_is_left_alone(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        assert "is open in another process" in parlor(tmp_path, "migrate").refusal
+
+
+def test_root_leaves_the_folders_of_others_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What root makes there, the server could not open."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(Path, "owner", lambda _: "parlor")
+    monkeypatch.setattr(Path, "stat", lambda *_, **__: SimpleNamespace(st_uid=1000, st_mode=0o40700))
+    with pytest.raises(CommandError, match=r"Run it as parlor\."):
+        confirm_account(tmp_path)

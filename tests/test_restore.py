@@ -3,12 +3,17 @@
 import re
 from pathlib import Path
 
+import httpx2
 import pytest
+from sqlalchemy import Connection, select, update
 
 from app import dumps, migrations
+from app.commands import alone
 from app.identity import read_keys
+from app.tables import log
 from tests.operating import bodies, parlor, sqlite_url, talk
 from tests.postgres import Cluster
+from tests.server import serving
 
 
 @pytest.fixture
@@ -140,6 +145,41 @@ def test_a_restore_that_fails_in_the_middle_leaves_what_was_there(
     assert postgres.sql(schemas, postgres_url.rpartition("/")[2]) == ["0"]
 
 
+@pytest.mark.breaks(
+    "app/restore.py", "with locked(target), draft_of(target) as draft:", "with draft_of(target) as draft:"
+)
+@pytest.mark.parametrize("words", [("restore", "FILE"), ("renew",)])
+def test_a_database_that_is_served_is_left_alone(
+    url: str, data: Path, file: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    epoch = talk(url, ["one"])
+    assert parlor(data, "backup", file, database_url=url).done
+    words = tuple(str(file) if word == "FILE" else word for word in words)
+    with serving(tmp_path / "elsewhere", database_url=url) as server:
+        assert re.search("A server runs on this database|is open in another process", refusal(data, words, url))
+        assert "one" in httpx2.get(server.url).text
+        server.stop()
+    assert talk(url, ["two"], "Bob") == epoch
+    assert parlor(data, *words, database_url=url).done
+
+
+def refusal(data: Path, words: tuple[str, ...], url: str) -> str:
+    """Return why a command is refused."""
+    return parlor(data, *words, database_url=url).refusal
+
+
+def test_another_epoch_by_hand(url: str, data: Path) -> None:
+    epoch = talk(url, ["one"])
+    said = parlor(data, "renew", database_url=url).done
+    renewed = talk(url, ["two"], "Bob")
+    assert renewed != epoch and renewed in said
+    assert bodies(url) == ["one", "two"]
+
+
+def test_what_is_no_log_gets_no_epoch(url: str, data: Path) -> None:
+    assert "is no database of Parlor's" in parlor(data, "renew", database_url=url).refusal
+
+
 def test_a_key_is_restored_where_there_is_none(data: Path, file: Path) -> None:
     talk(sqlite_url(data))
     keys = read_keys(data / "secret.key")
@@ -185,3 +225,36 @@ def test_without_postgres_programs_the_command_is_said(
 )
 def test_a_password_is_never_on_a_command_line(url: str, address: str, password: str) -> None:
     assert dumps.without_password(url) == (address, password)
+
+
+def keys(url: str, value: str = "") -> str:
+    """Return the key in the database, which may be another from now on."""
+
+    def ask(connection: Connection) -> str:
+        if value:
+            connection.execute(update(log).values({"keys": value}))
+        return str(connection.scalar(select(log.c["keys"])))
+
+    return alone(url, ask)
+
+
+@pytest.mark.breaks("app/restore.py", '.values(keys=before.c["keys"])', '.values(keys=log.c["keys"])')
+def test_a_key_in_the_database_is_in_the_backup_and_another_stays(postgres_url: str, data: Path, file: Path) -> None:
+    talk(postgres_url)
+    keys(postgres_url, "the key")
+    assert "key that signs the cookies is in it" in parlor(data, "backup", file, database_url=postgres_url).done
+    assert "The key stays" not in parlor(data, "restore", file, database_url=postgres_url).done
+    assert keys(postgres_url) == "the key"
+    keys(postgres_url, "the new key")
+    assert "The key stays" in parlor(data, "restore", file, database_url=postgres_url).done
+    assert keys(postgres_url) == "the new key"
+
+
+def test_into_a_new_database_the_key_is_restored(postgres: Cluster, postgres_url: str, data: Path, file: Path) -> None:
+    talk(postgres_url)
+    keys(postgres_url, "the key")
+    parlor(data, "backup", file, database_url=postgres_url)
+    new = postgres.url(postgres.create())
+    assert "Schema" not in parlor(data, "restore", file, database_url=new).done
+    assert (keys(new), bodies(new)) == ("the key", ["one", "two", "three"])
+    postgres.drop(new.rpartition("/")[2])
