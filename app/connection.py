@@ -6,7 +6,7 @@ This module knows no room and no HTML.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import IntEnum
 
@@ -45,6 +45,7 @@ class Connection:
         "address",
         "cut_off",
         "member",
+        "push",
         "time_zone",
         "way",
     )
@@ -66,6 +67,9 @@ class Connection:
         self._outlet = outlet
         self._write = outlet.write
         self._is_ready = True  # the browser takes what is written
+        # Sends what is encoded for this browser's way, like `offer`. While the browser takes what is written it is the
+        # outlet's own `write`, so that nobody of a thousand is asked, for each message, whether they do.
+        self.push: Callable[[Data], None] = self._write
         self._ended = False  # nothing is sent any more: cut off, or the browser is gone
         self._outbox: list[Data] = []
         self._waiting = 0  # bytes or characters in the outbox
@@ -83,13 +87,6 @@ class Connection:
         """
         self.push(encode(frame, self.way) if isinstance(frame, str) else frame.encoded(self.way))
 
-    def push(self, data: Data) -> None:
-        """Send what is encoded for this browser's way, like `offer`."""
-        if self._is_ready:
-            self._write(data)
-        elif not self._ended:
-            self._keep(data)
-
     def _keep(self, data: Data) -> None:
         # A frame counts until it is gone, so that a huge one cannot hide in the hands of the outlet.
         waiting = self._waiting + self._outlet.unsent
@@ -104,7 +101,10 @@ class Connection:
     def pause(self) -> None:
         """The browser takes nothing more for now, and has so many seconds to take something."""
         self._is_ready = False
-        if not self._ended and self._stalling is None:
+        if self._ended:
+            return
+        self.push = self._keep
+        if self._stalling is None:
             self._stalling = asyncio.get_running_loop().call_later(self._stall_seconds, self.cut, "stalled")
 
     def resume(self) -> None:
@@ -120,12 +120,14 @@ class Connection:
         self._waiting -= sum(map(len, self._outbox[:sent]))
         del self._outbox[:sent]
         if self._is_ready:
+            self.push = self._write
             self._tell_drained()
 
     def end(self) -> None:
         """Nothing can be sent any more."""
         self._ended = True
         self._is_ready = False
+        self.push = _drop
         self._outbox.clear()
         self._waiting = 0
         self._stop_waiting()
@@ -167,3 +169,7 @@ class Connection:
         if self._drained:
             self._drained.set_result(None)
             self._drained = None
+
+
+def _drop(data: Data) -> None:
+    """Nobody is there to take it."""

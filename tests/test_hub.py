@@ -163,13 +163,9 @@ async def test_one_that_is_cut_off_does_not_disturb_the_others(hub: Hub, lobby: 
 
 
 async def test_somebody_who_leaves_because_of_what_is_published_does_not_disturb_it(hub: Hub, lobby: Audience) -> None:
-    class Hasty(Reader):
-        __slots__ = ()
-
-        def push(self, data: Data) -> None:
-            hub.leave(lobby, self, now=0)
-
-    hasty = [enter(hub, lobby, Hasty(time_zone=zone)) for zone in ("UTC", "Europe/Berlin")]
+    hasty = [enter(hub, lobby, Reader(time_zone=zone)) for zone in ("UTC", "Europe/Berlin")]
+    for reader in hasty:
+        reader.push = lambda data, reader=reader: hub.leave(lobby, reader, now=0)  # type: ignore[misc]
     others = [enter(hub, lobby, Reader(time_zone=zone)) for zone in ("UTC", "Europe/Berlin")]
     hub.publish(lobby, hello)
     assert [reader.offered for reader in others] == [["hello in UTC"], ["hello in Europe/Berlin"]]
