@@ -247,7 +247,9 @@ class Rooms:
             await asyncio.shield(delivery)
 
     async def _send_newest(self, audience: Audience, connection: Connection) -> int:
-        page = await self.page(audience.room, connection.time_zone, audience.position + 1)
+        page = await self.page(audience.room, connection.time_zone)
+        if page.position > audience.position:  # what is new will be shown to everybody in a moment
+            page = await self.page(audience.room, connection.time_zone, audience.position + 1)
         connection.offer(
             self._fragments.replaced(audience.room, page, self.cursor(page.position), connection.time_zone)
         )

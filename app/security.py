@@ -4,6 +4,7 @@ Everything here fails closed and says why.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import ip_address
 from secrets import token_urlsafe
@@ -66,9 +67,15 @@ class Guard:
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
+        if scope["type"] == "http":
+            await self._serve_page(scope, receive, send)
+        elif scope["type"] == "websocket":
+            # A handshake is refused by an answer, too: Starlette turns it into one.
+            await (self._refuse(scope) or self.app)(scope, receive, send)
+        else:
             await self.app(scope, receive, send)
-            return
+
+    async def _serve_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         nonce = token_urlsafe(16)
         scope.setdefault("state", {})["nonce"] = nonce
 
@@ -82,15 +89,17 @@ class Guard:
                     self.metrics.refused("body-too-large")
             await send(message)
 
-        # A handshake is refused by such an answer as well: Starlette turns it into one.
+        await (self._refuse(scope) or self.app)(scope, receive, send_with_headers)
+
+    def _refuse(self, scope: Scope) -> ASGIApp | None:
+        """Return the answer to what comes from elsewhere; None where it may pass."""
         if not is_ours(Headers(scope=scope).get("host", ""), self.allowed_hosts):
             self.metrics.refused("foreign-host")
-            await PlainTextResponse(MISNAMED, 421)(scope, receive, send_with_headers)
-        elif is_foreign(scope, self.allowed_origins):
+            return PlainTextResponse(MISNAMED, 421)
+        if is_foreign(scope, self.allowed_origins):
             self.metrics.refused("foreign-origin")
-            await PlainTextResponse(FOREIGN, 403)(scope, receive, send_with_headers)
-        else:
-            await self.app(scope, receive, send_with_headers)
+            return PlainTextResponse(FOREIGN, 403)
+        return None
 
 
 def add_headers(headers: MutableHeaders, nonce: str) -> None:
@@ -100,6 +109,7 @@ def add_headers(headers: MutableHeaders, nonce: str) -> None:
         headers.setdefault(name, value)
 
 
+@lru_cache(maxsize=256)  # asked at each request, and most come under the same name
 def is_ours(host: str, allowed_hosts: tuple[str, ...]) -> bool:
     """Whether `host`, as in the header, is a name of this server's.
 

@@ -116,7 +116,7 @@ class Sockets:
             await self._put_off(socket, error)
             return
         member_id = connection.member.id if connection.member else None
-        log.info("joined", room=room.slug, member=member_id)
+        log.debug("joined", room=room.slug, member=member_id)
         try:
             async with _writing(outlet, connection):
                 await self._converse(socket, audience, connection)
@@ -150,11 +150,13 @@ class Sockets:
                 return
             text = event.get("text")
             size = len(event["bytes"] if text is None else text.encode("utf-8", "replace"))
-            await self._pace(connection, partial(octets.take, tokens=size))
+            if octets.take(_now(), size):
+                await self._pace(connection, partial(octets.take, tokens=size))
             frame = parse(text, self._settings.frame_length) if text is not None else BINARY
             # A draft is as much work as a frame.
             drafts = 0 if isinstance(frame, Malformed) else len(frame.drafts)
-            await self._pace(connection, partial(frames.take, tokens=max(1, drafts)))
+            if frames.take(_now(), max(1, drafts)):
+                await self._pace(connection, partial(frames.take, tokens=max(1, drafts)))
             await self._take(frame, audience, connection)
 
     async def _pace(self, connection: Connection, take: Callable[[float], float]) -> None:

@@ -142,9 +142,25 @@ async def test_what_was_offered_before_the_writer_ran_is_sent() -> None:
     assert browser.taken == ["early"]
 
 
-@pytest.mark.parametrize("function", [Connection.offer, Connection.push])
-def test_offering_is_a_plain_function(function: Callable[..., None]) -> None:
-    assert not inspect.iscoroutinefunction(function)
+def test_offering_is_a_plain_function() -> None:
+    assert not inspect.iscoroutinefunction(Connection.offer)
+
+
+async def test_what_is_encoded_goes_to_the_outlet_itself_while_it_takes_it() -> None:
+    """Nobody of a thousand is asked, for each message, whether they do."""
+    browser = BehindTheDoor()
+    connection = connect(browser, limit=1_000)
+    assert connection.push == browser.outlet.write
+    browser.be_willing(False)
+    connection.push("in the hands of the outlet")
+    connection.push("kept")
+    assert kept(connection) == 1
+    browser.be_willing()
+    assert browser.taken == ["in the hands of the outlet", "kept"]
+    assert connection.push == browser.outlet.write
+    connection.end()
+    connection.push("too late")
+    assert len(browser.taken) == 2
 
 
 async def test_a_frame_for_several_is_offered_as_this_browser_takes_it() -> None:
