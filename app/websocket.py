@@ -10,6 +10,7 @@ from time import monotonic as _now
 
 import structlog
 from fastapi import WebSocket, WebSocketDisconnect
+from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
 from app import wire
@@ -125,7 +126,8 @@ class Sockets:
             log.debug("left", room=room.slug, member=member_id)
 
     async def _connect(self, socket: WebSocket, outlet: Outlet) -> Connection:
-        member = await self._doorkeeper.member(socket)
+        # Of a view of its own: what a request has once been asked for it keeps, and this one stays.
+        member = await self._doorkeeper.member(HTTPConnection(socket.scope))
         zone = member.time_zone if member else self._settings.time_zone
         limit, stall = self._settings.outbox_length, self._settings.stall_seconds
         return Connection(member, zone, outlet, limit, stall, address_of(socket))
