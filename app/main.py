@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from secrets import token_hex
 from time import monotonic
 from typing import Any
 
@@ -15,21 +14,19 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app import lookout, register, topics
+from app import topics
 from app.arrivals import ARRIVALS, Arrivals
 from app.assets import Assets
-from app.bus import Bus, LocalBus
-from app.doorbell import PostgresBus
+from app.bus import Bus
 from app.events import set_up_logging
 from app.fragments import Fragments
 from app.hub import Hub
 from app.identity import Signer, is_open_to_others, new_key, read_keys, split_keys
 from app.limits import Limits, Turnstile
-from app.lookout import Lookout, Watch
 from app.messages import Member, Message
 from app.metrics import Metrics
+from app.neighbours import find_neighbours
 from app.pages import Pages, add_error_pages
-from app.register import Register, SharedRegister
 from app.renamings import Renamings
 from app.rooms import Rooms
 from app.security import Doorkeeper, Guard
@@ -50,29 +47,23 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     metrics = Metrics()
     assets = Assets(STATIC)
     fragments = Fragments(settings, assets.prefix)
-    bus: Bus = PostgresBus(settings.store_url, metrics.bus) if settings.is_shared else LocalBus()
     store = Store(settings.store_url, clock, settings.lock_wait_seconds)
     store.on_batch = metrics.batch
     limits = Limits(settings)
     hub = Hub(metrics.fan_out)
-    sight: Lookout = lookout.Alone()
-    roll: Register = register.Alone()
-    if settings.is_shared:
-        pause = settings.look_seconds
-        sight = Watch(lambda: store.positions(rooms.served()), bus, pause, monotonic, metrics.bus)
-        roll = SharedRegister(store, bus, hub, token_hex(4), settings.presence_grace, pause, monotonic)
-    rooms = Rooms(settings, store, hub, bus, sight, roll, fragments, metrics, limits, monotonic)
-    store.on_commit = partial(_committed, rooms, bus)
-    store.on_renamed = partial(bus.announce, topics.NAMES)
+    neighbours = find_neighbours(settings, store, hub, lambda: rooms.served(), metrics)
+    rooms = Rooms(settings, store, hub, neighbours, fragments, metrics, limits, monotonic)
+    store.on_commit = partial(_committed, rooms, neighbours.bus)
+    store.on_renamed = partial(neighbours.bus.announce, topics.NAMES)
     signer = Signer(own_keys(settings), settings.session_lifetime)
     doorkeeper = Doorkeeper(signer, store)
-    renamings = Renamings(store.renamed_since, bus, partial(_renamed, rooms, doorkeeper))
+    renamings = Renamings(store.renamed_since, neighbours.bus, partial(_renamed, rooms, doorkeeper))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         unfinished = Turnstile(settings.unfinished_per_address)
         # The bus until the last: what is stored at the end is announced, too.
-        async with bus.running(), store.opened(settings.lobby):
+        async with neighbours.bus.running(), store.opened(settings.lobby):
             if settings.is_shared and not settings.secret_key:
                 signer.use(await shared_keys(settings, store))
             await renamings.begin()

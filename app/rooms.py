@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from app import topics
-from app.bus import Bus
+from app.allowance import Allowance
 from app.characters import is_blank
 from app.connection import Connection
 from app.directory import Directory
@@ -30,13 +30,12 @@ from app.encoding import Frame
 from app.fragments import Fragments, Place
 from app.hub import Audience, Hub
 from app.limits import Limits
-from app.lookout import Lookout
 from app.messages import Cursor, Draft, Member, Message, Refused, Room, clean
 from app.metrics import Metrics
 from app.names import clean_name
+from app.neighbours import Neighbours
 from app.newest import Newest, Tail
 from app.presence import everybody
-from app.register import Register
 from app.settings import Settings
 from app.store import Store, StoreUnavailable
 from app.timeline import Entry, Gap, Page, arrange
@@ -70,9 +69,7 @@ class Rooms:
         settings: Settings,
         store: Store,
         hub: Hub,
-        bus: Bus,
-        lookout: Lookout,
-        register: Register,
+        neighbours: Neighbours,
         fragments: Fragments,
         metrics: Metrics,
         limits: Limits,
@@ -81,9 +78,10 @@ class Rooms:
         self.hub = hub
         self._settings = settings
         self._store = store
-        self._bus = bus
-        self._lookout = lookout
-        self._register = register
+        self._bus = neighbours.bus
+        self._lookout = neighbours.lookout
+        self._register = neighbours.register
+        self._allowance = neighbours.allowance
         self._fragments = fragments
         self._metrics = metrics
         self._limits = limits
@@ -92,7 +90,7 @@ class Rooms:
         self._newest = Newest(self._tail)
         self._said = Said()
         self._deliveries: dict[Audience, asyncio.Task[None]] = {}
-        bus.listen(self.heard)
+        self._bus.listen(self.heard)
 
     # What is there
 
@@ -352,6 +350,8 @@ class Rooms:
             raise KEYLESS()
         body = clean(draft.body, self._settings.message_length)
         self._count_message(member, address)
+        if self._allowance:
+            await self._count_message_everywhere(self._allowance, member, address)
         try:
             stored = await self._store.append(room.id, member, body, draft.key)
         except StoreUnavailable as error:
@@ -367,14 +367,23 @@ class Rooms:
         now = self._now()
         wait = self._limits.messages.take(member.id, now)
         if wait:
-            raise Refused("too-fast", f"That was too fast: please wait {_seconds(wait)} and send it again.", wait)
+            raise _too_fast(wait)
         wait = self._limits.address_messages.take(address, now)
         if wait:
             self._limits.messages.refund(member.id)
-            sentence = f"Too much comes from your address: please wait {_seconds(wait)} and send it again."
-            raise Refused("too-fast-address", sentence, wait)
+            raise _too_fast_address(wait)
+
+    async def _count_message_everywhere(self, allowance: Allowance, member: Member, address: str) -> None:
+        if denial := await allowance.message(member.id, address):
+            self._uncount_message_here(member, address)
+            raise _too_fast(denial.wait) if denial.kind == allowance.MESSAGE else _too_fast_address(denial.wait)
 
     def _uncount_message(self, member: Member, address: str) -> None:
+        self._uncount_message_here(member, address)
+        if self._allowance:
+            self._allowance.refund_message(member.id, address)
+
+    def _uncount_message_here(self, member: Member, address: str) -> None:
         self._limits.messages.refund(member.id)
         self._limits.address_messages.refund(address)
 
@@ -456,7 +465,7 @@ class Rooms:
     async def take_name(self, member: Member | None, name: str, time_zone: str, address: str) -> Member:
         """Make somebody a member, or rename them, and return them as they are now. Raises `Refused`."""
         name = clean_name(name, self._settings.name_length)
-        self._count_creation(address)
+        await self._count_creation(address)
         try:
             renamed = await self._store.take_name(member, name, time_zone, self._settings.name_held_days)
         except StoreUnavailable as error:
@@ -477,7 +486,7 @@ class Rooms:
         if member is None:
             raise NAMELESS()
         name = clean_name(name, self._settings.name_length)
-        self._count_creation(address)
+        await self._count_creation(address)
         try:
             room = await self._store.create_room(name)
         except StoreUnavailable as error:
@@ -495,8 +504,10 @@ class Rooms:
             audience.greeting = None
             self.hub.publish(audience, added)
 
-    def _count_creation(self, address: str) -> None:
+    async def _count_creation(self, address: str) -> None:
         wait = self._limits.creations.take(address, self._now())
+        if not wait and self._allowance and (denial := await self._allowance.creation(address)):
+            wait = denial.wait
         if wait:
             raise Refused("too-many", f"That was too much from your address: please wait {_seconds(wait)}.", wait)
 
@@ -554,6 +565,8 @@ class Rooms:
             self.hub.publish(audience, heartbeat)
         self.hub.forget_empty()
         self._limits.sweep(self._now())
+        if self._allowance:
+            self._allowance.sweep()
         self._said.sweep(self._now())
 
     async def _note_visits_forever(self) -> None:
@@ -572,6 +585,15 @@ def new_keys(count: int) -> list[str]:
 def _in_any_zone(frame: str) -> Callable[[str], str]:
     """Return what renders `frame` whatever the time zone."""
     return lambda zone: frame
+
+
+def _too_fast(wait: float) -> Refused:
+    return Refused("too-fast", f"That was too fast: please wait {_seconds(wait)} and send it again.", wait)
+
+
+def _too_fast_address(wait: float) -> Refused:
+    sentence = f"Too much comes from your address: please wait {_seconds(wait)} and send it again."
+    return Refused("too-fast-address", sentence, wait)
 
 
 def _seconds(wait: float) -> str:

@@ -5,7 +5,7 @@ beginning of a statement.
 """
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
@@ -120,3 +120,66 @@ def attendance(connection: Connection, process_id: str, room_ids: Collection[int
         if member[0]:
             members[room_id].append(Member(*member))
     return {room_id: Attendance(versions[room_id], members[room_id]) for room_id in room_ids}
+
+
+# How fast one may speak
+
+
+class Wish(NamedTuple):
+    """So many tokens are wanted (fewer than 0: they come back) of a bucket with this `rate` per second and `burst`."""
+
+    tokens: int
+    rate: float
+    burst: float
+
+
+class Grant(NamedTuple):
+    """So many were there, and the next will be in `wait` seconds."""
+
+    tokens: int
+    wait: float
+
+
+# A bucket is known by when it is full again: so much later than now as there are tokens missing. What is proposed for
+# it (`excluded`) says what is wanted; its row then says what was granted, for nothing else comes back from there. In
+# one order, so that two processes never wait for each other's buckets. What rounding takes, an epsilon gives back.
+_NOW = "extract(epoch FROM statement_timestamp())::float8"
+_GRANTED = f"""
+least(
+    excluded.granted,
+    floor(excluded.burst - greatest(bucket.full_at - {_NOW}, 0) / excluded.cost + 0.000001)
+)
+"""
+_TAKE = text(f"""
+INSERT INTO buckets AS bucket (id, cost, burst, granted, full_at)
+SELECT id, cost, burst, least(wanted, floor(burst)), {_NOW} + least(wanted, floor(burst)) * cost
+FROM unnest(CAST(:ids AS text[]), CAST(:costs AS float8[]), CAST(:bursts AS float8[]), CAST(:wanted AS float8[]))
+    AS wish (id, cost, burst, wanted)
+ORDER BY id
+ON CONFLICT (id) DO UPDATE SET
+    cost = excluded.cost,
+    burst = excluded.burst,
+    granted = {_GRANTED},
+    full_at = greatest(bucket.full_at, {_NOW}) + {_GRANTED} * excluded.cost
+RETURNING id, granted, full_at - {_NOW} + cost - burst * cost
+""")  # noqa: S608 - nothing of it comes from outside
+# Whoever is taking from one keeps it.
+_FORGET = text(f"""
+DELETE FROM buckets WHERE id IN (SELECT id FROM buckets WHERE full_at < {_NOW} FOR UPDATE SKIP LOCKED)
+""")  # noqa: S608
+
+
+def take_tokens(connection: Connection, wishes: Mapping[str, Wish]) -> dict[str, Grant]:
+    """Take from each of these buckets what is wanted, or as much as there is."""
+    values = {
+        "ids": list(wishes),
+        "costs": [1 / wish.rate for wish in wishes.values()],  # seconds in which a token comes back
+        "bursts": [wish.burst for wish in wishes.values()],
+        "wanted": [wish.tokens for wish in wishes.values()],
+    }
+    return {bucket: Grant(int(tokens), max(0.0, wait)) for bucket, tokens, wait in connection.execute(_TAKE, values)}
+
+
+def forget_full_buckets(connection: Connection) -> None:
+    """Let go of the buckets that are as good as new ones."""
+    connection.execute(_FORGET)

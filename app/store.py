@@ -7,7 +7,7 @@ It knows nothing of sockets, HTML or who is here; what it does to the database i
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from app.engines import open_engine
 from app.lookups import Lookups
 from app.messages import Member, Message, Refused, Room
 from app.names import name_key, skeleton
-from app.shared import Attendance, Attended, Seat
+from app.shared import Attendance, Attended, Grant, Seat, Wish
 from app.statements import Committed, Submission
 from app.work import Result, Work
 
@@ -170,6 +170,15 @@ class Store:
     async def attendance(self, process_id: str, room_ids: Collection[int]) -> dict[int, Attendance]:
         """Return who is present in each of these rooms in all processes but this one."""
         return await self._read(partial(shared.attendance, process_id=process_id, room_ids=room_ids))
+
+    async def take_tokens(self, wishes: Mapping[str, Wish]) -> dict[str, Grant]:
+        """Take from each of these buckets, which all processes share, what is wanted, or as much as there is."""
+        # One statement, which needs no transaction around it.
+        return await self._read(partial(shared.take_tokens, wishes=wishes))
+
+    async def forget_full_buckets(self) -> None:
+        """Let go of the buckets that are as good as new ones."""
+        await self._read(shared.forget_full_buckets)
 
     # Rooms
 

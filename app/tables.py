@@ -119,6 +119,9 @@ buckets = Table(
     shared,
     Column("id", Text, primary_key=True),
     Column("full_at", Double, nullable=False),  # in seconds since 1970
+    Column("cost", Double, nullable=False),  # seconds in which a token comes back
+    Column("burst", Double, nullable=False),
+    Column("granted", Double, nullable=False),  # to who asked last
     Index("ix_buckets_full_at", "full_at"),
     prefixes=UNLOGGED,
 )

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from app import lookout, register, topics
+from app import topics
 from app.bus import LocalBus
 from app.connection import Connection
 from app.fragments import Fragments, RoomView
@@ -23,6 +23,7 @@ from app.hub import Audience, Hub
 from app.limits import Limits
 from app.messages import Draft, Member, Message, Refused, Room
 from app.metrics import Metrics
+from app.neighbours import Neighbours
 from app.outlet import AsgiOutlet
 from app.rooms import Rooms, new_keys
 from app.settings import SQLITE_FILE, Settings
@@ -62,7 +63,7 @@ class World:
         bus, metrics = LocalBus(), Metrics()
         hub = Hub(metrics.fan_out)
         self.rooms = Rooms(
-            *(settings, store, hub, bus, lookout.Alone(), register.Alone()),
+            *(settings, store, hub, Neighbours(bus)),
             *(self.fragments, metrics, Limits(settings), lambda: clock.elapsed),
         )
         self.is_alone = True  # no other process writes: what is committed is known before it is announced

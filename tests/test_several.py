@@ -96,7 +96,7 @@ async def test_the_bell_is_what_brings_it_and_not_the_look(both: list[Browser], 
     assert await other.figure('parlor_looks_total{found="something"}') == 0
 
 
-@pytest.mark.breaks("app/main.py", "store.positions(rooms.served())", "store.positions([])")
+@pytest.mark.breaks("app/neighbours.py", "store.positions(served())", "store.positions([])")
 async def test_who_hears_no_bell_finds_everything_by_looking(
     both: list[Browser], other: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,6 +299,54 @@ async def test_a_key_that_is_set_counts_alone(shared: Settings, one: Process) ->
     await ann.take_name("Ann")
     async with process(shared.model_copy(update={"secret_key": SecretStr("another key, of 16")})) as other:
         assert await is_nobody(other, ann.cookies)
+
+
+# Limits
+
+
+@pytest.fixture
+async def strict(shared: Settings) -> AsyncIterator[tuple[Process, Process]]:
+    """Two processes of a chat in which little is allowed, and nothing comes back meanwhile."""
+    little = {"messages_burst": 6, "messages_per_second": 1e-6, "creations_burst": 3, "creations_per_minute": 1e-6}
+    settings = shared.model_copy(update=little | {"address_messages_burst": 10, "address_messages_per_second": 1e-6})
+    async with process(settings) as one, process(settings) as other:
+        yield one, other
+
+
+@pytest.mark.breaks("app/rooms.py", "await self._count_message_everywhere(self._allowance, member, address)", "pass")
+async def test_a_burst_that_is_spread_over_processes_is_no_larger(strict: tuple[Process, Process]) -> None:
+    one, other = strict
+    async with browsers((one, "Ann")) as (ann,), Browser(other).of(ann) as again:
+        answers = [await (ann, again)[number % 2].said(f"message {number}") for number in range(12)]
+        assert [bool(answer) for answer in answers] == [False] * 6 + [True] * 6
+        assert all("too fast: please wait" in answer for answer in answers[6:])
+        await until(lambda: len(ann.bodies) == len(again.bodies) == 6)
+
+
+async def test_what_an_address_may_say_it_may_say_at_all_processes_together(strict: tuple[Process, Process]) -> None:
+    one, other = strict
+    async with browsers((one, "Ann"), (other, "Bob")) as (ann, bob):
+        answers = [await each.said(f"{number}{each.name}") for number in range(6) for each in (ann, bob)]
+        assert [bool(answer) for answer in answers] == [False] * 10 + [True] * 2
+        assert "from your address: please wait" in answers[-1]
+
+
+@pytest.mark.breaks("app/rooms.py", "self._allowance.refund_message(member.id, address)", "pass")
+async def test_the_same_submission_again_counts_once(strict: tuple[Process, Process]) -> None:
+    one, other = strict
+    async with browsers((one, "Ann")) as (ann,), Browser(other).of(ann) as again:
+        for each in (ann, again) * 8:
+            each.say("once", "a-key")
+            await until(lambda each=each: each.notice != "?")  # type: ignore[misc]
+            assert each.notice == ""
+        assert [await ann.said(f"{number}") for number in range(5)] == [""] * 5
+
+
+@pytest.mark.breaks("app/rooms.py", "(denial := await self._allowance.creation(address))", "(denial := None)")
+async def test_what_an_address_may_make_it_may_make_at_all_processes_together(strict: tuple[Process, Process]) -> None:
+    one, other = strict
+    answers = [await Browser(place).take_name(f"Name {number}") for number, place in enumerate((one, other) * 3)]
+    assert answers == [200] * 3 + [429] * 3
 
 
 # Presence

@@ -1,11 +1,15 @@
 """What processes share besides the log, as PostgreSQL keeps it."""
 
 import asyncio
+from secrets import token_hex
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from app.messages import Member, Room
-from app.shared import Seat
+from app.shared import Grant, Seat, Wish
 from app.store import Store
 from tests.postgres import Cluster
 
@@ -179,3 +183,73 @@ async def test_versions_grow_though_a_crash_empties_the_tables(
     is_first, versions = await log.attend("one", [seat], [])
     assert is_first
     assert versions[lobby.id] > before
+
+
+# How fast one may speak
+
+
+async def take(log: Store, tokens: int, bucket: str = "somebody", rate: float = 1, burst: float = 20) -> Grant:
+    return (await log.take_tokens({bucket: Wish(tokens, rate, burst)}))[bucket]
+
+
+async def test_a_bucket_starts_full_and_gives_what_it_has(log: Store) -> None:
+    assert await take(log, 15) == (15, 0)
+    tokens, wait = await take(log, 15)
+    assert tokens == 5
+    assert 0.9 < wait <= 1
+    assert (await take(log, 1)).tokens == 0
+    assert (await take(log, 3, "somebody else")).tokens == 3
+    assert (await take(log, 30, "who wants too much")).tokens == 20
+
+
+async def test_a_bucket_refills_and_holds_no_more_than_its_burst(
+    log: Store, postgres: Cluster, postgres_url: str
+) -> None:
+    def pass_by(seconds: float) -> None:
+        postgres.sql(f"UPDATE buckets SET full_at = full_at - {seconds}", postgres_url.rpartition("/")[2])  # noqa: S608
+
+    assert (await take(log, 20, rate=0.5)).tokens == 20
+    pass_by(5)
+    assert (await take(log, 9, rate=0.5)).tokens == 2
+    pass_by(1000)
+    assert (await take(log, 99, rate=0.5)).tokens == 20
+
+
+async def test_what_comes_back_can_be_taken_again(log: Store) -> None:
+    assert (await take(log, 20)).tokens == 20
+    assert (await take(log, -3)).tokens == -3
+    assert (await take(log, 9)).tokens == 3
+    assert (await take(log, -99)).tokens == -99
+    assert (await take(log, 99)).tokens == 20
+
+
+@pytest.mark.breaks(
+    "app/shared.py", "least(\n    excluded.granted,", "least(\n    excluded.granted, excluded.granted -"
+)
+@given(wishes=st.lists(st.integers(-3, 9), max_size=8))
+@hypothesis_settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_a_bucket_is_what_it_is_in_one_process(log: Store, wishes: list[int]) -> None:
+    """As long as no time passes: with a rate at which nothing comes back meanwhile."""
+    name, rate, burst = token_hex(4), 1e-6, 10
+    left = burst
+    for tokens in wishes:
+        granted = (await take(log, tokens, name, rate, burst)).tokens
+        assert granted == min(tokens, left)
+        left = min(burst, left - granted)
+
+
+async def test_however_many_take_at_once_a_burst_is_a_burst(log: Store) -> None:
+    names = [f"{number}" for number in range(20)]
+
+    async def one(order: int) -> dict[str, Grant]:
+        return await log.take_tokens({name: Wish(3, 1e-6, 20) for name in names[::order]})
+
+    granted = await asyncio.gather(*(one((-1) ** number) for number in range(12)))
+    assert {name: sum(each[name].tokens for each in granted) for name in names} == dict.fromkeys(names, 20)
+
+
+async def test_full_buckets_are_forgotten_and_others_are_not(log: Store, postgres: Cluster, postgres_url: str) -> None:
+    await take(log, 1, "fast", rate=1e6)
+    await take(log, 1, "slow", rate=1e-6)
+    await log.forget_full_buckets()
+    assert postgres.sql("SELECT id FROM buckets", postgres_url.rpartition("/")[2]) == ["slow"]

@@ -46,7 +46,7 @@ def _make_shared_tables() -> None:
     op.create_table(
         "buckets",
         sa.Column("id", sa.Text, nullable=False),
-        sa.Column("full_at", sa.Double, nullable=False),
+        *(sa.Column(name, sa.Double, nullable=False) for name in ("full_at", "cost", "burst", "granted")),
         sa.PrimaryKeyConstraint("id", name="pk_buckets"),
         prefixes=["UNLOGGED"],
     )

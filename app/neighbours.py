@@ -1,0 +1,43 @@
+"""What ties a process to the others that serve the same log. One that is alone, on SQLite, pays for none of it."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from secrets import token_hex
+from time import monotonic
+
+from app import lookout, register
+from app.allowance import Allowance
+from app.bus import Bus, LocalBus
+from app.doorbell import PostgresBus
+from app.hub import Hub
+from app.lookout import Lookout, Watch
+from app.metrics import Metrics
+from app.register import Register, SharedRegister
+from app.settings import Settings
+from app.store import Store
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """How a process hears of the others, sees what they do, and shares with them; by default there are none."""
+
+    bus: Bus = field(default_factory=LocalBus)
+    lookout: Lookout = field(default_factory=lookout.Alone)
+    register: Register = field(default_factory=register.Alone)
+    allowance: Allowance | None = None  # what all together may do; without it, the limits of this process are all
+
+
+def find_neighbours(
+    settings: Settings, store: Store, hub: Hub, served: Callable[[], Collection[int]], metrics: Metrics
+) -> Neighbours:
+    """Return the neighbours that there may be. `served` are the rooms of which something is shown or kept here."""
+    if not settings.is_shared:
+        return Neighbours()
+    bus = PostgresBus(settings.store_url, metrics.bus)
+    pause = settings.look_seconds
+    return Neighbours(
+        bus,
+        Watch(lambda: store.positions(served()), bus, pause, monotonic, metrics.bus),
+        SharedRegister(store, bus, hub, token_hex(4), settings.presence_grace, pause, monotonic),
+        Allowance(settings, store),
+    )

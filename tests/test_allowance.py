@@ -1,0 +1,152 @@
+"""How fast one may speak at all processes together: who asks together is answered together."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.allowance import Allowance, Denial, Pace, Token, share, wish
+from app.settings import Settings
+from app.shared import Grant, Wish
+from app.store import Store, StoreUnavailable
+from tests.logs import until
+
+BURST = 3
+
+
+class Shared:
+    """The buckets, where no time passes; `gone` when they cannot be asked, `answering` when they may answer."""
+
+    def __init__(self) -> None:
+        self.left: dict[str, float] = {}
+        self.askings: list[dict[str, int]] = []
+        self.gone: Exception | None = None
+        self.answering = asyncio.Event()
+        self.answering.set()
+        self.swept = 0
+
+    async def take_tokens(self, wishes: Mapping[str, Wish]) -> dict[str, Grant]:
+        self.askings.append({bucket: wish.tokens for bucket, wish in wishes.items()})
+        await self.answering.wait()
+        if self.gone:
+            raise self.gone
+        return {bucket: self._take(bucket, wish) for bucket, wish in wishes.items()}
+
+    def _take(self, bucket: str, wish: Wish) -> Grant:
+        left = self.left.get(bucket, wish.burst)
+        granted = min(wish.tokens, int(left))
+        self.left[bucket] = min(wish.burst, left - granted)
+        return Grant(granted, 7)
+
+    async def forget_full_buckets(self) -> None:
+        self.swept += 1
+
+
+@pytest.fixture
+def shared() -> Shared:
+    return Shared()
+
+
+@pytest.fixture
+def allowance(shared: Shared) -> Allowance:
+    settings = Settings(messages_burst=BURST, address_messages_burst=5, creations_burst=2)
+    return Allowance(settings, cast(Store, shared))
+
+
+async def idle(allowance: Allowance) -> None:
+    await until(lambda: allowance._answering is None)
+
+
+async def test_one_statement_answers_all_who_ask_meanwhile(allowance: Allowance, shared: Shared) -> None:
+    shared.answering.clear()
+    first = asyncio.create_task(allowance.message("ann", "home"))
+    await until(lambda: bool(shared.askings))
+    others = [asyncio.create_task(allowance.message(who, "home")) for who in ("ann", "bob")]
+    others.append(asyncio.create_task(allowance.creation("home")))
+    await asyncio.sleep(0)
+    shared.answering.set()
+    assert await asyncio.gather(first, *others) == [None] * 4
+    assert shared.askings == [
+        {"message ann": 1, "address home": 1},
+        {"message ann": 1, "message bob": 1, "address home": 2, "creation home": 1},
+    ]
+
+
+async def test_who_asks_for_more_than_there_is_is_denied_and_told_how_long(allowance: Allowance) -> None:
+    asked = await asyncio.gather(*(allowance.message("ann", "home") for _ in range(BURST + 2)))
+    assert asked == [None] * BURST + [Denial(Allowance.MESSAGE, 7)] * 2
+    assert await allowance.creation("home") is None
+    assert await allowance.creation("home") is None
+    assert await allowance.creation("home") == Denial(Allowance.CREATION, 7)
+
+
+@pytest.mark.breaks("app/allowance.py", "self._refunds.update(left)", "pass")
+async def test_what_is_denied_by_one_bucket_is_not_taken_from_another(allowance: Allowance, shared: Shared) -> None:
+    for number in range(5):
+        assert await allowance.message(f"member {number}", "home") is None
+    assert await allowance.message("ann", "home") == Denial(Allowance.ADDRESS, 7)
+    await idle(allowance)
+    assert shared.left["message ann"] == BURST
+    assert shared.left["address home"] == 0
+
+
+async def test_what_was_taken_for_nothing_comes_back(allowance: Allowance, shared: Shared) -> None:
+    await allowance.message("ann", "home")
+    allowance.refund_message("ann", "home")
+    await idle(allowance)
+    assert shared.left == {"message ann": BURST, "address home": 5}
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("gone"), ValueError("broken")])
+async def test_where_the_buckets_cannot_be_asked_nobody_is_denied(
+    allowance: Allowance, shared: Shared, error: Exception
+) -> None:
+    shared.gone = error
+    assert await asyncio.gather(*(allowance.message("ann", "home") for _ in range(50))) == [None] * 50
+    allowance.refund_message("ann", "home")
+    await idle(allowance)
+    shared.gone = None
+    assert await allowance.message("ann", "home") is None
+
+
+async def test_who_asked_may_be_gone_when_the_answer_comes(allowance: Allowance, shared: Shared) -> None:
+    shared.answering.clear()
+    asking = [asyncio.create_task(allowance.message("ann", "home")) for _ in range(2)]
+    await until(lambda: bool(shared.askings))
+    asking[0].cancel()
+    shared.answering.set()
+    assert await asking[1] is None
+
+
+async def test_sweeping_asks_for_nothing_else(allowance: Allowance, shared: Shared) -> None:
+    allowance.sweep()
+    await idle(allowance)
+    assert shared.swept == 1
+    assert shared.askings == []
+
+
+WHO = st.sampled_from(["ann", "bob"])
+TOKENS = st.builds(lambda pace, who: Token(Pace(pace, 1, BURST), who), st.sampled_from(["message", "address"]), WHO)
+ASKED = st.lists(st.lists(TOKENS, min_size=1, max_size=2, unique=True), max_size=8)
+
+
+@given(ASKED, st.dictionaries(TOKENS, st.integers(1, 3)), st.dictionaries(TOKENS, st.integers(0, BURST)))
+def test_tokens_are_shared_out_to_the_last_one(
+    asked: list[list[Token]], refunds: dict[Token, int], there: dict[Token, int]
+) -> None:
+    """Who was granted all they asked for has it, nobody has more than there was, and what is left comes back."""
+    wishes = wish(asked, Counter(refunds))
+    stocked = {token.bucket: there.get(token, 0) for tokens in (*asked, list(refunds)) for token in tokens}
+    granted = {bucket: Grant(min(wished.tokens, stocked[bucket]), 1) for bucket, wished in wishes.items()}
+    denials, left = share(asked, refunds, granted)
+    taken = Counter(token for tokens, denial in zip(asked, denials, strict=True) if not denial for token in tokens)
+    for token in {token for tokens in asked for token in tokens}:
+        had = granted[token.bucket].tokens + refunds.get(token, 0)
+        assert taken[token] + left.get(token, 0) == had <= stocked[token.bucket] + refunds.get(token, 0)
+    for tokens, denial in zip(asked, denials, strict=True):
+        if denial:
+            assert any(token.pace.kind == denial.kind and left.get(token, 0) == 0 for token in tokens)
