@@ -23,10 +23,9 @@ def file_of(url: str) -> Path | None:
 
 def confirm_account(folder: Path) -> None:
     """Raise `CommandError` where root would leave files in the `folder` of another, who could not use them."""
-    if os.name == "posix" and os.geteuid() == 0 and folder.exists() and folder.stat().st_uid:
-        raise CommandError(
-            f"This is run by root, and {folder} belongs to {folder.owner()}. Run it as {folder.owner()}."
-        )
+    owner = folder.stat().st_uid if folder.exists() else 0
+    if os.name == "posix" and os.geteuid() == 0 and owner:
+        raise CommandError(f"This is run by root, and {folder} is of user {owner}. Run it as that: deploy/parlor does.")
 
 
 def reason(error: Exception) -> str:

@@ -97,8 +97,8 @@ def encoding(connection: Connection) -> Finding:
 def room_for_connections(connection: Connection) -> Finding:
     """Return for how many processes there are connections."""
     most = int(_setting(connection, "max_connections")) - int(_setting(connection, "superuser_reserved_connections"))
-    used = _ask(connection, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
-    ours = _ask(connection, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'parlor'")
+    used = _ask(connection, "SELECT sum(numbackends) FROM pg_stat_database")
+    ours = _ask(connection, "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'parlor%'")
     free = most - used
     seen = f"of {most} connections {used} are taken, {ours} of them by Parlor; each process has up to {CONNECTIONS}."
     if free < CONNECTIONS:

@@ -1,6 +1,7 @@
 """From SQLite to PostgreSQL: everything that a log can hold arrives as it was, or nothing does."""
 
 import asyncio
+import tracemalloc
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -211,3 +212,17 @@ def test_a_file_that_is_served_is_left_alone(data: Path, postgres_url: str) -> N
 
 def test_there_has_to_be_something_to_copy(data: Path, postgres_url: str) -> None:
     assert "There is no database at" in parlor(data, "copy", "--to", postgres_url).refusal
+
+
+@pytest.mark.breaks("app/copying.py", "yield_per=CHUNK", "yield_per=1_000_000")
+def test_memory_does_not_grow_with_the_log(data: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "CHUNK", 20)
+    size, number = 20_000, 1000
+    talk(sqlite_url(data), [str(each) * (size // len(str(each))) for each in range(number)])
+    tracemalloc.start()
+    try:
+        assert parlor(data, "copy", "--to", postgres_url).done
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < size * number / 4

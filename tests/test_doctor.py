@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from app import database_server, doctor, migrations
 from app.findings import Finding, Verdict, ok, status, unknown, warning, wrong
 from app.settings import Settings
-from tests.operating import parlor, sqlite_url, talk
+from tests.operating import bodies, parlor, sqlite_url, talk
 from tests.postgres import DURABLE, Cluster, running
 
 
@@ -187,3 +187,24 @@ def test_revisions_are_known_from_the_newest_to_the_first() -> None:
     assert (
         migrations.revisions()[-1] == "0001" and migrations.revisions() == tuple(sorted(migrations.revisions()))[::-1]
     )
+
+
+def test_an_account_that_owns_its_database_and_nothing_else_can_do_it_all(
+    postgres: Cluster, data: Path, tmp_path: Path
+) -> None:
+    """As our documentation has it made: no superuser, to whom much is told that others do not see."""
+    postgres.sql("CREATE ROLE plain LOGIN")
+    postgres.sql("CREATE DATABASE plain OWNER plain TEMPLATE template0")
+    url = postgres.url("plain").replace("//parlor@", "//plain@")
+    try:
+        talk(sqlite_url(data), ["one"])
+        assert parlor(data, "copy", "--to", url).done
+        assert parlor(data, "backup", tmp_path / "backup", database_url=url).done
+        assert "Schema" in parlor(data, "restore", tmp_path / "backup", database_url=url).done
+        assert parlor(data, "renew", database_url=url).done
+        said = parlor(data, "doctor", port=0, database_url=url).out
+        assert [text for text in said.splitlines() if text.startswith("wrong") and " is off" not in text] == []
+        assert bodies(url) == ["one"]
+    finally:
+        postgres.drop("plain")
+        postgres.sql("DROP ROLE plain")
