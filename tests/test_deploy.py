@@ -103,8 +103,16 @@ def test_pages_come_compressed(site: Site) -> None:
     with site.client() as client:
         page = client.get("/", headers={"Accept-Encoding": "gzip"})
         assert page.headers["Content-Encoding"] == "gzip"
-        assert page.headers["Vary"] == "Accept-Encoding"
+        assert set(page.headers["Vary"].split(", ")) == {"Accept-Encoding", "Cookie"}
         assert "nonce-" in page.headers["Content-Security-Policy"]
+
+
+def test_who_has_a_page_is_told_so_through_nginx(site: Site) -> None:
+    with site.client() as client:
+        page = client.get("/", headers={"Accept-Encoding": "gzip"})
+        unchanged = client.get("/", headers={"Accept-Encoding": "gzip", "If-None-Match": page.headers["ETag"]})
+        assert unchanged.status_code == HTTPStatus.NOT_MODIFIED
+        assert "Content-Security-Policy" not in unchanged.headers
 
 
 def test_figures_are_for_this_machine_alone(site: Site) -> None:
