@@ -88,7 +88,7 @@ def test_no_secret_stands_in_the_file() -> None:
 
 def test_the_application_finds_its_secrets_by_their_names() -> None:
     targets = {each["target"].removeprefix("parlor_") for each in SERVICES["app-1"]["secrets"]}
-    assert targets == {"database_url", "secret_key"}
+    assert targets == {"database_url"}
     assert targets <= set(Settings.model_fields)
 
 

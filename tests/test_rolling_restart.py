@@ -7,11 +7,12 @@ The script is the real one, and so is nginx with our site. Of systemd there is o
 import os
 import re
 import shutil
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -22,7 +23,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.postgres import Cluster
 from tests.server import Server
-from tests.site import DEPLOY, LOCATIONS, NAME, PROCESSES, Site, nginx, read_until, replaced
+from tests.site import DEPLOY, NAME, PROCESSES, Site, application, nginx, read_until, replaced
 
 SCRIPT = DEPLOY / "rolling-restart"
 TALKERS = 3
@@ -181,6 +182,86 @@ def test_a_process_that_does_not_come_back_ends_it(tmp_path: Path) -> None:
     assert ended.stderr == "parlor@1.service is not ready; the others still run as before\n"
 
 
-def test_only_what_may_come_twice_is_given_to_another_process() -> None:
-    with_posts = re.findall(r"^location ([^{]+) \{[^}]*non_idempotent", LOCATIONS, re.MULTILINE)
-    assert with_posts == ["~ ^/rooms/[^/]+/messages$"]
+# A process that dies with a request in its hands
+
+
+class Silent:
+    """A process that takes requests and never answers: it closes."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._take_all)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Take nothing more."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def _take_all(self) -> None:
+        with suppress(OSError):  # when it ends
+            while True:
+                connection, _ = self._socket.accept()
+                with connection:
+                    self.taken += bool(connection.recv(65_536))
+
+
+@pytest.fixture
+def silent() -> Iterator[Silent]:
+    silent = Silent()
+    yield silent
+    silent.end()
+
+
+@pytest.fixture
+def half(tmp_path: Path, silent: Silent) -> Iterator[Site]:
+    """nginx in front of a process that serves, and one that falls silent; nginx holds nothing against it."""
+    with (
+        application(tmp_path) as port,
+        nginx(tmp_path, f"127.0.0.1:{port}", silent.host, changes={"max_fails=3": "max_fails=0"}) as found,
+    ):
+        yield found
+
+
+def become(site: Site, name: str) -> tuple[str, int]:
+    """Become a member, however often it takes; returns the cookie, and how often there was no answer."""
+    for failed in count():
+        with site.client() as client:
+            answer = client.post("/name", data={"name": name})
+        if answer.status_code == HTTPStatus.SEE_OTHER:
+            return "; ".join(f"{cookie}={value}" for cookie, value in answer.cookies.items()), failed
+        assert answer.status_code == HTTPStatus.BAD_GATEWAY
+    raise AssertionError("count() has an end")
+
+
+@pytest.mark.breaks("deploy/nginx/parlor-locations.conf", " non_idempotent", "")
+def test_a_message_that_fell_into_silence_is_given_to_another_process(half: Site, silent: Silent) -> None:
+    cookie, _ = become(half, "Ann")
+    before = silent.taken
+    with half.client() as client:
+        for number in range(8):
+            text = f"message number {number}"
+            answer = client.post(
+                "/rooms/lobby/messages", data={"message": text, "key": f"key-{number}"}, headers={"Cookie": cookie}
+            )
+            assert answer.status_code == HTTPStatus.SEE_OTHER
+        assert silent.taken > before
+        assert re.findall(r"message number \d", client.get("/").text) == [f"message number {n}" for n in range(8)]
+
+
+def test_what_may_not_come_twice_is_not(half: Site, silent: Silent) -> None:
+    failed = sum(become(half, f"member {number}")[1] for number in range(8))
+    assert failed == silent.taken > 0
+
+
+def test_a_socket_that_fell_into_silence_is_opened_at_another_process(half: Site, silent: Silent) -> None:
+    for _ in range(8):
+        with half.resume():
+            pass
+    assert silent.taken > 0
