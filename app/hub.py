@@ -52,6 +52,12 @@ class Audience:
             return None
         return [message for message in self.tail if message.position >= position]
 
+    def newest(self, count: int) -> list[Message] | None:
+        """Return the newest `count` messages of the log; None where that goes further, or the tail is too short."""
+        if self.position < self.reached or not self.tail or self.tail[0].position > max(self.position - count + 1, 1):
+            return None
+        return list(self.tail)[-count:]
+
     def is_empty(self) -> bool:
         """Whether nobody looks at the room, nor is about to, nor counts as present."""
         return not self.visitors and not len(self.presence)

@@ -181,12 +181,12 @@ class Pages:
         """Whether to send people here: it is not about to stop, the store answers, and others can be seen."""
         if request.scope.get("state", {}).get(STOPPING):
             return PlainTextResponse("this process stops\n", 503)
+        if not self._rooms.sees():
+            return PlainTextResponse("the log is out of sight\n", 503)
         try:
             await self._store.check()
         except StoreUnavailable:
             return PlainTextResponse("the store does not answer\n", 503)
-        if not self._rooms.sees():
-            return PlainTextResponse("the log is out of sight\n", 503)
         return PlainTextResponse("ready\n")
 
     async def figures(self) -> Response:

@@ -145,7 +145,11 @@ class Rooms:
         return self._paged(await self._store.before(room.id, before, self._settings.page_size + 1), zone)
 
     async def _tail(self, room_id: int) -> Tail:
-        messages = await self._store.before(room_id, NEWEST, self._settings.page_size + 1)
+        count = self._settings.page_size + 1
+        audience = self.hub.audience(room_id)
+        messages = audience.newest(count) if audience else None
+        if messages is None:
+            messages = await self._store.before(room_id, NEWEST, count)
         return Tail(partial(self._paged, messages), messages[-1].position if messages else 0)
 
     def _paged(self, messages: Sequence[Message], zone: str) -> Page:
