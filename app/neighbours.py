@@ -1,6 +1,6 @@
 """What ties a process to the others that serve the same log. One that is alone, on SQLite, pays for none of it."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from secrets import token_hex
 from time import monotonic
@@ -28,9 +28,9 @@ class Neighbours:
 
 
 def find_neighbours(
-    settings: Settings, store: Store, hub: Hub, served: Callable[[], Collection[int]], metrics: Metrics
+    settings: Settings, store: Store, hub: Hub, served: Callable[[], Mapping[int, int]], metrics: Metrics
 ) -> Neighbours:
-    """Return the neighbours that there may be. `served` are the rooms of which something is shown or kept here."""
+    """Return the neighbours that there may be. `served` says which rooms are shown here, and how far."""
     if not settings.is_shared:
         return Neighbours()
     bus = PostgresBus(settings.store_url, metrics.bus)

@@ -413,9 +413,10 @@ class Rooms:
         elif kind == topics.ROOMS:
             self._directory.reached(position)
 
-    def served(self) -> set[int]:
-        """Return the ids of the rooms of which something is shown here, or kept."""
-        return {audience.room.id for audience in self.hub.audiences()} | self._newest.rooms()
+    def served(self) -> dict[int, int]:
+        """Return the ids of the rooms of which something is shown here, or kept, each with what is shown at least."""
+        shown = {audience.room.id: audience.position for audience in self.hub.audiences()}
+        return dict.fromkeys(self._newest.rooms(), 0) | shown
 
     def reached(self, room_id: int, position: int) -> None:
         """The log of a room reaches up to `position`: have it shown to those who look. Never waits."""

@@ -21,13 +21,16 @@ SELECT 'room:' || id, position FROM rooms WHERE id = ANY(:rooms)
 UNION ALL SELECT 'present:' || room_id, version FROM presence WHERE room_id = ANY(:rooms)
 UNION ALL SELECT 'rooms', coalesce(max(id), 0) FROM rooms
 UNION ALL SELECT 'names', renamings FROM log
+UNION ALL SELECT epoch, NULL FROM log
 """)
 
 
-def positions(connection: Connection, room_ids: Collection[int]) -> dict[str, int]:
-    """Return by topic how far everything has come, that of these rooms included."""
-    rows = connection.execute(_POSITIONS, {"rooms": list(room_ids)})
-    return {row[0]: row[1] for row in rows}
+def positions(connection: Connection, room_ids: Collection[int]) -> tuple[str, dict[str, int]]:
+    """Return the log's epoch and by topic how far everything has come, that of these rooms included."""
+    found = {row[0]: row[1] for row in connection.execute(_POSITIONS, {"rooms": list(room_ids)})}
+    epoch = next(topic for topic, position in found.items() if position is None)
+    del found[epoch]
+    return epoch, found
 
 
 # Who is where

@@ -21,7 +21,7 @@ import structlog
 from sqlalchemy import Row
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from app import shared, statements
+from app import shared, statements, topics
 from app.engines import open_engine
 from app.lookups import Lookups
 from app.messages import Member, Message, Refused, Room
@@ -38,6 +38,7 @@ LONGEST_GATHERING = 0.001  # seconds
 MOST_WAITING = 10_000  # appends: far more than wait while the database can be written
 VISIT_NOTED_EVERY_MS = 3_600_000
 VISIT_WAIT = 0.1  # seconds that somebody's page may be late because their visit is noted
+ANOTHER = "another log lies in the place of the one that was opened: give it a new epoch (renew), and start anew"
 DAY_MS = 86_400_000
 
 Clock = Callable[[], datetime]
@@ -76,6 +77,7 @@ class Store:
 
     def __init__(self, url: str, clock: Clock, lock_wait: float = 5) -> None:
         self.epoch = ""  # of the log that is open
+        self._is_another = False  # what the database holds now
         self._database = open_engine(url, lock_wait)
         self._clock = clock
         self._lock_wait = lock_wait
@@ -119,6 +121,8 @@ class Store:
 
         Raises `StoreUnavailable`.
         """
+        if self._is_another:
+            raise StoreUnavailable(ANOTHER)
         if len(self._appends) >= MOST_WAITING:
             raise StoreUnavailable("too many messages wait to be stored")
         digest = sha256("\0".join((author.id, key, body)).encode("utf-8", "surrogatepass")).digest()
@@ -148,12 +152,22 @@ class Store:
 
     def confirm(self) -> None:
         """Raise `StoreUnavailable` where the log is gone, or another lies in its place: for what was kept of it."""
+        if self._is_another:
+            raise StoreUnavailable(ANOTHER)
         with _unavailable():
             self._database.confirm()
 
-    async def positions(self, room_ids: Collection[int]) -> dict[str, int]:
-        """Return by topic how far everything has come that processes share, the logs of these rooms included."""
-        return await self._read(partial(shared.positions, room_ids=room_ids))
+    async def positions(self, shown: Mapping[int, int]) -> dict[str, int]:
+        """Return by topic how far everything has come that processes share, the logs of these rooms included.
+
+        What was `shown` of them before is in the log, for good. Raises `StoreUnavailable` from the first time on that
+        it is not: a database was put in the place of the one that was opened, or a replica that lacks its end.
+        """
+        epoch, found = await self._read(partial(shared.positions, room_ids=shown))
+        goes_back = any(found.get(topics.log_of(room_id), 0) < position for room_id, position in shown.items())
+        self._is_another = self._is_another or epoch != self.epoch or goes_back
+        self.confirm()
+        return found
 
     async def attend(
         self,

@@ -64,6 +64,22 @@ def enter(hub: Hub, audience: Audience, reader: Reader) -> Reader:
     return reader
 
 
+# The tail
+
+
+@pytest.mark.breaks("app/hub.py", "self.position < self.reached or ", "")
+def test_the_newest_messages_are_known_where_the_tail_is_long_enough_and_nothing_is_still_to_be_shown() -> None:
+    audience = Audience(LOBBY, [message(position) for position in (1, 2, 3)], 4)
+    assert [each.position for each in audience.newest(2) or []] == [2, 3]
+    assert [each.position for each in audience.newest(9) or []] == [1, 2, 3]
+    audience.advance([message(4), message(5)])
+    assert [each.position for each in audience.newest(4) or []] == [2, 3, 4, 5]
+    assert audience.newest(5) is None
+    audience.reached = 6
+    assert audience.newest(2) is None
+    assert Audience(WATERCOOLER, [], 4).newest(2) is None
+
+
 # Publish
 
 

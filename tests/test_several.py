@@ -96,7 +96,7 @@ async def test_the_bell_is_what_brings_it_and_not_the_look(both: list[Browser], 
     assert await other.figure('parlor_looks_total{found="something"}') == 0
 
 
-@pytest.mark.breaks("app/neighbours.py", "store.positions(served())", "store.positions([])")
+@pytest.mark.breaks("app/neighbours.py", "store.positions(served())", "store.positions({})")
 async def test_who_hears_no_bell_finds_everything_by_looking(
     both: list[Browser], other: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,7 +111,7 @@ async def test_who_hears_no_bell_finds_everything_by_looking(
     await until_async(lambda: is_nobody(other, old))
 
 
-@pytest.mark.breaks("app/rooms.py", "| self._newest.rooms()", "")
+@pytest.mark.breaks("app/rooms.py", "dict.fromkeys(self._newest.rooms(), 0) | shown", "shown")
 async def test_a_page_that_is_kept_is_looked_after_like_one_that_is_open(
     one: Process, other: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.messages import Member, Room
 from app.shared import Grant, Seat, Wish
-from app.store import Store
+from app.store import Store, StoreUnavailable
 from tests.postgres import Cluster
 
 Change = tuple[list[Seat], list[Seat]]  # who arrived, who departed
@@ -49,16 +49,38 @@ async def here(log: Store, room: Room, process_id: str = "") -> list[str]:
 
 async def test_everything_shared_has_a_position(log: Store, ann: Member, lobby: Room) -> None:
     tea = await log.create_room("Tea")
-    before = await log.positions([lobby.id, tea.id])
+    before = await log.positions({lobby.id: 0, tea.id: 0})
     assert before == {"room:1": 0, f"room:{tea.id}": 0, "rooms": tea.id, "names": 0}
     await log.append(lobby.id, ann, "hello", "k")
     await log.take_name(ann, "Anna", "UTC", 30)
     await log.attend("one", [(tea.id, ann.id)], [])
-    after = await log.positions([lobby.id, tea.id, 4711])
+    after = await log.positions({lobby.id: 1, tea.id: 0, 4711: 0})
     version = after.pop(f"present:{tea.id}")
     assert after == before | {"room:1": 1, "names": 1}
     assert version > 0
-    assert await log.positions([]) == {"rooms": tea.id, "names": 1}
+    assert await log.positions({}) == {"rooms": tea.id, "names": 1}
+
+
+@pytest.mark.breaks("app/store.py", "or epoch != self.epoch or goes_back", "or goes_back")
+@pytest.mark.breaks("app/store.py", "or epoch != self.epoch or goes_back", "or epoch != self.epoch")
+@pytest.mark.parametrize("change", ["UPDATE log SET epoch = 'another'", "UPDATE rooms SET position = position - 1"])
+async def test_another_log_in_the_place_of_the_one_that_was_opened_is_not_taken_for_it(
+    log: Store, ann: Member, lobby: Room, postgres: Cluster, postgres_url: str, change: str
+) -> None:
+    """A replica, say, that lacks the end of what was shown; and not even when it has come as far again."""
+    for number in range(3):
+        await log.append(lobby.id, ann, f"{number}", f"k{number}")
+    await log.positions({lobby.id: 3})
+    log.confirm()
+    postgres.sql(change, postgres_url.rpartition("/")[2])
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="another log"):
+            await log.positions({lobby.id: 3})
+        with pytest.raises(StoreUnavailable, match="another log"):
+            await log.append(lobby.id, ann, "later", "k9")
+        with pytest.raises(StoreUnavailable, match="another log"):
+            log.confirm()
+        postgres.sql("UPDATE rooms SET position = 9", postgres_url.rpartition("/")[2])
 
 
 @pytest.mark.breaks("app/statements.py", "0 if is_new else _next_renaming(connection)", "0")
