@@ -296,27 +296,37 @@ def _without_a_name(server: Server, sizes: Sizes) -> Figures:
 def rooms(competitor: Competitor, sizes: Sizes) -> Figures:
     """What one more delivery costs the server: in many small rooms, and in a single one with as many readers.
 
-    In a small room a message is shared by few, so that most of its cost is not the deliveries'. That is what the same
-    messages cost with nobody but their senders, measured before and after, and it is taken off.
+    In a small room a message is shared by few, so that most of its cost is not the deliveries'. That is what messages
+    cost with nobody but their senders, and it is taken off. Each sender awaits the receipt: so as many are always under
+    way, and they are stored in batches of one size, whatever they cost.
     """
     # The senders read, too.
     together = sizes.readers_per_room - 1
-    with _with_rooms(competitor, sizes.rooms) as play:
-        before, many, after = (play(readers, sizes.rooms, sizes.seconds) for readers in (0, together, 0))
-    with _with_rooms(competitor, 1) as play:
-        one = play(sizes.rooms * sizes.readers_per_room - 1, 20, sizes.seconds)
-    alone = {name: (before[name] + after[name]) / 2 for name in before}
+    with _with_rooms(competitor, sizes, sizes.rooms) as play:
+        turns = [play("stored", readers) for readers in (0, together) * 2]
+    with _with_rooms(competitor, sizes, 1) as play:
+        one = play("rooms", sizes.rooms * sizes.readers_per_room - 1, rate=20)
+    alone, many = (_sum(turns[which::2]) for which in (0, 1))
     return {
-        "many": (many["server_cpu"] - alone["server_cpu"]) / (many["received"] - alone["received"]) / MICRO,
+        "many": (_each(many) - _each(alone)) / together,
         "one": one["server_cpu"] / one["received"] / MICRO,
-        "message": alone["server_cpu"] / alone["received"] / MICRO,
-        "client": max(many["client_share"], one["client_share"]),
+        "message": _each(alone),
+        "client": max(turns[-1]["client_share"], one["client_share"]),
     }
 
 
+def _each(figures: Figures) -> float:
+    """Return what a message costs, in microseconds."""
+    return figures["server_cpu"] / figures["sent"] / MICRO
+
+
+def _sum(figures: Sequence[Figures]) -> Figures:
+    return {name: sum(each[name] for each in figures) for name in figures[0]}
+
+
 @contextmanager
-def _with_rooms(competitor: Competitor, count: int) -> Iterator[Callable[[int, float, float], Figures]]:
-    """Run `competitor` with `count` rooms; gives what plays in them: with so many readers in each, at a rate, so long.
+def _with_rooms(competitor: Competitor, sizes: Sizes, count: int) -> Iterator[Callable[..., Figures]]:
+    """Run `competitor` with `count` rooms; gives what plays a scenario in them, with so many readers in each.
 
     One member is in all of them: names are not what is measured.
     """
@@ -327,17 +337,17 @@ def _with_rooms(competitor: Competitor, count: int) -> Iterator[Callable[[int, f
         (server.folder / "cookies").write_text(f"{cookie}\n" * count)
         turns = itertools.count()
 
-        def play(readers: int, rate: float, seconds: float) -> Figures:
+        def play(scenario: str, readers: int, **options: object) -> Figures:
             found = load(
                 server,
-                "rooms",
+                scenario,
                 rooms=count,
                 readers_per_room=readers,
                 paths=server.folder / "paths",
                 first=1 + next(turns) * MOST_MESSAGES,
-                rate=rate,
-                seconds=seconds,
+                seconds=sizes.seconds,
+                **options,
             )
-            return {name: found[name] for name in ("server_cpu", "received", "client_share")}
+            return {name: found[name] for name in ("server_cpu", "sent", "received", "client_share")}
 
         yield play

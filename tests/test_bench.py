@@ -649,6 +649,10 @@ async def test_it_measures_the_real_one(load: Load, parlor: Server, tmp_path: Pa
         )
     )
     assert (rooms["sent"], rooms["received"]) == (10, 40)
+    each = good(
+        await load("stored", parlor.port, **common, rooms=2, paths=paths, readers_per_room=3, seconds=0.1, first=95_000)
+    )
+    assert each["received"] == each["receipts"] * 4 == each["sent"] * 4 >= 8
     refused = await load("broadcast", parlor.port, protocol="parlor", first=100_000)
     assert "was told" in refused.error
 

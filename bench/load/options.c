@@ -22,7 +22,7 @@ static const char USAGE[] =
     "  broadcast   one message after the other to everybody     --messages, --pause\n"
     "  idle        open, print, and stay until stdin is closed\n"
     "  sustained   at a fixed rate, whatever comes back         --rate, --seconds, --senders, --within\n"
-    "  stored      each sender awaits its receipt               --seconds, --senders\n"
+    "  stored      each sender awaits its receipt               --seconds, --senders, --rooms, --readers-per-room\n"
     "  slow        some readers stop reading                    --rate, --seconds, --stalled\n"
     "  rooms       a sender in each of many rooms               --rate, --seconds, --rooms, --readers-per-room\n"
     "\n"

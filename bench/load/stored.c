@@ -17,13 +17,14 @@ static void go_on(struct crowd *crowd, struct connection *connection, uint32_t m
 void stored(const struct options *options)
 {
     static struct crowd crowd;
-    crowd_make(&crowd, options, (uint32_t)(MOST * options->seconds) + options->senders);
+    crowd_make(&crowd, options, (uint32_t)(MOST * options->seconds / options->rooms) + options->senders);
     crowd.receipted = go_on;
     crowd_gather(&crowd);
     crowd_measure(&crowd);
     end = crowd.began + (uint64_t)(options->seconds * 1e9);
-    for (uint32_t i = 0; i < options->senders; i++)
-        say(&crowd, &crowd.connections[i], 0);
+    for (uint32_t i = 0; i < crowd.count; i++)
+        if (crowd.connections[i].sender)
+            say(&crowd, &crowd.connections[i], 0);
     crowd_rest(&crowd, end);
     crowd_finish(&crowd);
     crowd_report(&crowd);
