@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, Table, func, insert, select
 
 from app import migrations
 from app.commands import CommandError, alone, file_of
+from app.migrating import upgrade
 from app.settings import Settings
 from app.sqlite_file import locked, opened
 from app.statements import signing_keys, totals
@@ -30,13 +31,16 @@ def copy(settings: Settings, target: str, file: Path | None = None) -> Iterator[
     source = file or file_of(settings.store_url)
     if source is None:
         raise CommandError("The settings lead to PostgreSQL already. Say which file to copy with --from FILE.")
+    kind, _, address = target.partition("://")
+    if kind not in ("postgres", "postgresql"):
+        raise CommandError("Copies go to PostgreSQL: --to postgresql://name@host/database")
     if not source.exists():
         raise CommandError(f"There is no database at {source}.")
     with locked(source), opened(source) as here:
         here.exec_driver_sql("BEGIN")  # from here on, one moment is read
         if migrations.revision(here) != migrations.revisions()[0]:
             raise CommandError(f"{source} is not at the newest revision. Migrate it first (migrate).")
-        yield from alone(target, partial(fill, source=here, key=_key(settings)))
+        yield from alone(f"postgresql://{address}", partial(fill, source=here, key=_key(settings)))
         yield f"All of {source} is there: {totals(here)}. Set PARLOR_DATABASE_URL, and put the file away."
 
 
@@ -51,7 +55,7 @@ def fill(target: Connection, source: Connection, key: str) -> list[str]:
 
     On PostgreSQL the `key` is in the database, too: whichever process starts first shall have it.
     """
-    migrations.upgrade(target)
+    upgrade(target)
     for table in metadata.sorted_tables:
         if target.scalar(select(func.count()).select_from(table)):
             raise CommandError(f"There is something in the table {table.name} already. Copy into a new database.")

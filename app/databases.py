@@ -18,13 +18,13 @@ from app.tables import log, messages, rooms
 def examine(settings: Settings) -> Iterator[Finding]:
     """Yield what is found of the database."""
     path = file_of(settings.store_url)
-    yield from file(path) if path else database_server.examine(settings.store_url, shape)
+    yield from examine_file(path) if path else database_server.examine(settings.store_url, shape)
 
 
 # SQLite
 
 
-def file(path: Path) -> Iterator[Finding]:
+def examine_file(path: Path) -> Iterator[Finding]:
     """Yield what is found of the SQLite file at `path`, and of the disk that it is on."""
     yield machine.file_system(path)
     if not path.exists():

@@ -11,14 +11,15 @@ from app.settings import Settings
 
 def migrate(settings: Settings) -> Iterator[str]:
     """Bring the database to its newest shape; yields from which revision to which. Raises `CommandError`."""
-    before, after = alone(settings.store_url, _upgrade)
+    before, after = alone(settings.store_url, upgrade)
     if before == after:
         yield f"The database is at the newest revision, {after}, already."
     else:
         yield f"The database went from revision {before or 'none'} to {after}."
 
 
-def _upgrade(connection: Connection) -> tuple[str, str]:
+def upgrade(connection: Connection) -> tuple[str, str]:
+    """Bring a database to the newest shape, and return from which revision to which. Raises `CommandError`."""
     before = migrations.revision(connection)
     if before and before not in migrations.revisions():
         raise CommandError(f"A newer Parlor has migrated the database, to revision {before}. Upgrade this one.")

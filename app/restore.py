@@ -25,6 +25,8 @@ OTHERS = (
     "WHERE datname = current_database() AND application_name LIKE 'parlor%' AND pid != pg_backend_pid()"
 )
 
+LOOKS = 10  # in a second: who has just left is seen for a moment
+
 
 def restore(settings: Settings, file: Path) -> Iterator[str]:
     """Put the backup in `file` in the place of the database, and its key where there is none; yields what was done.
@@ -75,7 +77,7 @@ def _restore_file(file: Path, target: Path, moment: str) -> Iterator[str]:
     sqlite_file.check(file, str(file))
     with locked(target), draft_of(target) as draft:
         sqlite_file.copy(file, draft)
-        with opened(draft) as connection, connection.begin():
+        with opened(draft) as connection:
             found = _renew(connection, file)
         aside = sqlite_file.put_aside(target, f"before-restore-{moment}")
     if aside:
@@ -92,8 +94,7 @@ def _restore_server(file: Path, url: str, moment: str) -> Iterator[str]:
     moved = alone(url, partial(_put_aside, schema=schema))
     try:
         dumps.load(file, url)
-        found = alone(url, partial(_renew, source=file))
-        key_stays = alone(url, partial(_keep_key, schema=schema)) if moved else False
+        found, key_stays = alone(url, partial(_finish, source=file, schema=schema))
     except BaseException:  # also where somebody interrupts it: what was there goes on
         alone(url, partial(_put_back, schema=schema))
         raise
@@ -115,6 +116,12 @@ def _put_aside(connection: Connection, schema: str) -> bool:
     return bool(tables)
 
 
+def _finish(connection: Connection, source: Path, schema: str) -> tuple[str, bool]:
+    """Make of what was loaded a log that can be served; returns what it is, and whether it keeps the key before."""
+    confirm_unserved(connection)  # one that started meanwhile knows the log by its old epoch
+    return _renew(connection, source), _keep_key(connection, schema)
+
+
 def _keep_key(connection: Connection, schema: str) -> bool:
     """Keep the key that is in the tables put aside, if any; returns whether the backup has another."""
     there = inspect(connection)
@@ -128,17 +135,23 @@ def _keep_key(connection: Connection, schema: str) -> bool:
 
 def confirm_unserved(connection: Connection) -> None:
     """Raise `CommandError` where a server of ours is connected to PostgreSQL. (A SQLite file is locked by its own.)"""
-    if connection.dialect.name == "postgresql" and connection.exec_driver_sql(OTHERS).scalar_one():
-        raise CommandError("A server runs on this database. Stop all of them first.")
+    if connection.dialect.name != "postgresql":
+        return
+    for _ in range(LOOKS):
+        if not connection.exec_driver_sql(OTHERS).scalar_one():
+            return
+        connection.exec_driver_sql("SELECT pg_stat_clear_snapshot(), pg_sleep(0.1)")
+    raise CommandError("A server runs on this database. Stop all of them first.")
 
 
 def _put_back(connection: Connection, schema: str) -> None:
     """Undo `_put_aside`, whatever was made in the place of the tables."""
-    for name in inspect(connection).get_table_names():
+    there = inspect(connection)
+    for name in there.get_table_names():
         connection.exec_driver_sql(f"DROP TABLE {name} CASCADE")
-    if schema in inspect(connection).get_schema_names():
-        for name in inspect(connection).get_table_names(schema):
-            connection.exec_driver_sql(f"ALTER TABLE {schema}.{name} SET SCHEMA public")
+    if schema in there.get_schema_names():
+        for name in there.get_table_names(schema):
+            connection.exec_driver_sql(f"ALTER TABLE {schema}.{name} SET SCHEMA {there.default_schema_name}")
         connection.exec_driver_sql(f"DROP SCHEMA {schema}")
 
 

@@ -64,7 +64,7 @@ def draft_of(path: Path) -> Iterator[Path]:
     try:
         yield draft
         draft.replace(path)
-        sync_folder(path.parent)
+        _sync_folder(path.parent)
     finally:
         for ending in (*BESIDE, "-journal"):
             with suppress(FileNotFoundError):
@@ -84,7 +84,7 @@ def put_aside(path: Path, ending: str) -> Path | None:
     return aside
 
 
-def sync_folder(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Put on the disk which files are in `folder`."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)

@@ -210,6 +210,22 @@ def test_a_file_that_is_served_is_left_alone(data: Path, postgres_url: str) -> N
         assert "is open in another process" in parlor(data, "copy", "--to", postgres_url).refusal
 
 
+def test_copies_go_to_postgres(data: Path, postgres_url: str) -> None:
+    talk(sqlite_url(data), ["one"])
+    assert "Copies go to PostgreSQL" in parlor(data, "copy", "--to", "sqlite:///other.db").refusal
+    assert parlor(data, "copy", "--to", postgres_url.replace("postgresql:", "postgres:")).done
+    assert bodies(postgres_url) == ["one"]
+
+
+def test_a_database_of_a_newer_parlor_is_left_alone(
+    data: Path, postgres: Cluster, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parlor(data, "migrate", database_url=postgres_url)
+    postgres.sql("UPDATE alembic_version SET version_num = '9999'", postgres_url.rpartition("/")[2])
+    talk(sqlite_url(data), ["one"])
+    assert "A newer Parlor has migrated" in parlor(data, "copy", "--to", postgres_url).refusal
+
+
 def test_there_has_to_be_something_to_copy(data: Path, postgres_url: str) -> None:
     assert "There is no database at" in parlor(data, "copy", "--to", postgres_url).refusal
 

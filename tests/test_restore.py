@@ -1,6 +1,7 @@
 """Restoring: what is damaged or foreign never takes the place of a log, and an old log is never lost by it."""
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
@@ -36,6 +37,7 @@ def file(tmp_path: Path) -> Path:
 def test_after_a_restore_the_log_is_that_of_the_backup_with_another_epoch(url: str, data: Path, file: Path) -> None:
     epoch = talk(url, ["one", "two"])
     assert parlor(data, "backup", file, database_url=url).done
+    assert file.stat().st_mode & 0o777 == 0o600
     talk(url, ["three"], "Bob")
     said = parlor(data, "restore", file, database_url=url).done
     assert "2 messages, 1 room, 1 member" in said
@@ -178,6 +180,26 @@ def test_another_epoch_by_hand(url: str, data: Path) -> None:
 
 def test_what_is_no_log_gets_no_epoch(url: str, data: Path) -> None:
     assert "is no database of Parlor's" in parlor(data, "renew", database_url=url).refusal
+
+
+@pytest.mark.breaks("app/restore.py", "confirm_unserved(connection)  # one that", "# one that")
+def test_a_server_that_starts_in_the_middle_gets_what_was_there(
+    postgres_url: str, data: Path, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would know the log by the epoch that it is about to lose."""
+    talk(postgres_url, ["one"])
+    parlor(data, "backup", file, database_url=postgres_url)
+    talk(postgres_url, ["two"], "Bob")
+    load = dumps.load
+    with ExitStack() as stack:
+
+        def load_and_start(file: Path, url: str) -> None:
+            load(file, url)
+            stack.enter_context(serving(tmp_path / "elsewhere", database_url=url))
+
+        monkeypatch.setattr(dumps, "load", load_and_start)
+        assert "A server runs" in parlor(data, "restore", file, database_url=postgres_url).refusal
+    assert bodies(postgres_url) == ["one", "two"]
 
 
 def test_a_key_is_restored_where_there_is_none(data: Path, file: Path) -> None:
