@@ -31,6 +31,8 @@ def find_neighbours(
     settings: Settings, store: Store, hub: Hub, served: Callable[[], Mapping[int, int]], metrics: Metrics
 ) -> Neighbours:
     """Return the neighbours that there may be. `served` says which rooms are shown here, and how far."""
+    process_id = token_hex(4)
+    metrics.process.info({"process": process_id})
     if not settings.is_shared:
         return Neighbours()
     bus = PostgresBus(settings.store_url, metrics.bus)
@@ -38,6 +40,6 @@ def find_neighbours(
     return Neighbours(
         bus,
         Watch(lambda: store.positions(served()), bus, pause, monotonic, metrics.bus),
-        SharedRegister(store, bus, hub, token_hex(4), settings.presence_grace, pause, monotonic),
+        SharedRegister(store, bus, hub, process_id, settings.presence_grace, pause, monotonic),
         Allowance(settings, store),
     )

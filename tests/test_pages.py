@@ -366,6 +366,7 @@ def test_health_readiness_and_figures(client: TestClient) -> None:
         "parlor_connections 0.0",
         "parlor_store_append_seconds_count 1.0",
         "parlor_store_waiting 0.0",
+        'parlor_process_info{process="',
     ):
         assert line in figures
 
