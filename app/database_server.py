@@ -13,12 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from app.commands import reason
 from app.findings import Finding, ok, warning, wrong
-from app.postgres import READERS, WRITERS
+from app.postgres import BATCHES, READERS, WRITERS
 
 LONGEST_CONNECT = 5.0  # seconds
 LONGEST_ROUND_TRIP = 5.0  # seconds, for a notification
 OLDEST = 15  # version of the server
-CONNECTIONS = READERS + WRITERS + 1  # of each process; one hears the notifications
+CONNECTIONS = BATCHES + READERS + WRITERS + 1  # of each process; one hears the notifications
 MOST_SKEW = timedelta(seconds=1)
 LARGEST_QUEUE = 0.5  # of the room that there is for notifications
 

@@ -25,11 +25,12 @@ class Engine(Protocol):
         """Return what `work` reads, in bounded time."""
         ...
 
-    async def write(self, work: Work[Result], deadline: float | None = None) -> Result:
+    async def write(self, work: Work[Result], deadline: float | None = None, is_single: bool = False) -> Result:
         """Do `work` in a transaction and return what it returns; all of it is done, or nothing.
 
         It waits for others who write until `deadline`, on the loop's clock. Where it fails at its very end, on the way
         to the disk, nobody can say whether it was done: it must be such that doing it again does no harm.
+        With `is_single`, it is a single statement wherever each is a trip, and can be committed in the same.
         """
         ...
 

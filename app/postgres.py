@@ -21,19 +21,21 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from app.work import Result, Work
 
 # Connections of each process. PostgreSQL has a process for each, and allows 100 unless told otherwise.
+BATCHES = 1  # messages that come meanwhile go into the next batch
+WRITERS = 2  # names, rooms, visits, presence: nobody's message waits behind them, nor they behind messages
 READERS = 4  # a read takes less than a millisecond there, and those who come back at once share theirs
-WRITERS = 2  # one for the batches of messages, and one for names, rooms and visits, which do not wait behind them
 LONGEST_READ = 5.0  # seconds, the wait for a connection included
 LONGEST_CONNECT = 10.0  # seconds
+LONGEST_LEAVE = 0.1  # seconds, in which a connection is closed that is of no use any more
 PATIENCE_OF_SERVER = 1.0  # seconds by which it waits longer than we do: it ends what we could not take back
 
 OPENING = 0x7061726C6F72  # the advisory lock of whoever opens the database; the number is "parlor" in ASCII
 
-# Errors after which nothing was done and another attempt may go better, by their SQLSTATE.
+# What the server says when it has done nothing and another attempt may go better, by SQLSTATE.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 COLLISIONS = {"40001", "40P01"}  # serialization failure, deadlock: somebody else goes first
-# The server stops; what was the primary is a replica; a statement was prepared for tables that have changed since.
-CONNECTION_FAILURES = {"57P01", "57P02", "25006", "0A000"}
+OUTDATED = {"25006", "0A000"}  # what was the primary is a replica; a statement was prepared for other tables
+STOPS = {"57P01", "57P02"}  # and the connection with it
 
 
 class Postgres:
@@ -46,8 +48,10 @@ class Postgres:
         self._url = url
         self._lock_wait = lock_wait
         self._doubted = 0.0  # connections opened before this moment of the loop's clock are not trusted
+        self._is_closing = False
         self._running: set[asyncio.Task[Any]] = set()
-        # Reads are single statements with nothing to roll back.
+        # Single statements are transactions of their own.
+        self._batches = self._engine(BATCHES, "AUTOCOMMIT")
         self._reader = self._engine(READERS, "AUTOCOMMIT")
         # Whoever waited for a room's row sees what was written meanwhile, whatever the server's default is.
         self._writer = self._engine(WRITERS, "READ COMMITTED")
@@ -65,6 +69,7 @@ class Postgres:
         )
         event.listen(engine.sync_engine, "connect", _opened)
         event.listen(engine.sync_engine, "checkout", self._trust)
+        event.listen(engine.sync_engine, "close", self._leave)
         return engine
 
     async def _connect(self) -> asyncpg.Connection:
@@ -85,10 +90,15 @@ class Postgres:
         )
 
     def _trust(self, connection: Any, record: ConnectionPoolEntry, _: object) -> None:
-        """Have a connection replaced of which there is doubt."""
+        """Have a connection replaced that is closed, or of which there is doubt."""
         if record.info["opened"] < self._doubted:
-            connection.driver_connection.terminate()  # to take leave would be to wait for an answer
+            connection.driver_connection.terminate()  # to close it would be to wait for an answer
+        if connection.driver_connection.is_closed():
             raise DisconnectionError
+
+    def _leave(self, connection: Any, _: ConnectionPoolEntry) -> None:
+        if self._is_closing:
+            connection.driver_connection.terminate()
 
     async def open(self, work: Work[Result]) -> Result:
         """Connect and do `work` before anything else, however long it takes: one process after the other."""
@@ -97,35 +107,43 @@ class Postgres:
     async def close(self) -> None:
         """Close the connections, when what has begun is done."""
         await asyncio.gather(*self._running, return_exceptions=True)
-        await self._reader.dispose()
-        await self._writer.dispose()
+        self._is_closing = True
+        for engine in (self._batches, self._reader, self._writer):
+            await engine.dispose()
 
     async def read(self, work: Work[Result]) -> Result:
         """Return what `work` reads. Raises `TimeoutError`, `OSError` and what SQLAlchemy raises."""
-        return await self._within(LONGEST_READ, partial(self._read, work))
+        return await self._within(LONGEST_READ, partial(self._run, self._reader, work))
 
-    async def _read(self, work: Work[Result]) -> Result:
-        async with self._reader.connect() as connection:
-            return await connection.run_sync(work)
-
-    async def write(self, work: Work[Result], deadline: float | None = None) -> Result:
+    async def write(self, work: Work[Result], deadline: float | None = None, is_single: bool = False) -> Result:
         """Do `work` in a transaction and return what it returns; all of it is done, or nothing.
 
-        It has until `deadline`, on the loop's clock, to be done. Raises what `read` does. Where the connection is lost
-        while it commits, nobody can say whether it was done. It counts as not done: who sent it sends it again, with
-        the same idempotency key, and is shown what is there.
+        It has until `deadline`, on the loop's clock, to be done. With `is_single`, it is one statement, which commits
+        in the same trip: whoever else takes the row of a room waits as long as the database works, and not for us.
+        Raises what `read` does. Where the connection is lost while it commits, nobody can say whether it was done. It
+        counts as not done: who sent it sends it again, with the same idempotency key, and is shown what is there.
         """
         seconds = self._lock_wait if deadline is None else deadline - asyncio.get_running_loop().time()
-        return await self._within(seconds, partial(self._transact, work))
+        attempt = partial(self._run, self._batches, work) if is_single else partial(self._transact, work)
+        return await self._within(seconds, attempt, commits=is_single)
+
+    async def _run(self, engine: AsyncEngine, work: Work[Result]) -> Result:
+        async with engine.connect() as connection:
+            return await connection.run_sync(work)
 
     async def _transact(self, work: Work[Result]) -> Result:
         async with self._writer.begin() as connection:
             return await connection.run_sync(work)
 
-    async def _within(self, seconds: float, attempt: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-        """Return what comes of an `attempt`, or of a second one, within `seconds`; else raise `TimeoutError`."""
+    async def _within(
+        self, seconds: float, attempt: Callable[[], Coroutine[Any, Any, Result]], commits: bool = False
+    ) -> Result:
+        """Return what comes of an `attempt`, or of a second one, within `seconds`; else raise `TimeoutError`.
+
+        Its statements are `commits` themselves, or what they do is undone where the connection is lost.
+        """
         # A task of its own: who asked may leave before it is done, and a connection is of no use after half an answer.
-        task = asyncio.create_task(self._twice(attempt))
+        task = asyncio.create_task(self._twice(attempt, commits))
         self._running.add(task)
         timer = asyncio.get_running_loop().call_later(seconds, self._give_up, task)
         task.add_done_callback(partial(self._ended, timer))
@@ -135,11 +153,11 @@ class Postgres:
             raise TimeoutError("the database does not answer in time")
         return task.result()
 
-    async def _twice(self, attempt: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    async def _twice(self, attempt: Callable[[], Coroutine[Any, Any, Result]], commits: bool) -> Result:
         try:
             return await attempt()
         except DBAPIError as error:
-            if not _is_undone(error):
+            if not _is_undone(error, commits):
                 raise
             if _sqlstate(error) not in COLLISIONS:
                 self._doubt()
@@ -148,6 +166,8 @@ class Postgres:
     def _give_up(self, task: asyncio.Task[Any]) -> None:
         self._doubt()
         task.cancel()
+        # It asks the server to stop, and takes leave; which takes two seconds where nobody answers, unless told again.
+        asyncio.get_running_loop().call_later(LONGEST_LEAVE, task.cancel)
 
     def _doubt(self) -> None:
         """Have all connections replaced before they are used again."""
@@ -175,11 +195,13 @@ def _alone(connection: Connection, work: Work[Result]) -> Result:
     return work(connection)
 
 
-def _is_undone(error: DBAPIError) -> bool:
+def _is_undone(error: DBAPIError, commits: bool) -> bool:
     """Return whether nothing was done, for a reason that another attempt may not meet."""
+    if _sqlstate(error) in COLLISIONS | OUTDATED:
+        return True
+    is_lost = error.connection_invalidated or _sqlstate(error) in STOPS
     # An error without a statement is one of connecting, or of committing: what was done then is not known.
-    is_known = error.statement is not None
-    return is_known and (error.connection_invalidated or _sqlstate(error) in COLLISIONS | CONNECTION_FAILURES)
+    return is_lost and not commits and error.statement is not None
 
 
 def _sqlstate(error: DBAPIError) -> str:

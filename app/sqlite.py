@@ -95,7 +95,7 @@ class Sqlite:
         with self._reader.connect() as connection:
             return work(connection)
 
-    async def write(self, work: Work[Result], deadline: float | None = None) -> Result:
+    async def write(self, work: Work[Result], deadline: float | None = None, is_single: bool = False) -> Result:
         """Do `work` in a transaction and return what it returns; all of it is done, or nothing.
 
         It has until `deadline`, on the loop's clock, to begin: one's turn comes, and nobody else locks the file.

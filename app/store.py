@@ -297,7 +297,8 @@ class Store:
         # Who has waited longest decides for all: nobody waits twice, in the queue and then at the file.
         deadline = batch[0].deadline
         try:
-            return await self._write(partial(statements.commit, submissions=submissions, now=now), deadline)
+            work = partial(statements.commit, submissions=submissions, now=now)
+            return await self._write(work, deadline, is_single=True)
         except IntegrityError:
             return await self._write(partial(statements.commit_unknown, submissions=submissions, now=now), deadline)
 
@@ -328,9 +329,9 @@ class Store:
         with _unavailable():
             return await self._database.read(work)
 
-    async def _write(self, work: Work[Result], deadline: float | None = None) -> Result:
+    async def _write(self, work: Work[Result], deadline: float | None = None, is_single: bool = False) -> Result:
         with _unavailable():
-            return await self._database.write(work, deadline)
+            return await self._database.write(work, deadline, is_single)
 
     def _now(self) -> int:
         return int(self._clock().timestamp() * 1000)

@@ -160,7 +160,7 @@ async def lobby(log: Store) -> Room:
 def broken_store(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """From its call on, the database neither reads nor writes."""
 
-    async def unavailable(*_: object) -> None:
+    async def unavailable(*_: object, **options: object) -> None:
         raise StoreUnavailable("broken by a test")
 
     def break_it() -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 
 import asyncpg
 import pytest
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, Engine, event
 
 from app import postgres as engine
 from app.messages import Member, Room
-from app.postgres import LONGEST_READ, READERS, WRITERS
+from app.postgres import BATCHES, LONGEST_READ, READERS, WRITERS
 from app.store import Store, StoreUnavailable
 from tests.logs import HELD_DAYS, Opener, bodies
 from tests.postgres import Cluster
@@ -86,7 +87,7 @@ async def test_a_process_has_so_many_connections_however_much_it_asks(
         *(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in range(50)),
         *(log.create_room(f"{n}") for n in range(20)),
     )
-    assert len(postgres.sql(BACKENDS.format(ours))) == READERS + WRITERS
+    assert len(postgres.sql(BACKENDS.format(ours))) == BATCHES + READERS + WRITERS
 
 
 async def test_nobody_waits_for_a_message_to_be_stored_who_changes_their_name(
@@ -103,7 +104,22 @@ async def test_nobody_waits_for_a_message_to_be_stored_who_changes_their_name(
 # Connections that end
 
 
-@pytest.mark.breaks("app/postgres.py", "if not _is_undone(error):", "if True:")
+@contextmanager
+def before(word: str, act: Callable[[], object]) -> Iterator[list[str]]:
+    """Have `act` called before each statement that begins with `word`; yield those statements."""
+    met: list[str] = []
+
+    def note(connection: Connection, cursor: object, statement: str, *rest: object) -> None:
+        if statement.split()[0] == word:
+            met.append(statement)
+            act()
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield met
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+@pytest.mark.breaks("app/postgres.py", "if connection.driver_connection.is_closed():", "if False:")
 async def test_connections_that_were_ended_are_replaced_and_nobody_notices(
     log: Store, ann: Member, lobby: Room, postgres: Cluster, ours: str
 ) -> None:
@@ -111,65 +127,58 @@ async def test_connections_that_were_ended_are_replaced_and_nobody_notices(
         await log.append(lobby.id, ann, f"{n}", f"k{n}")
         await asyncio.gather(*(log.head(lobby.id) for _ in range(9)))
         await asyncio.to_thread(postgres.sql, TERMINATE.format(ours))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # nobody can know of what is on its way
     assert await bodies(log, lobby) == ["0", "1", "2"]
 
 
-@pytest.mark.breaks("app/postgres.py", "error.connection_invalidated or ", "")
-async def test_a_connection_that_is_ended_in_the_middle_of_a_batch_is_replaced_too(
-    log: Store, ann: Member, lobby: Room, postgres: Cluster, ours: str
+@pytest.mark.breaks("app/postgres.py", "is_lost = error.connection_invalidated or ", "is_lost = ")
+async def test_a_transaction_whose_connection_is_ended_begins_again(log: Store, postgres: Cluster, ours: str) -> None:
+    acts = [partial(postgres.sql, TERMINATE.format(ours))]
+    with before("INSERT", lambda: acts and acts.pop()()) as inserts:
+        assert (await log.create_room("Tea")).slug == "tea"
+    assert len(inserts) == 2
+
+
+@pytest.mark.breaks("app/postgres.py", " and error.statement is not None", "")
+async def test_a_transaction_whose_connection_is_lost_while_it_commits_does_not_begin_again(
+    log: Store, postgres: Cluster, ours: str
 ) -> None:
-    times = 0
+    """Nobody can say whether it was done."""
+    commits: list[Connection] = []
 
-    def end_the_first(connection: Connection, cursor: object, statement: str, *rest: object) -> None:
-        nonlocal times
-        if statement.startswith("INSERT"):
-            times += 1
-            if times == 1:
-                postgres.sql(TERMINATE.format(ours))
+    def end_it(connection: Connection) -> None:
+        commits.append(connection)
+        postgres.sql(TERMINATE.format(ours))
 
-    with listening("before_cursor_execute", end_the_first):
-        assert (await log.append(lobby.id, ann, "hello", "k")).message.position == 1
-    assert times == 2
-    assert await bodies(log, lobby) == ["hello"]
-
-
-@contextmanager
-def listening(name: str, listener: Callable[..., None]) -> Iterator[None]:
-    """Have `listener` called at each event of that `name`."""
-    event.listen(Engine, name, listener)
-    yield
-    event.remove(Engine, name, listener)
+    event.listen(Engine, "commit", end_it)
+    with pytest.raises(StoreUnavailable):
+        await log.create_room("Tea")
+    event.remove(Engine, "commit", end_it)
+    assert len(commits) == 1
 
 
-@pytest.mark.breaks("app/postgres.py", "is_known = error.statement is not None", "is_known = True")
-async def test_a_connection_that_is_lost_while_it_commits_is_no_receipt_and_not_tried_again(
+@pytest.mark.breaks("app/postgres.py", " and not commits", "")
+async def test_a_message_whose_connection_is_lost_has_no_receipt_and_is_not_tried_again(
     log: Store, ann: Member, lobby: Room, postgres: Cluster, ours: str
 ) -> None:
     """Nobody can say whether it was stored. Who sends it again, with the same key, is shown what is there."""
-    commits = 0
-
-    def end_it(connection: Connection) -> None:
-        nonlocal commits
-        commits += 1
-        postgres.sql(TERMINATE.format(ours))
-
-    with listening("commit", end_it), pytest.raises(StoreUnavailable):
+    with before("WITH", partial(postgres.sql, TERMINATE.format(ours))) as commits, pytest.raises(StoreUnavailable):
         await log.append(lobby.id, ann, "hello", "k")
-    assert commits == 1
+    assert len(commits) == 1
     assert (await log.append(lobby.id, ann, "hello", "k")).is_new
     assert await bodies(log, lobby) == ["hello"]
 
 
 @pytest.mark.parametrize("lock_wait", [0.5])
-async def test_a_commit_whose_answer_is_lost_is_no_receipt_and_sent_again_one_message(
+async def test_a_message_whose_answer_is_lost_has_no_receipt_and_sent_again_is_one_message(
     log: Store, ann: Member, lobby: Room, link: Proxy
 ) -> None:
-    with listening("commit", lambda connection: link.mute()), pytest.raises(StoreUnavailable):
+    await log.append(lobby.id, ann, "before", "k0")  # from here on the statement is known, and takes a single trip
+    with before("WITH", link.mute), pytest.raises(StoreUnavailable):
         await log.append(lobby.id, ann, "hello", "k")
     again = await log.append(lobby.id, ann, "hello", "k")
-    assert (again.is_new, again.message.position) == (False, 1)
-    assert await bodies(log, lobby) == ["hello"]
+    assert (again.is_new, again.message.position) == (False, 2)
+    assert await bodies(log, lobby) == ["before", "hello"]
 
 
 async def test_a_server_that_is_started_again_is_found_again(
@@ -233,6 +242,14 @@ async def test_nobody_waits_longer_than_they_may_where_nobody_answers(
     assert clock() - started < lock_wait + 0.5
     link.heal()
     assert (await log.append(lobby.id, ann, "later", "k")).is_new
+
+
+@pytest.mark.breaks("app/postgres.py", "self._is_closing = True", "pass")
+async def test_a_stop_takes_no_longer_where_nobody_answers(opening: Opener, link: Proxy) -> None:
+    async with asyncio.timeout(2):
+        async with opening() as log:
+            await log.check()
+            link.stall()
 
 
 async def test_one_who_leaves_while_reading_costs_nobody_a_connection(

@@ -347,12 +347,13 @@ async def test_what_is_new_is_not_looked_for(log: Store, ann: Member, lobby: Roo
     """A transaction, the room's row, the messages: each statement more is paid for by every message."""
     with statements() as run:
         await asyncio.gather(*(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in range(9)))
-    assert [word for word in run if word != "BEGIN"] == ["UPDATE", "INSERT"]
+    # Where each would be a trip, it is one that does it all.
+    assert run in (["BEGIN", "UPDATE", "INSERT"], ["WITH"])
 
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """Note what is run, but for how transactions begin and end, of which each engine has its own way."""
+    """Note how each statement that is run begins."""
     run: list[str] = []
 
     def note(connection: Connection, cursor: Any, statement: str, *rest: Any) -> None:
