@@ -80,6 +80,7 @@ class Postgres:
             target_session_attrs="read-write",  # of several hosts the primary, and never a replica
             server_settings={
                 "application_name": "parlor",
+                "synchronous_commit": "on",  # what is acknowledged is on the disk, whatever the server's default is
                 # A process that falls silent in the middle must not keep the room's row, nor its connections.
                 "statement_timeout": longest,
                 "idle_in_transaction_session_timeout": longest,

@@ -70,13 +70,19 @@ async def until_one_waits(other: asyncpg.Connection) -> None:
             pass
 
 
-async def test_the_server_is_told_what_becomes_of_a_process_that_falls_silent(log: Store) -> None:
-    for use in (log._read, log._write):
-        assert await use(sql("SHOW application_name")) == ["parlor"]
-        for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
-            assert await use(sql(f"SHOW {limit}")) == [f"{LONGEST_READ + 1:.0f}s"]
-        assert await use(sql("SHOW tcp_keepalives_idle")) == ["30"]
-    assert await log._write(sql("SHOW transaction_isolation")) == ["read committed"]
+@pytest.mark.breaks("app/postgres.py", '"synchronous_commit": "on",', "")
+async def test_the_server_is_told_to_keep_what_it_acknowledges_and_no_process_that_falls_silent(
+    opening: Opener, postgres: Cluster, postgres_url: str
+) -> None:
+    postgres.sql(f"ALTER DATABASE {postgres_url.rpartition('/')[2]} SET synchronous_commit = off")
+    async with opening() as log:
+        for use in (log._read, log._write):
+            assert await use(sql("SHOW application_name")) == ["parlor"]
+            assert await use(sql("SHOW synchronous_commit")) == ["on"]
+            assert await use(sql("SHOW tcp_keepalives_idle")) == ["30"]
+            for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
+                assert await use(sql(f"SHOW {limit}")) == [f"{LONGEST_READ + 1:.0f}s"]
+        assert await log._write(sql("SHOW transaction_isolation")) == ["read committed"]
 
 
 async def test_a_process_has_so_many_connections_however_much_it_asks(
