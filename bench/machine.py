@@ -13,7 +13,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -89,6 +89,19 @@ def busy_seconds(stat: str) -> float:
     """Return the seconds in which cores were not idle, by /proc/stat."""
     user, nice, system, _, _, irq, softirq, steal = map(int, stat.split()[1:9])
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_of_family(pid: int, proc: Path = Path("/proc")) -> float:
+    """Return the CPU seconds of a process and its children, those that are gone included."""
+    ticks = 0
+    for path in proc.glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just gone
+            # Behind the name, which may hold anything: state, parent, … user, system, those of children that are gone.
+            fields = path.read_text().rpartition(")")[2].split()
+            its_own = int(path.parent.name) == pid
+            if its_own or int(fields[1]) == pid:
+                ticks += sum(map(int, fields[11 : 15 if its_own else 13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def memory(pid: int) -> int:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
 
-from bench import machine, pages, parlor
+from bench import bell, machine, pages, parlor
 from bench.client import Failed, crowd, load
 from bench.postgres import Asked
 from bench.servers import Competitor, Server, running
@@ -211,6 +211,11 @@ def shared_idle(competitor: Competitor, sizes: Sizes) -> Figures:
         "notifications": asked.notifications / passed,
         "log_kilobytes": asked.log_bytes / passed / KILO,
     }
+
+
+def shared_bell(competitor: Competitor, sizes: Sizes) -> Figures:
+    """What one notification costs a database at which so many processes listen. None of them is there."""
+    return {"database_cpu": bell.cost(competitor.processes, sizes.notifications) / MICRO}
 
 
 def _asking(server: Server, scenario: str, **options: object) -> tuple[Figures, Asked]:

@@ -85,7 +85,7 @@ COMPETITORS = {
         Competitor("parlor", "Parlor", _python(*SERVE), "parlor", parlor.ALLOWED),
         *(
             Competitor(f"parlor-{count}", title, _python(*SERVE), "parlor", parlor.ALLOWED, count, shares=True)
-            for count, title in ((1, "1 process"), (2, "2 processes"), (4, "4 processes"))
+            for count, title in ((1, "1 process"), *((count, f"{count} processes") for count in (2, 4, 16, 64)))
         ),
     )
 }
@@ -123,8 +123,8 @@ def running(competitor: Competitor) -> Iterator[Server]:
         (folder / "fragment.html").write_text(frame)
         database = None
         if competitor.shares:
-            database = stack.enter_context(postgres.running(folder / "postgres", _free_ports(1)))
-        port = _free_ports(competitor.processes)
+            database = stack.enter_context(postgres.running(folder / "postgres", free_ports(1)))
+        port = free_ports(competitor.processes)
         pids = []
         for number in range(competitor.processes):  # one after the other: the first makes the tables, and the key
             process = _start(competitor, port + number, folder, database)
@@ -134,7 +134,7 @@ def running(competitor: Competitor) -> Iterator[Server]:
         yield Server(competitor, port, tuple(pids), folder, parlor.text_length(frame), database)
 
 
-def _free_ports(count: int) -> int:
+def free_ports(count: int) -> int:
     """Return the first of so many that follow each other."""
     while True:
         ports = [next(PORTS) for _ in range(count)]

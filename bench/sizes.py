@@ -24,6 +24,7 @@ class Sizes:
     nobody: int = 0  # beside those who send
     shared_rate: int = 50  # messages per second to those who are at several processes
     shared_seconds: int = 10  # of it, and of saying nothing: CPU time comes in hundredths of a second, of each process
+    notifications: int = 1000
     rooms: int = 1000
     readers_per_room: int = 5
     ladder: tuple[int, ...] = (
@@ -47,6 +48,7 @@ QUICK = Sizes(
     slow_many=10,
     slow_many_seconds=12,
     shared_seconds=2,
+    notifications=100,
     rooms=20,
     ladder=(50, 200, 1000, 4000),
 )

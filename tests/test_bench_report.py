@@ -1,5 +1,6 @@
 """The benchmark's figures: what becomes of what was measured. Nothing is measured here."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from bench.client import Failed, arguments
 from bench.goals import CAMPFIRE, GOALS, Goal, Published
-from bench.machine import Effort, busy_seconds, is_in_memory
+from bench.machine import Effort, busy_seconds, cpu_of_family, is_in_memory
 from bench.measures import Sustained, highest
 from bench.pages import Answer, request
 from bench.parlor import FRAME_BYTES, PLACE, fragment, text_length
@@ -384,6 +385,19 @@ def test_what_others_took_is_everything_but_our_own() -> None:
 def test_a_core_is_busy_in_whatever_it_does_but_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sysconf", lambda _: 100)
     assert busy_seconds("cpu  100 200 300 9999 9999 10 20 70 0 0\ncpu0 1 1 1 1 1 1 1 1\n") == 7.0
+
+
+def test_a_family_is_a_process_with_its_children_those_that_are_gone_included(tmp_path: Path) -> None:
+    files = {
+        7: "7 (a) b) S 1 7 7 0 -1 0 0 0 0 0 100 20 3 4 20 0",
+        8: "8 (child) R 7 8 8 0 -1 0 0 0 0 0 50 5 900 900 20 0",
+        9: "9 (stranger) R 1 9 9 0 -1 0 0 0 0 0 50 5 0 0 20 0",
+    }
+    for pid, text in files.items():
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "stat").write_text(text)
+    ticks = (100 + 20 + 3 + 4) + (50 + 5)
+    assert cpu_of_family(7, tmp_path) == ticks / os.sysconf("SC_CLK_TCK")
 
 
 def test_a_request_is_one_that_servers_understand() -> None:
