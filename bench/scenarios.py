@@ -288,7 +288,7 @@ SCENARIOS: Mapping[str, Scenario] = {
                 Case(
                     "shared-idle",
                     "1,000 who read, and nobody says anything",
-                    TOGETHER,
+                    ("parlor-1", "parlor-4"),
                     (
                         Column("processes_cpu", "the processes' CPU", "ms/s"),
                         Column("database_cpu", "PostgreSQL's CPU", "ms/s"),
