@@ -126,9 +126,14 @@ class Rooms:
         return len(self._limits)
 
     async def present(self, room: Room) -> list[Member]:
-        """Return who is in the room now, by name. Raises `StoreUnavailable`."""
+        """Return who is in the room now, by name, as far as that is known."""
         audience = self.hub.audience(room.id)
-        return audience.presence.members() if audience else await self._register.elsewhere(room.id)
+        if audience:
+            return audience.presence.members()
+        try:
+            return await self._register.elsewhere(room.id)
+        except StoreUnavailable:  # what was said can be read all the same
+            return []
 
     def cursor(self, position: int) -> Cursor:
         """Return the cursor of a page that is complete up to `position`."""

@@ -95,15 +95,17 @@ async def test_a_database_that_stops_and_starts_again(
     ann, bob = both
     assert await ann.said("before") == ""
     await until(lambda: bob.bodies == ["before"])
+    assert (await ann.request("POST", "/rooms", data={"name": "Tea"})).status_code == 200
     frames = Frames(ann, bob)
     postgres.stop()
     stopped = monotonic()
     for place in (one, other):
         await until_async(lambda place=place: is_out_of_sight(place))  # type: ignore[misc]
-    # Readers read what is kept; those whose sockets open are put off.
+    # Readers read what is kept, also of a room at which nobody looks; those whose sockets open are put off.
     reader = Browser(one)
     await reader.load()
     assert reader.bodies == ["before"]
+    assert (await reader.request("GET", "/rooms/tea")).status_code == 200
     coming = asyncio.create_task(reader.connect())
     # Nobody who only listens hears anything that looks like life.
     await until(lambda: monotonic() - stopped > 1)
@@ -152,9 +154,13 @@ async def test_a_process_that_loses_the_database_does_not_look_alive_and_is_well
     carl = Browser(other)
     await carl.take_name("Carl")
     await carl.load()  # they are known here from now on
+    dora = Browser(other, "Dora")
+    await dora.__aenter__()
+    await until(lambda: ann.members == bob.members == ["Ann", "Bob", "Dora"])
     frames = Frames(bob)
     link.stall()
     lost = monotonic()
+    await dora.disconnect()
     await until_async(lambda: is_out_of_sight(other))
     assert await is_ready(one)
     # Those who come are put off, though nobody is told that the link is gone.

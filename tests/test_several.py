@@ -34,6 +34,12 @@ def shared(tmp_path: Path, postgres_url: str) -> Settings:
 
 
 @pytest.fixture
+def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process that starts after this hears a bell."""
+    monkeypatch.setattr(PostgresBus, "_heard", lambda *_: None)
+
+
+@pytest.fixture
 async def one(shared: Settings) -> AsyncIterator[Process]:
     async with process(shared) as started:
         yield started
@@ -51,6 +57,16 @@ async def both(one: Process, other: Process) -> AsyncIterator[list[Browser]]:
     """Ann at one process, Bob at the other, and somebody without a name at each, all in the lobby."""
     async with browsers((one, "Ann"), (other, "Bob"), (one, ""), (other, "")) as opened:
         yield opened
+
+
+async def looked(process: Process) -> None:
+    """Return when `process` knows how far everything has come that it serves now."""
+    before = await process.figure('parlor_looks_total{found="nothing"}')
+
+    async def has_looked() -> bool:
+        return await process.figure('parlor_looks_total{found="nothing"}') >= before + 2
+
+    await until_async(has_looked)
 
 
 async def all_show(opened: list[Browser], *bodies: str) -> None:
@@ -90,6 +106,7 @@ async def test_the_same_submission_at_two_processes_is_one_message(both: list[Br
 @pytest.mark.breaks("app/main.py", "bus.announce(topics.log_of(room_id), position)", "pass")
 async def test_the_bell_is_what_brings_it_and_not_the_look(both: list[Browser], other: Process) -> None:
     ann, *_ = both
+    await looked(other)
     for number in range(5):
         await ann.said(f"{number}")
     await all_show(both, *"01234")
@@ -97,10 +114,7 @@ async def test_the_bell_is_what_brings_it_and_not_the_look(both: list[Browser], 
 
 
 @pytest.mark.breaks("app/neighbours.py", "store.positions(served())", "store.positions({})")
-async def test_who_hears_no_bell_finds_everything_by_looking(
-    both: list[Browser], other: Process, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(PostgresBus, "_heard", lambda *_: None)
+async def test_who_hears_no_bell_finds_everything_by_looking(deaf: None, both: list[Browser], other: Process) -> None:
     ann, bob, *_ = both
     await ann.said("hello")
     await all_show(both, "hello")
@@ -113,9 +127,8 @@ async def test_who_hears_no_bell_finds_everything_by_looking(
 
 @pytest.mark.breaks("app/rooms.py", "dict.fromkeys(self._newest.rooms(), 0) | shown", "shown")
 async def test_a_page_that_is_kept_is_looked_after_like_one_that_is_open(
-    one: Process, other: Process, monkeypatch: pytest.MonkeyPatch
+    deaf: None, one: Process, other: Process
 ) -> None:
-    monkeypatch.setattr(PostgresBus, "_heard", lambda *_: None)
     reader = Browser(other)
     await reader.load()
     async with browsers((one, "Ann")) as (ann,):
@@ -183,6 +196,7 @@ async def test_pages_that_were_live_that_moved_and_that_are_loaded_now_are_the_s
 @pytest.mark.breaks("app/rooms.py", "self._bus.announce(topics.ROOMS, room.id)", "pass")
 async def test_a_room_that_is_made_elsewhere_is_in_everybodys_list(both: list[Browser], other: Process) -> None:
     ann, *_ = both
+    await looked(other)
     for name in ("Tea", "Cake"):
         assert (await ann.request("POST", "/rooms", data={"name": name})).status_code == 200
     for each in both:
@@ -194,9 +208,8 @@ async def test_a_room_that_is_made_elsewhere_is_in_everybodys_list(both: list[Br
 
 
 async def test_a_room_is_found_at_once_though_nobody_has_heard_of_it(
-    both: list[Browser], other: Process, monkeypatch: pytest.MonkeyPatch
+    deaf: None, both: list[Browser], other: Process
 ) -> None:
-    monkeypatch.setattr(PostgresBus, "_heard", lambda *_: None)
     ann, bob, *_ = both
     await ann.request("POST", "/rooms", data={"name": "Tea"})
     await bob.load("/rooms/tea")
@@ -236,6 +249,7 @@ async def is_nobody(process: Process, cookies: httpx2.Cookies) -> bool:
 async def test_a_cookie_from_before_a_renaming_is_nobodys_in_any_process(both: list[Browser], other: Process) -> None:
     ann, *_ = both
     old = httpx2.Cookies(ann.cookies)
+    await looked(other)
     assert not await is_nobody(other, old)
     assert await ann.take_name("Anna") == 200
     await until_async(lambda: is_nobody(other, old))
@@ -367,7 +381,7 @@ async def test_everybody_sees_who_is_at_any_process(both: list[Browser], one: Pr
         assert loaded.members == ["Ann", "Bob"]
 
 
-@pytest.mark.breaks("app/rooms.py", "else await self._register.elsewhere(room.id)", "else []")
+@pytest.mark.breaks("app/rooms.py", "return await self._register.elsewhere(room.id)", "return []")
 @pytest.mark.breaks("app/rooms.py", "await self._register.meet(audience)", "pass")
 async def test_a_page_shows_at_once_who_is_elsewhere_also_where_nobody_looks_yet(one: Process, other: Process) -> None:
     async with browsers((one, "Ann")):
