@@ -17,6 +17,7 @@ Key = TypeVar("Key")
 Noted = TypeVar("Noted")
 
 NOTED_SECONDS = 86_400.0  # for which a draft may wait for the next message, or its page for a connection
+LINGERING_SECONDS = 0.5  # several times what a page takes to open a fresh draft
 MOST_NOTED = 10_000
 
 
@@ -34,6 +35,7 @@ class Said:
     def __init__(self) -> None:
         # By author and key, the oldest first, each with its time.
         self._texts: dict[tuple[str, str], tuple[float, str]] = {}
+        self._unreleased: dict[tuple[str, str], float] = {}  # when they were said; nobody else knows of them yet
         self._refusals: dict[tuple[str, str], tuple[float, int, str, str]] = {}
 
     def __len__(self) -> int:
@@ -47,6 +49,18 @@ class Said:
     def note(self, author: str, draft: Draft, now: float) -> None:
         """`author` says `draft`, as it is `now` (seconds)."""
         _keep(self._texts, (author, draft.key), (now, draft.body))
+        _keep(self._unreleased, (author, draft.key), now)
+
+    def release(self, author: str, draft: Draft) -> None:
+        """The page lets go of `draft`: it will not come again."""
+        self._unreleased.pop((author, draft.key), None)
+
+    def lingering(self, now: float) -> list[tuple[str, Draft]]:
+        """Return, once, what was said of drafts that no page let go of for a while: by whom, and the drafts."""
+        keys = list(takewhile(lambda key: now - self._unreleased[key] >= LINGERING_SECONDS, self._unreleased))
+        for key in keys:
+            del self._unreleased[key]
+        return [(key[0], Draft(self._texts[key][1], key[1])) for key in keys if key in self._texts]
 
     def refusal(self, author: str, draft: Draft) -> Refused | None:
         """Return why `draft`, just as it is, was refused before."""
@@ -60,6 +74,7 @@ class Said:
     def sweep(self, now: float) -> None:
         """Forget what was so long ago that no draft waits for it."""
         self._texts = {key: noted for key, noted in self._texts.items() if now - noted[0] < NOTED_SECONDS}
+        self._unreleased = {key: at for key, at in self._unreleased.items() if key in self._texts}
         self._refusals = {key: noted for key, noted in self._refusals.items() if now - noted[0] < NOTED_SECONDS}
 
 

@@ -12,6 +12,7 @@ from app.doorbell import PostgresBus
 from app.hub import Hub
 from app.lookout import Lookout, Watch
 from app.metrics import Metrics
+from app.recollection import Recollection
 from app.register import Register, SharedRegister
 from app.settings import Settings
 from app.store import Store
@@ -24,6 +25,7 @@ class Neighbours:
     bus: Bus = field(default_factory=LocalBus)
     lookout: Lookout = field(default_factory=lookout.Alone)
     register: Register = field(default_factory=register.Alone)
+    recollection: Recollection | None = None  # of drafts; without it, pages come back to who remembers
     allowance: Allowance | None = None  # what all together may do; without it, the limits of this process are all
 
 
@@ -41,5 +43,6 @@ def find_neighbours(
         bus,
         Watch(lambda: store.positions(served()), bus, pause, monotonic, metrics.bus),
         SharedRegister(store, bus, hub, process_id, settings.presence_grace, pause, monotonic),
+        Recollection(store),
         Allowance(settings, store),
     )

@@ -81,6 +81,7 @@ class Rooms:
         self._bus = neighbours.bus
         self._lookout = neighbours.lookout
         self._register = neighbours.register
+        self._recollection = neighbours.recollection
         self._allowance = neighbours.allowance
         self._fragments = fragments
         self._metrics = metrics
@@ -306,6 +307,8 @@ class Rooms:
         """
         author = connection.member.id if connection.member else ""
         places = [Place(number, draft.key) for number, draft in enumerate(drafts, start=1)]
+        if self._recollection and (tries_again or connection not in audience):
+            await self._recollection.recall(self._said, author, drafts, self._now())
         said = [self._said.of(author, draft) for draft in drafts]
         done: list[Place] = []
         refused: list[Place] = []
@@ -326,6 +329,9 @@ class Rooms:
                     notice = refusal.sentence
         if is_open:
             self._remember(author, [drafts[place.number - 1] for place in done])
+        else:
+            for place in done:
+                self._said.release(author, drafts[place.number - 1])
         released = [] if is_open else done
         join = None if connection.member else audience.room
         connection.offer(self._fragments.receipt(released, refused, notice, new_keys(len(released)), join))
@@ -559,6 +565,8 @@ class Rooms:
 
     def tick(self) -> None:
         """Show who has come and gone since the last time."""
+        if self._recollection:
+            self._recollection.share(self._said.lingering(self._now()))
         for audience in self.hub.audiences():
             audience.presence.sweep(self._now(), self._settings.presence_grace)
             if audience.presence.changed and self._now() >= audience.members_due:

@@ -186,3 +186,27 @@ def take_tokens(connection: Connection, wishes: Mapping[str, Wish]) -> dict[str,
 def forget_full_buckets(connection: Connection) -> None:
     """Let go of the buckets that are as good as new ones."""
     connection.execute(_FORGET)
+
+
+# What was said of drafts
+
+_NOTE_DRAFTS = text("""
+WITH forgotten AS (DELETE FROM drafts WHERE said_at < statement_timestamp() - interval '1 day')
+INSERT INTO drafts (author_id, key, body, said_at)
+SELECT author_id, key, body, statement_timestamp()
+FROM unnest(CAST(:authors AS text[]), CAST(:keys AS text[]), CAST(:bodies AS text[])) AS said (author_id, key, body)
+ORDER BY author_id, key
+ON CONFLICT (author_id, key) DO UPDATE SET body = excluded.body, said_at = excluded.said_at
+""")
+_NOTED_DRAFTS = text("SELECT key, body FROM drafts WHERE author_id = :author AND key = ANY(:keys)")
+
+
+def note_drafts(connection: Connection, said: Mapping[tuple[str, str], str]) -> None:
+    """Note what was said of open drafts, by author and key; forget what is older than a day."""
+    authors, keys = [author for author, _ in said], [key for _, key in said]
+    connection.execute(_NOTE_DRAFTS, {"authors": authors, "keys": keys, "bodies": list(said.values())})
+
+
+def noted_drafts(connection: Connection, author: str, keys: Collection[str]) -> dict[str, str]:
+    """Return by key what this author said of those drafts of which anything was noted."""
+    return {row.key: row.body for row in connection.execute(_NOTED_DRAFTS, {"author": author, "keys": list(keys)})}

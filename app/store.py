@@ -190,6 +190,14 @@ class Store:
         # One statement, which needs no transaction around it.
         return await self._read(partial(shared.take_tokens, wishes=wishes))
 
+    async def note_drafts(self, said: Mapping[tuple[str, str], str]) -> None:
+        """Note what was said of open drafts, by author and key, for all processes and a day."""
+        await self._write(partial(shared.note_drafts, said=said))
+
+    async def noted_drafts(self, author: str, keys: Collection[str]) -> dict[str, str]:
+        """Return by key what this author said of those drafts of which anything was noted."""
+        return await self._read(partial(shared.noted_drafts, author=author, keys=keys))
+
     async def forget_full_buckets(self) -> None:
         """Let go of the buckets that are as good as new ones."""
         await self._read(shared.forget_full_buckets)

@@ -125,3 +125,15 @@ buckets = Table(
     Index("ix_buckets_full_at", "full_at"),
     prefixes=UNLOGGED,
 )
+
+# What was said of drafts that their pages still hold open.
+drafts = Table(
+    "drafts",
+    shared,
+    Column("author_id", String(32), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("said_at", DateTime(timezone=True), nullable=False),
+    Index("ix_drafts_said_at", "said_at"),
+    prefixes=UNLOGGED,
+)

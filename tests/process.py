@@ -94,15 +94,18 @@ class Browser:
         assert response.status_code == 200, response.status_code
         self.page = Page(response.text)
 
-    async def connect(self, process: Process | None = None, slug: str = "lobby") -> None:
-        """Open the socket, at `process` from now on, and return when the page is complete; come back when told to."""
+    async def connect(self, process: Process | None = None, slug: str = "lobby", **drafts: object) -> None:
+        """Open the socket, at `process` from now on, and return when the page is complete; come back when told to.
+
+        With the cursor come the `drafts` that had no receipt.
+        """
         self.process = process or self.process
         self.code = 1013
         while self.code == 1013:
             self.code = 0
-            await self._open(slug)
+            await self._open(slug, drafts)
 
-    async def _open(self, slug: str) -> None:
+    async def _open(self, slug: str, drafts: dict[str, object]) -> None:
         self.closed.clear()
         self._incoming = asyncio.Queue()
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
@@ -115,7 +118,7 @@ class Browser:
         }
         self._incoming.put_nowait({"type": "websocket.connect"})
         self._serving = asyncio.ensure_future(self.process.app.sockets(scope, self._incoming.get, self._take))
-        self.send(cursor=self.page.value("#cursor"))
+        self.send(cursor=self.page.value("#cursor"), **drafts)
         await until(lambda: self.is_connected or self.closed.is_set())
 
     async def disconnect(self) -> None:

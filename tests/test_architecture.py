@@ -42,7 +42,7 @@ LAYERS: tuple[set[str], ...] = (
     {"connection", "fragments", "store"},
     {"bus", "channel", "directory", "newest"},
     {"doorbell", "hub", "lookout", "renamings"},
-    {"allowance", "register"},
+    {"allowance", "recollection", "register"},
     {"neighbours"},
     {"rooms"},
     {"security"},

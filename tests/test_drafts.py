@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from app.drafts import NOTED_SECONDS, Said, Saying, typed_since, whole
+from app.drafts import LINGERING_SECONDS, NOTED_SECONDS, Said, Saying, typed_since, whole
 from app.messages import Draft, Refused
 
 ONE, TWO = "one", "two"
@@ -202,3 +202,27 @@ def test_a_refusal_holds_for_the_draft_as_it_was() -> None:
 )
 def test_what_was_put_in_at_one_place_is_told_from_what_was_mended(before: str, now: str, gained: str) -> None:
     assert typed_since(before, now) == gained
+
+
+# What lingers
+
+
+def test_what_a_page_does_not_let_go_of_lingers_and_is_told_once() -> None:
+    said = Said()
+    first, second = Draft("first", "a"), Draft("second", "b")
+    said.note("ann", first, now=0)
+    said.note("ann", second, now=0)
+    said.release("ann", second)
+    said.release("bob", first)
+    assert said.lingering(now=LINGERING_SECONDS / 2) == []
+    assert said.lingering(now=LINGERING_SECONDS) == [("ann", first)]
+    assert said.lingering(now=LINGERING_SECONDS) == []
+    said.note("ann", Draft("firsts", "a"), now=9)
+    assert said.lingering(now=9 + LINGERING_SECONDS) == [("ann", Draft("firsts", "a"))]
+
+
+def test_what_is_forgotten_does_not_linger() -> None:
+    said = Said()
+    said.note("ann", Draft("first", "a"), now=0)
+    said.sweep(now=NOTED_SECONDS)
+    assert said.lingering(now=NOTED_SECONDS) == []

@@ -315,6 +315,49 @@ async def test_a_key_that_is_set_counts_alone(shared: Settings, one: Process) ->
         assert await is_nobody(other, ann.cookies)
 
 
+# Open drafts
+
+
+@pytest.mark.breaks("app/rooms.py", "await self._recollection.recall(self._said, author, drafts, self._now())", "pass")
+@pytest.mark.breaks("app/rooms.py", "self._recollection.share(self._said.lingering(self._now()))", "pass")
+async def test_what_was_typed_after_an_enter_comes_with_what_follows_also_at_another_process(
+    both: list[Browser], other: Process, postgres: Cluster, postgres_url: str
+) -> None:
+    ann, *_ = both
+    database = postgres_url.rpartition("/")[2]
+    ann.send(message="first", key="a", open="yes")
+    await all_show(both, "first")
+
+    async def is_shared() -> bool:
+        return postgres.sql("SELECT body FROM drafts", database) == ["first"]
+
+    await until_async(is_shared)
+    await ann.disconnect()
+    for place in (other, other):  # whoever did not get the receipt asks again
+        await ann.connect(place, message=["firsts", "econd"], key=["a", "b"])
+        await until(lambda: ann.bodies == ["first", "second"])
+        await ann.disconnect()
+    await all_show(both[1:], "first", "second")
+
+
+@pytest.mark.breaks("app/rooms.py", "self._said.release(author, drafts[place.number - 1])", "pass")
+async def test_what_a_page_let_go_of_at_once_is_told_to_nobody(
+    both: list[Browser], postgres: Cluster, postgres_url: str
+) -> None:
+    ann, bob, *_ = both
+    for number in range(3):
+        ann.send(message=f"{number}", key=f"k{number}", open="yes")
+        ann.send(message=f"{number}", key=f"k{number}")
+    bob.send(message="left open", key="k", open="yes")
+
+    async def is_shared() -> bool:
+        return bool(postgres.sql("SELECT body FROM drafts WHERE body = 'left open'", database))
+
+    database = postgres_url.rpartition("/")[2]
+    await until_async(is_shared)
+    assert postgres.sql("SELECT count(*) FROM drafts", database) == ["1"]
+
+
 # Limits
 
 

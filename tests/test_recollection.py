@@ -1,0 +1,88 @@
+"""What was said of open drafts, for the process to which their page may come back."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from typing import cast
+
+import pytest
+
+from app.drafts import Said
+from app.messages import Draft
+from app.recollection import Recollection
+from app.store import Store, StoreUnavailable
+from tests.logs import until
+
+
+class Shared:
+    """What processes share of drafts; `gone` when nothing can be asked."""
+
+    def __init__(self) -> None:
+        self.noted: dict[tuple[str, str], str] = {}
+        self.asked: list[tuple[str, list[str]]] = []
+        self.notes = 0
+        self.gone = False
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    async def note_drafts(self, said: Mapping[tuple[str, str], str]) -> None:
+        self.notes += 1
+        await self.answering.wait()
+        if self.gone:
+            raise StoreUnavailable("gone")
+        self.noted |= said
+
+    async def noted_drafts(self, author: str, keys: Collection[str]) -> dict[str, str]:
+        self.asked.append((author, list(keys)))
+        if self.gone:
+            raise StoreUnavailable("gone")
+        return {key: self.noted[author, key] for key in keys if (author, key) in self.noted}
+
+
+@pytest.fixture
+def shared() -> Shared:
+    return Shared()
+
+
+@pytest.fixture
+def recollection(shared: Shared) -> Recollection:
+    return Recollection(cast(Store, shared))
+
+
+async def test_what_one_process_shares_another_recalls(recollection: Recollection, shared: Shared) -> None:
+    recollection.share([("ann", Draft("first", "a")), ("bob", Draft("hello", "a"))])
+    await until(lambda: len(shared.noted) == 2)
+    said = Said()
+    drafts = [Draft("firsts", "a"), Draft("new", "b"), Draft("without a key", "")]
+    await recollection.recall(said, "ann", drafts, now=0)
+    assert [said.of("ann", draft) for draft in drafts] == ["first", None, None]
+    assert shared.asked == [("ann", ["a", "b"])]
+
+
+async def test_what_is_known_is_not_asked_for(recollection: Recollection, shared: Shared) -> None:
+    said = Said()
+    said.note("ann", Draft("first", "a"), now=0)
+    await recollection.recall(said, "ann", [Draft("firsts", "a")], now=0)
+    await recollection.recall(said, "", [Draft("hello", "b")], now=0)
+    assert shared.asked == []
+
+
+async def test_what_comes_while_others_are_shared_is_shared_next(recollection: Recollection, shared: Shared) -> None:
+    shared.answering.clear()
+    for key in "abc":
+        recollection.share([("ann", Draft("first", key))])
+        await until(lambda: shared.notes == 1)
+    shared.answering.set()
+    await until(lambda: len(shared.noted) == 3)
+    assert shared.notes == 2
+
+
+async def test_where_nothing_can_be_asked_nothing_is_recalled(recollection: Recollection, shared: Shared) -> None:
+    shared.gone = True
+    recollection.share([("ann", Draft("first", "a"))])
+    await until(lambda: recollection._sharing is None)
+    said = Said()
+    await recollection.recall(said, "ann", [Draft("firsts", "a")], now=0)
+    assert len(said) == 0
+    shared.gone = False
+    recollection.share([("ann", Draft("second", "b"))])
+    await until(lambda: len(shared.noted) == 1)
