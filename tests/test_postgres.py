@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
+from typing import Any
 
 import asyncpg
 import pytest
@@ -333,10 +334,13 @@ async def test_of_many_who_open_an_empty_database_at_once_one_makes_what_is_in_i
         assert [len(await log.rooms()) for log in logs] == [1] * 5
 
 
-async def test_processes_that_append_to_a_room_at_once_leave_no_gap_and_nothing_twice(
-    log: Store, ann: Member, lobby: Room, postgres_url: str
+@pytest.mark.parametrize("rooms", [1, 3])
+async def test_processes_that_append_at_once_leave_no_gap_and_nothing_twice(
+    log: Store, ann: Member, postgres_url: str, rooms: int
 ) -> None:
-    command = [sys.executable, "-m", "tests.appending", postgres_url, ann.id, f"{lobby.id}"]
+    """To one room, and to several: a batch takes all of its rooms, and others take the same at the same time."""
+    room_ids = [(await log.create_room(f"{number}")).id for number in range(rooms)]
+    command = [sys.executable, "-m", "tests.appending", postgres_url, ann.id, ",".join(map(str, room_ids))]
     running = [
         await asyncio.create_subprocess_exec(
             *command, f"{number}", f"{EACH}", cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -346,23 +350,24 @@ async def test_processes_that_append_to_a_room_at_once_leave_no_gap_and_nothing_
     for each in running:
         assert each.stdout
         assert await each.stdout.readline() == b"ready\n"
-    following = asyncio.create_task(follow(log, lobby, PROCESSES * EACH * 3 // 4 + EACH // 4))
-    results = await asyncio.gather(*(each.communicate(b"\n") for each in running))
-    said = [tuple(outcome) for output, _ in results for outcome in json.loads(output)]
-    in_log = await following
+    ended = asyncio.gather(*(each.communicate(b"\n") for each in running))
+    found = await asyncio.gather(*(follow(log, room_id, ended) for room_id in room_ids))
+    said = [outcome for output, _ in await ended for outcome in json.loads(output)]
     assert len(said) == PROCESSES * EACH
     # The same submission is one message, whoever was first.
-    assert {(body, position) for body, position, _ in said} == {(body, place) for place, body in enumerate(in_log, 1)}
-    assert sum(is_new for _, _, is_new in said) == len(in_log) == len(set(in_log))
+    in_log = {(room_id, body): place for room_id, bodies in zip(room_ids, found, strict=True) for body, place in bodies}
+    assert {(room_id, body): position for room_id, body, position, _ in said} == in_log
+    assert sum(is_new for *_, is_new in said) == len(in_log) == sum(map(len, found))
 
 
-async def follow(log: Store, room: Room, count: int) -> list[str]:
-    """Read what is said in `room` as it comes, `count` messages, and see that nothing ever comes before another."""
-    found: list[str] = []
-    async with asyncio.timeout(60):
-        while len(found) < count:
-            head = await log.head(room.id)
-            new = await log.since(room.id, len(found), head, 10_000)
-            assert [message.position for message in new] == list(range(len(found) + 1, head + 1))
-            found += [message.body for message in new]
+async def follow(log: Store, room_id: int, ended: asyncio.Future[Any]) -> list[tuple[str, int]]:
+    """Read what is said in a room as it comes, until all have ended, and see that nothing ever comes before another."""
+    found: list[tuple[str, int]] = []
+    is_last = False
+    while not is_last:
+        is_last = ended.done()
+        head = await log.head(room_id)
+        new = await log.since(room_id, len(found), head, 10_000)
+        assert [message.position for message in new] == list(range(len(found) + 1, head + 1))
+        found += [(message.body, message.position) for message in new]
     return found
