@@ -22,6 +22,11 @@ NOT_SHARED = "SQLite serves one process: leave --workers away, or use PostgreSQL
 class Worker(multiprocess.Process):
     """A process that serves as `python -m app serve` does."""
 
+    def start(self) -> None:
+        """Start it, and leave it the other end of the connection: where it dies, ours says so at once."""
+        super().start()
+        self.child_conn.close()
+
     def target(self, sockets: list[socket] | None = None) -> None:
         """Serve; this is what runs in the process."""
         self._server = Server(self.config, Settings().drain_seconds)
