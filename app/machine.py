@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from app.commands import file_of
 from app.findings import Finding, ok, unknown, warning, wrong
 from app.identity import is_open_to_others, read_keys
 from app.main import STATIC
@@ -99,7 +100,7 @@ def key(settings: Settings) -> Finding:
     if settings.is_shared:
         return ok("the key is in the database.")
     if not path.exists():
-        return ok(f"{path} is not there yet; it is made at the first start.")
+        return _missing_key(settings)
     if is_open_to_others(path):
         return wrong(f"{path}, the key that signs the cookies, can be read by others.", f"chmod 600 {path}")
     try:
@@ -107,6 +108,14 @@ def key(settings: Settings) -> Finding:
     except (OSError, ValueError) as error:
         return wrong(f"{path} cannot be used as the key: {error}.", "Give it to the server's account, mode 600.")
     return ok(f"{path} is for its owner alone to read.")
+
+
+def _missing_key(settings: Settings) -> Finding:
+    database = file_of(settings.store_url)
+    if database and database.exists():
+        seen = f"{settings.key_file} is not there, though the database is: everybody will need a new name."
+        return warning(seen, "Put the key of a backup there before the next start.")
+    return ok(f"{settings.key_file} is not there yet; it is made at the first start.")
 
 
 def vendor(path: Path) -> Finding:

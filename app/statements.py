@@ -144,7 +144,8 @@ def prepare(connection: Connection, slug: str, name: str, now: int) -> str:
 def renew_epoch(connection: Connection) -> str:
     """Give the log, which takes another's place, an epoch that tells it from any other, and return that."""
     epoch = token_hex(4)
-    connection.execute(update(log).values(epoch=epoch))
+    if not connection.execute(update(log).values(epoch=epoch)).rowcount:
+        connection.execute(insert(log).values(epoch=epoch))
     return epoch
 
 

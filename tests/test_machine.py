@@ -83,6 +83,16 @@ def test_the_key_is_looked_at(content: str | None, mode: int, verdict: str, sett
     assert machine.key(settings).verdict == verdict
 
 
+def test_a_key_that_is_lost_is_warned_of(settings: Settings) -> None:
+    (settings.data_dir / "parlor.db").touch()
+    assert machine.key(settings).verdict == Verdict.WARNING
+
+
+def test_a_key_in_the_database_needs_no_file(settings: Settings) -> None:
+    shared = settings.model_copy(update={"database_url": "postgresql:///parlor"})
+    assert "in the database" in machine.key(shared).seen
+
+
 def test_a_key_that_is_set_needs_no_file(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "gone", secret_key=SecretStr("long enough for a key"))
     assert "PARLOR_SECRET_KEY" in machine.key(settings).seen and "long enough" not in machine.key(settings).seen

@@ -178,6 +178,12 @@ def test_another_epoch_by_hand(url: str, data: Path) -> None:
     assert bodies(url) == ["one", "two"]
 
 
+def test_a_log_that_was_never_served_has_the_epoch_that_was_said(url: str, data: Path) -> None:
+    parlor(data, "migrate", database_url=url)
+    said = parlor(data, "renew", database_url=url).done
+    assert talk(url) in said
+
+
 def test_what_is_no_log_gets_no_epoch(url: str, data: Path) -> None:
     assert "is no database of Parlor's" in parlor(data, "renew", database_url=url).refusal
 
