@@ -99,7 +99,8 @@ _ADVANCE = (
 _INSERT = insert(messages)  # a row is in the order of the columns
 # The same for all rooms of a batch in one trip, for PostgreSQL: the network is between it and us, and as long as a
 # transaction lasts, all who append to its rooms wait. Rooms in one order, so that two never wait for each other's rows.
-# A room that is not there has no position, and a message must have one: nothing is stored then.
+# Where a room is not there, nothing is stored: its messages refer to none. (One without a position would be refused,
+# too, but with all that it says in the error.)
 _COMMIT = """
 WITH said AS (
     SELECT *, row_number() OVER (PARTITION BY room_id ORDER BY place) AS number
@@ -114,7 +115,7 @@ WITH said AS (
     RETURNING rooms.id, position, count
 ), added AS (
     INSERT INTO messages (room_id, position, author_id, author_name, body, created_at, submission)
-    SELECT room_id, position - count + number, author_id, author_name, body, $6, submission
+    SELECT room_id, coalesce(position - count, 0) + number, author_id, author_name, body, $6, submission
     FROM said LEFT JOIN advanced ON id = room_id
 )
 SELECT id, position FROM advanced
