@@ -26,6 +26,7 @@ WRITERS = 2  # names, rooms, visits, presence: nobody's message waits behind the
 READERS = 4  # a read takes less than a millisecond there, and those who come back at once share theirs
 LONGEST_READ = 5.0  # seconds, the wait for a connection included
 LONGEST_CONNECT = 10.0  # seconds
+LONGEST_SILENCE = 1.0  # seconds without an answer, after which a connection is no longer thought to be merely slow
 LONGEST_LEAVE = 0.1  # seconds, in which a connection is closed that is of no use any more
 PATIENCE_OF_SERVER = 1.0  # seconds by which it waits longer than we do: it ends what we could not take back
 
@@ -146,7 +147,7 @@ class Postgres:
         # A task of its own: who asked may leave before it is done, and a connection is of no use after half an answer.
         task = asyncio.create_task(self._twice(attempt, commits))
         self._running.add(task)
-        timer = asyncio.get_running_loop().call_later(seconds, self._give_up, task)
+        timer = asyncio.get_running_loop().call_later(seconds, self._give_up, task, seconds)
         task.add_done_callback(partial(self._ended, timer))
         # The connection is let go of, which takes a while where nobody answers. Nobody waits for that.
         await asyncio.wait([task], timeout=seconds)
@@ -164,8 +165,9 @@ class Postgres:
                 self._doubt()
             return await attempt()
 
-    def _give_up(self, task: asyncio.Task[Any]) -> None:
-        self._doubt()
+    def _give_up(self, task: asyncio.Task[Any], seconds: float) -> None:
+        if seconds >= LONGEST_SILENCE:
+            self._doubt()
         task.cancel()
         # It asks the server to stop, and takes leave; which takes two seconds where nobody answers, unless told again.
         asyncio.get_running_loop().call_later(LONGEST_LEAVE, task.cancel)

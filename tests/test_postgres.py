@@ -17,7 +17,7 @@ from app import postgres as engine
 from app.messages import Member, Room
 from app.postgres import BATCHES, LONGEST_READ, READERS, WRITERS
 from app.store import Store, StoreUnavailable
-from tests.logs import HELD_DAYS, Opener, bodies
+from tests.logs import HELD_DAYS, Opener, bodies, locked
 from tests.postgres import Cluster
 from tests.proxy import Proxy, proxying
 from tests.server import ROOT
@@ -34,6 +34,12 @@ def link(postgres: Cluster) -> Iterator[Proxy]:
     """The link to the database."""
     with proxying(postgres.port) as proxy:
         yield proxy
+
+
+@pytest.fixture(autouse=True)
+def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test has a second to spare."""
+    monkeypatch.setattr(engine, "LONGEST_SILENCE", 0.2)
 
 
 @pytest.fixture
@@ -257,6 +263,20 @@ async def test_a_stop_takes_no_longer_where_nobody_answers(opening: Opener, link
         async with opening() as log:
             await log.check()
             link.stall()
+
+
+@pytest.mark.breaks("app/postgres.py", "if seconds >= LONGEST_SILENCE:", "if True:")
+async def test_one_who_is_in_a_hurry_is_no_reason_to_doubt_the_others(
+    log: Store, ann: Member, lobby: Room, store_url: str, postgres: Cluster, ours: str
+) -> None:
+    await asyncio.gather(*(log.head(lobby.id) for _ in range(READERS)))
+    before = postgres.sql(BACKENDS.format(f"{ours} AND query LIKE '%rooms.position%'"))
+    async with locked(store_url):
+        with pytest.raises(StoreUnavailable):
+            await log.saw([ann.id], wait=0.05)
+    await asyncio.gather(*(log.head(lobby.id) for _ in range(READERS)))
+    assert len(before) == READERS
+    assert postgres.sql(BACKENDS.format(f"{ours} AND query LIKE '%rooms.position%'")) == before
 
 
 async def test_one_who_leaves_while_reading_costs_nobody_a_connection(
