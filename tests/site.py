@@ -136,10 +136,8 @@ def application(folder: Path, **settings: str) -> Iterator[int]:
 
 
 @contextmanager
-def nginx(
-    folder: Path, *processes: str, certificate: Path | None = None, changes: dict[str, str] | None = None
-) -> Iterator[Site]:
-    """Run nginx with our site, after `changes` to its text, in front of `processes`, each as host and port."""
+def nginx(folder: Path, *processes: str, certificate: Path | None = None) -> Iterator[Site]:
+    """Run nginx with our site in front of `processes`, each as host and port."""
     if NGINX is None:
         missing = "nginx is not installed, so that the site in deploy/nginx cannot be tried"
         if os.environ.get("CI") == "true":
@@ -153,7 +151,6 @@ def nginx(
         re.sub(r"^ *listen \[::\].*\n", "", SITE, flags=re.MULTILINE),  # not every machine has IPv6
         {
             PROCESSES: "\n".join(PROCESSES.splitlines()[0].replace("127.0.0.1:8000", each) for each in processes),
-            **(changes or {}),
             "listen 80;": f"listen 127.0.0.1:{site.redirecting_port};",
             "listen 443 ssl http2;": f"listen 127.0.0.1:{site.port}{' ssl http2' if tls else ''};",
             f"/etc/letsencrypt/live/{NAME}/": f"{folder}/",
@@ -170,7 +167,7 @@ def nginx(
     (folder / "nginx.conf").write_text(
         # One process: workers would run as nobody, who cannot read a test's folder.
         f"daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr warn;\n"
-        f"events {{}}\nhttp {{ access_log off; {folders} include {folder}/site.conf; }}\n"
+        f"events {{ worker_connections 4096; }}\nhttp {{ access_log off; {folders} include {folder}/site.conf; }}\n"
     )
     log = folder / "nginx.log"
     command = [NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
