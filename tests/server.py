@@ -5,8 +5,9 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.ways import WAY
@@ -17,12 +18,24 @@ ERROR = re.compile(r"Traceback|level='(error|critical)'")
 LISTENS = re.compile(r"event='start' url='http://[^']*:(\d+)'|Uvicorn running on http://\S*:(\d+)")
 
 
+@dataclass(frozen=True)
+class Machine:
+    """Where something runs: its address, and what a command begins with to run there."""
+
+    address: str = "127.0.0.1"
+    within: Sequence[str] = ()
+
+
+HERE = Machine()
+
+
 class Server:
     """A server, run in the chosen way, in a data folder of its own. It keeps its port when it is started again."""
 
     def __init__(self, data: Path, **settings: object) -> None:
         self.log: list[str] = []
         self.port = 0
+        self.machine = HERE  # another one is chosen before the start
         self._settings = settings
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("PARLOR_")},
@@ -36,19 +49,19 @@ class Server:
     @property
     def url(self) -> str:
         """Where it listens, as the origin of its pages."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}"
 
     @property
     def host(self) -> str:
         """Host and port, as in an address."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.machine.address}:{self.port}"
 
     def start(self) -> None:
         """Start, and return when it listens."""
         self._process = subprocess.Popen(
-            self.command(),
+            [*self.machine.within, *self.command()],
             cwd=ROOT,
-            env={**self._environment, "PARLOR_PORT": str(self.port)},
+            env={**self._environment, "PARLOR_HOST": self.machine.address, "PARLOR_PORT": str(self.port)},
             stderr=subprocess.PIPE,
             text=True,
         )

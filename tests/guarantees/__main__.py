@@ -5,56 +5,23 @@ A line for each scenario as it ends, with its figures; the exit status is 0 only
 
 import argparse
 import asyncio
-import os
-import re
-import subprocess
 import sys
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import Any
 
+from tests.cluster.entries import ENTRIES as CLUSTER
 from tests.guarantees.churn import churn
 from tests.guarantees.drops import drops
+from tests.guarantees.entry import Entry, Scenario, by_pytest
 from tests.guarantees.fuzz import frames, requests
 from tests.guarantees.kill import kill
 from tests.guarantees.once import once
-from tests.guarantees.outcome import Outcome, first
+from tests.guarantees.outcome import Outcome
 from tests.guarantees.restart import restart
 from tests.guarantees.slow import slow
-from tests.server import ROOT
 from tests.ways import NAMES
-
-Scenario = Callable[[Path], Coroutine[Any, Any, Outcome]]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A scenario: the guarantee it tries, its name on the command line, what it does, and both its sizes."""
-
-    guarantee: str
-    name: str
-    title: str
-    long: Scenario
-    quick: Scenario
-
-
-def by_pytest(*arguments: str, **environment: str) -> Scenario:
-    """Return a scenario that runs tests in a process of their own; its figures are pytest's last line."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    run = partial(subprocess.run, command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
-
-    async def scenario(_: Path) -> Outcome:
-        ended = await asyncio.to_thread(run)
-        lines = ended.stdout.strip().splitlines() or [ended.stderr.strip()]
-        figures = re.sub(r"^=+ | in [\d.]+s.*$", "", lines[-1])
-        return Outcome(figures, [] if ended.returncode == 0 else first(lines[-40:], 40))
-
-    return scenario
-
 
 # What starts servers, for the ways to start them.
 PROTOCOL = "tests/protocol"
@@ -89,23 +56,29 @@ ENTRIES = (
         for way in NAMES[1:]
     ),
     Entry("G7", "churn", "people who come and go", churn, partial(churn, seconds=6, warm_up=2, judged=False)),
+    *CLUSTER,
 )
 
 
-# Each takes minutes, and all others are to fit in half an hour.
-ON_REQUEST = {"protocol", *NAMES}
+# Each takes minutes, and all others are to fit in half an hour. The cluster's take six together.
+ON_REQUEST = {"protocol", *NAMES, "cluster"}
+
+
+NAMED = f"{', '.join(entry.name for entry in ENTRIES)}; or a guarantee, G1 to G7; or cluster, for several processes"
 
 
 def main() -> int:
     """Run the scenarios that the command line names, or all but those on request; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.guarantees", description="Try the guarantees at full size.")
-    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(entry.name for entry in ENTRIES))
+    parser.add_argument("names", nargs="*", metavar="name", help=NAMED)
     parser.add_argument("--quick", action="store_true", help="the small sizes")
     chosen = parser.parse_args()
-    if unknown := set(chosen.names) - {entry.name for entry in ENTRIES}:
+    if unknown := set(chosen.names) - {word for entry in ENTRIES for word in entry.words}:
         parser.error(f"there is no {', '.join(sorted(unknown))}")
-    names = chosen.names or [entry.name for entry in ENTRIES if entry.name not in ON_REQUEST]
-    entries = [entry for entry in ENTRIES if entry.name in names]
+    if chosen.names:
+        entries = [entry for entry in ENTRIES if entry.words & set(chosen.names)]
+    else:
+        entries = [entry for entry in ENTRIES if not entry.words & ON_REQUEST]
     held = [_run(entry, entry.quick if chosen.quick else entry.long) for entry in entries]
     return 0 if all(held) else 1
 

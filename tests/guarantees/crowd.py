@@ -102,6 +102,7 @@ class Guest:
     said: dict[str, str] = field(default_factory=dict)  # every text that it ever said, by key
     drafts: dict[str, str] = field(default_factory=dict)  # those without a receipt
     receipts: dict[str, float] = field(default_factory=dict)  # by key: when it came
+    heard_at: float = 0  # when the last frame came
     answered: int = 0  # frames that told what became of what was said
     link: ClientConnection | None = None
 
@@ -197,7 +198,7 @@ class Guest:
                 self._changed.notify_all()
 
     def _take(self, frame: str) -> None:
-        now = monotonic()
+        now = self.heard_at = monotonic()
         if REPLACED in frame:
             self.shown.clear()
         gap = bool(GAP.search(frame))
@@ -276,9 +277,9 @@ def _several(drafts: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
     return {"message": [text for _, text in drafts], "key": [key for key, _ in drafts]} if drafts else {}
 
 
-async def sign_in(host: str, name: str, address: str | None = None) -> str:
-    """Become a member called `name` at `host`, and return the cookie."""
-    answer = await request(host, "POST", "/name", {"name": name}, address=address)
+async def sign_in(host: str, name: str, address: str | None = None, cookie: str = "") -> str:
+    """Become a member called `name` at `host`, or have the one with `cookie` take that name; return the cookie."""
+    answer = await request(host, "POST", "/name", {"name": name}, cookie, address)
     found = re.search(r"set-cookie: parlor_member=([^;]+)", answer, re.IGNORECASE)
     if not found:
         raise RuntimeError(f"no cookie for {name}: {answer[:200]}")

@@ -1,0 +1,1 @@
+"""Several processes on one PostgreSQL: what is tried of them, small in `make test` and whole in `make soak`."""
