@@ -21,7 +21,8 @@ def migrate(settings: Settings) -> Iterator[str]:
 def upgrade(connection: Connection) -> tuple[str, str]:
     """Bring a database to the newest shape, and return from which revision to which. Raises `CommandError`."""
     before = migrations.revision(connection)
-    if before and before not in migrations.revisions():
-        raise CommandError(f"A newer Parlor has migrated the database, to revision {before}. Upgrade this one.")
-    migrations.upgrade(connection)
+    try:
+        migrations.upgrade(connection)
+    except migrations.UnknownRevision as error:
+        raise CommandError(str(error)) from error
     return before, migrations.revision(connection)

@@ -25,6 +25,7 @@ from app import shared, statements, topics
 from app.engines import open_engine
 from app.lookups import Lookups
 from app.messages import Member, Message, Refused, Room
+from app.migrations import UnknownRevision
 from app.names import name_key, skeleton
 from app.shared import Attendance, Attended, Grant, Seat, Wish
 from app.statements import Committed, Submission
@@ -352,7 +353,7 @@ def _unavailable() -> Iterator[None]:
         yield
     except IntegrityError:
         raise
-    except (DBAPIError, OSError) as error:  # a TimeoutError is an OSError
+    except (DBAPIError, OSError, UnknownRevision) as error:  # a TimeoutError is an OSError
         raise StoreUnavailable(str(error) or "somebody else writes for too long") from error
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,6 +76,19 @@ def test_a_second_process_on_the_same_file_is_refused_with_a_sentence(tmp_path: 
     assert not [line for line in second.log if "Traceback" in line]
     second.start()
     second.stop()
+
+
+@behind_the_door
+def test_a_database_of_a_newer_release_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        pass
+    with sqlite3.connect(tmp_path / "parlor.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    older = Server(tmp_path)
+    with pytest.raises(RuntimeError, match="Parlor cannot start: A newer Parlor has migrated the database"):
+        older.start()
+    assert not [line for line in older.log if "Traceback" in line]
 
 
 @with_our_log

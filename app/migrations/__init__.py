@@ -12,8 +12,18 @@ from sqlalchemy import Connection
 FOLDER = str(Path(__file__).parent)
 
 
+class UnknownRevision(Exception):
+    """A newer version of us has been at the database."""
+
+
 def upgrade(connection: Connection) -> None:
-    """Bring the database behind `connection` to the newest shape; nothing happens where it has it."""
+    """Bring the database behind `connection` to the newest shape; nothing happens where it has it.
+
+    Raises `UnknownRevision`.
+    """
+    before = revision(connection)
+    if before and before not in revisions():
+        raise UnknownRevision(f"A newer Parlor has migrated the database, to revision {before}. Upgrade this one.")
     config = Config()
     config.set_main_option("script_location", FOLDER)
     config.attributes["connection"] = connection
