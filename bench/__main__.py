@@ -81,7 +81,8 @@ def publish(results: Results) -> None:
     for page in PAGES:
         if text := report(results, page):
             _write(page, "Figures", text)
-    _write("performance", "Campfire", campfire_table(results))
+    if report(results):
+        _write("performance", "Campfire", campfire_table(results))
     draw(results, DOCS / "images")
 
 
