@@ -100,8 +100,9 @@ def _run(program: str, *arguments: object) -> None:
 
 
 def _as_nobody(program: str, *arguments: object) -> list[str]:
-    drop = ["setpriv", f"--reuid={NOBODY}", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
-    return [*drop, str(_programs() / program), *map(str, arguments)]
+    drop = [f"--reuid={NOBODY}", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
+    # It ends with us, however we end.
+    return ["setpriv", "--pdeathsig=INT", *drop, str(_programs() / program), *map(str, arguments)]
 
 
 def _programs() -> Path:
