@@ -17,6 +17,8 @@ from tests.server import Machine
 
 IP = shutil.which("ip", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin")))
 NETWORK = "198.18"  # set aside for tests of networks: RFC 2544
+SPACES = Path("/run/netns")
+MOST_NETWORKS = 250
 ETC = Path("/etc/netns")  # `ip netns exec` lays what is here over /etc
 
 
@@ -24,17 +26,16 @@ class Network:
     """A router, this machine, and up to 60 others, each with a link of its own to the router."""
 
     def __init__(self) -> None:
-        number = os.getpid() % 250 + 1  # other runs have another
-        self._prefix = f"parlor-{number}"
-        self._subnet = f"{NETWORK}.{number}"
-        self._router = f"{self._prefix}-router"
-        self._link = f"pl-{number}"  # from here to the router; a device has 15 characters at most
-        self._names = [self._router]
+        self._prefix = self._subnet = self._router = self._link = ""
+        self._names: list[str] = []
 
     def start(self) -> None:
         """Make the router, and a link to it from here. Raises `OSError` where that is not allowed."""
-        self._remove()  # what a run with this number may have left
-        ip("netns", "add", self._router)
+        number = _first_free()
+        self._prefix, self._subnet = f"parlor-{number}", f"{NETWORK}.{number}"
+        self._router = router(number)
+        self._link = f"pl-{number}"  # from here to the router; a device has 15 characters at most
+        self._names = [self._router]
         ip("link", "add", "name", self._link, "type", "veth", "peer", "name", "here", "netns", self._router)
         self._join("here", 1)
         ip("address", "add", f"{self._subnet}.2/30", "dev", self._link)
@@ -47,7 +48,6 @@ class Network:
         """Return a new machine called `name`."""
         space, place = f"{self._prefix}-{name}", 4 * len(self._names) + 1
         self._names.append(space)
-        _delete(space)
         ip("netns", "add", space)
         ip("link", "add", "name", name, "netns", self._router, "type", "veth", "peer", "name", "eth0", "netns", space)
         self._join(name, place)
@@ -88,19 +88,27 @@ class Network:
 
     def stop(self) -> None:
         """Take everything away. What still runs there goes on, alone."""
-        self._remove()
-
-    def _remove(self) -> None:
         with suppress(OSError):
             ip("link", "delete", "dev", self._link)  # with the router it would go too, but later
         for space in self._names:
-            _delete(space)
+            with suppress(OSError):
+                ip("netns", "delete", space)
+            shutil.rmtree(ETC / space, ignore_errors=True)
 
 
-def _delete(space: str) -> None:
-    with suppress(OSError):
-        ip("netns", "delete", space)
-    shutil.rmtree(ETC / space, ignore_errors=True)
+def _first_free() -> int:
+    """Make a router's namespace with a number that nobody has, and return that: several tests may run at once."""
+    for number in range(1, MOST_NETWORKS):
+        if not (SPACES / router(number)).exists():
+            with suppress(FileExistsError):
+                ip("netns", "add", router(number))
+                return number
+    raise OSError("there are too many networks, of runs that did not end well: ip netns list")
+
+
+def router(number: int) -> str:
+    """Return what the router of a network is called."""
+    return f"parlor-{number}-router"
 
 
 def ip(*words: str) -> None:
@@ -108,6 +116,8 @@ def ip(*words: str) -> None:
     if IP is None:
         raise FileNotFoundError("there is no ip (iproute2)")
     done = subprocess.run([IP, *words], capture_output=True, text=True)
+    if "File exists" in done.stderr:
+        raise FileExistsError(done.stderr.strip())
     if done.returncode:
         raise OSError(f"ip {' '.join(words)}: {done.stderr.strip()}")
 

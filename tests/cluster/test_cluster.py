@@ -27,10 +27,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.mark.breaks("app/rooms.py", "self._bus.listen(self.heard)", "pass")
 async def test_who_comes_back_to_another_process_is_shown_everything_once(cluster: Cluster) -> None:
     check(await spread.drops(cluster, clients=12, writers=3, times=3, away=0.3, pause=0.05))
 
 
+@pytest.mark.breaks(
+    "deploy/nginx/parlor-locations.conf",
+    "proxy_next_upstream error timeout;\nproxy_next_upstream_timeout",
+    "proxy_next_upstream off;\nproxy_next_upstream_timeout",
+)
 async def test_a_process_that_is_killed_keeps_what_had_a_receipt(cluster: Cluster) -> None:
     check(await spread.kills(cluster, times=1, writers=3, readers=5))
 
@@ -40,6 +46,7 @@ async def test_one_restart_after_the_other_loses_nothing(cluster: Cluster) -> No
     check(await spread.rolling(cluster, guests=20, writers=3, pause=0.05))
 
 
+@pytest.mark.breaks("app/statements.py", "known = _known(connection, room_id, wanted)", "known = {}")
 async def test_the_same_submission_to_any_process_is_one_message(cluster: Cluster) -> None:
     check(await spread.once(cluster))
 
@@ -52,6 +59,7 @@ async def test_people_at_all_processes_see_each_other(cluster: Cluster) -> None:
     check(await near(cluster, messages=20, pause=0, judged=False))
 
 
+@pytest.mark.breaks("app/register.py", "expiry = self._expiry if self._may_judge(began) else None", "expiry = None")
 async def test_a_process_that_is_killed_takes_its_people_with_it(cluster: Cluster) -> None:
     check(await faults.killed(cluster, GRACE))
 
