@@ -27,6 +27,7 @@ async def cut(cluster: Apart, seconds: float = 30, writers: int = 4, readers: in
             cut_at = monotonic()
             try:
                 await asyncio.gather(*(is_told(guest) for guest in lonely[:writers]))
+                told_after = monotonic() - cut_at
                 await progress(others, writers)
                 await asyncio.sleep(cut_at + seconds - monotonic())
                 failures = [f"{guest} was told something" for guest in others if guest.notices]
@@ -46,7 +47,7 @@ async def cut(cluster: Apart, seconds: float = 30, writers: int = 4, readers: in
         failures.append(f"the pages of the others were silent for {heard:.1f} s, too")
     return Outcome(
         f"cut off for {gone:.1f} s, silent for {silent:.1f} s of it, the others for {heard:.1f} s; "
-        f"heard again {healed_after:.1f} s after it healed, {said(guests)}",
+        f"writers told after {told_after:.1f} s, heard again {healed_after:.1f} s after it healed, {said(guests)}",
         first(failures),
     )
 

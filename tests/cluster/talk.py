@@ -8,6 +8,7 @@ from itertools import count
 from tests.guarantees.crowd import PATIENCE, Guest
 
 UNSTORED = "The server cannot store anything just now."
+TOLD_SECONDS = 30.0  # a process that hears nothing of the database waits for each of its answers
 AGAIN_SECONDS = 0.5  # until somebody tries again who was told so, or nothing
 
 
@@ -49,7 +50,7 @@ async def _has_receipt(writer: Guest, key: str) -> bool:
 async def is_told(writer: Guest) -> None:
     """Wait until `writer` is told once more that nothing can be stored."""
     known = len(writer.notices)
-    await writer.until(lambda: any(UNSTORED in notice for notice in writer.notices[known:]), "a notice")
+    await writer.until(lambda: any(UNSTORED in notice for notice in writer.notices[known:]), "a notice", TOLD_SECONDS)
 
 
 async def progress(guests: Sequence[Guest], messages: int) -> None:
