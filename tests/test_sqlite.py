@@ -217,7 +217,9 @@ def test_where_files_cannot_be_locked_it_says_so(path: Path, monkeypatch: pytest
 # A disk that is full, a file that is locked or gone
 
 
-@pytest.mark.breaks("app/store.py", "except (DBAPIError, OSError) as error:", "except OSError as error:")
+@pytest.mark.breaks(
+    "app/store.py", "except (DBAPIError, OSError, UnknownRevision) as error:", "except OSError as error:"
+)
 async def test_a_full_disk_refuses_to_write_and_recovers_when_there_is_room(
     log: Store, ann: Member, lobby: Room, tmp_path: Path
 ) -> None:
