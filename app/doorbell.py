@@ -9,8 +9,8 @@ https://www.postgresql.org/docs/current/sql-notify.html
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from random import uniform
-from typing import Any
 
 import asyncpg
 import structlog
@@ -102,7 +102,8 @@ class PostgresBus:
         )
         try:
             connection.add_termination_listener(lambda _: self._rung.set())
-            await connection.add_listener(CHANNEL, self._heard)
+            # Asked now: what was heard last is told when the connection may be gone.
+            await connection.add_listener(CHANNEL, partial(self._heard, connection.get_server_pid()))
             self._metrics.connected.set(1)
             self._look()
             yield connection
@@ -134,8 +135,8 @@ class PostgresBus:
         for _ in notes:
             self._metrics.sent()
 
-    def _heard(self, connection: Any, sender: int, channel: str, note: object) -> None:
-        if sender == connection.get_server_pid():
+    def _heard(self, own: int, connection: object, sender: int, channel: str, note: object) -> None:
+        if sender == own:
             return
         positions, unreadable = topics.read(str(note))
         self._metrics.received(unreadable)

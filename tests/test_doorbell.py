@@ -1,13 +1,13 @@
 """The bus of several processes: LISTEN and NOTIFY, on a connection that heals itself."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app import doorbell
+from app import doorbell, topics
 from app.doorbell import PostgresBus
 from app.metrics import BusMetrics
 from tests.logs import until
@@ -55,6 +55,25 @@ async def test_what_is_announced_is_heard_everywhere_and_once(ears: list[Ear]) -
     other.bus.announce("rooms", 2)
     await until(lambda: len(one.heard) == 2)
     assert one.heard == other.heard == [("room:1", 7), ("rooms", 2)]
+
+
+async def test_what_was_heard_last_is_told_though_the_connection_is_gone(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver tells in the loop's next turn."""
+    listeners: list[tuple[asyncpg.Connection, Callable[..., None]]] = []
+
+    async def listen(connection: asyncpg.Connection, channel: str, listener: Callable[..., None]) -> None:
+        listeners.append((connection, listener))
+
+    monkeypatch.setattr(asyncpg.Connection, "add_listener", listen)
+    ear = Ear(postgres_url)
+    async with ear.bus.running():
+        await until(lambda: bool(ear.missed))
+    ((connection, listener),) = listeners
+    assert connection.is_closed()
+    listener(connection, 0, doorbell.CHANNEL, *topics.write({"room:1": 7}))
+    assert ear.heard == [("room:1", 7)]
 
 
 async def test_what_is_only_looked_at_is_told_to_nobody_else(ears: list[Ear]) -> None:
