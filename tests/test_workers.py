@@ -4,15 +4,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 
 import httpx2
 import pytest
+from uvicorn import Config
 
 from app.__main__ import main
+from app.serving import uvicorn_options
+from app.settings import Settings
+from app.workers import Worker
 from tests.server import PATIENCE, ROOT, Server
 from tests.ways import behind_the_door
 
@@ -30,6 +34,10 @@ class Together(Server):
         """Return how many processes have told of a "start" or "stop"."""
         return sum(f"event='{what}'" in line for line in self.log)
 
+    def expect(self, what: str, count: int) -> None:
+        """Return when so many processes have told of it."""
+        until(lambda: self.said(what) == count, self.log)
+
     @property
     def processes(self) -> set[int]:
         """The numbers of those that serve."""
@@ -42,7 +50,7 @@ def server(tmp_path: Path, postgres_url: str) -> Iterator[Together]:
     server = Together(tmp_path, database_url=postgres_url)
     server.start()
     try:
-        until(lambda: server.said("start") == 2)
+        server.expect("start", 2)
         yield server
         if server.running:
             stop(server)
@@ -64,11 +72,11 @@ def stop(server: Together) -> None:
     assert not [pid for pid in left if command_of(pid)]
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Return when `condition` is true."""
+def until(condition: Callable[[], bool], log: Sequence[str] = ()) -> None:
+    """Return when `condition` is true; where that takes too long, say what is in the `log`."""
     end = monotonic() + PATIENCE
     while not condition():
-        assert monotonic() < end
+        assert monotonic() < end, "\n".join(log)
         sleep(0.02)
 
 
@@ -84,7 +92,7 @@ def test_each_says_where_it_listens_and_when_it_stops(server: Together) -> None:
 def test_one_that_dies_is_replaced(server: Together) -> None:
     before = server.processes
     os.kill(min(before), signal.SIGKILL)
-    until(lambda: server.said("start") == 3)
+    server.expect("start", 3)
     assert len(server.processes) == 2
     assert server.processes - before
     assert httpx2.get(server.url).status_code == 200
@@ -92,15 +100,82 @@ def test_one_that_dies_is_replaced(server: Together) -> None:
 
 def test_they_are_replaced_one_by_one_and_nobody_is_turned_away(server: Together) -> None:
     before = server.processes
-    os.kill(server.pid, signal.SIGHUP)
     answers = set()
-    while server.said("stop") < 2:
+
+    def stopped(count: int) -> bool:
         answers.add(httpx2.get(server.url).status_code)
+        return server.said("stop") == count
+
+    os.kill(server.pid, signal.SIGHUP)
+    until(lambda: stopped(1), server.log)
+    until(lambda: stopped(2), server.log)
     assert answers == {200}
-    until(lambda: len(server.processes) == 2)
+    until(lambda: len(server.processes) == 2, server.log)
     assert server.said("start") == 4
     assert not server.processes & before
     assert server.complaints == []
+
+
+def halted_successor(server: Together) -> int:
+    """Have the first process replaced, by one that gets no time of the processor; returns its number."""
+    before = server.processes
+    os.kill(server.pid, signal.SIGHUP)
+    until(lambda: bool(server.processes - before), server.log)
+    (successor,) = server.processes - before
+    os.kill(successor, signal.SIGSTOP)
+    return successor
+
+
+@pytest.mark.breaks("app/workers.py", "self.keep_subprocess_alive()", "pass")
+def test_one_that_dies_while_another_is_replaced_is_replaced_too(server: Together) -> None:
+    before = server.processes
+    successor = halted_successor(server)
+    os.kill(max(before), signal.SIGKILL)
+    server.expect("start", 3)
+    os.kill(successor, signal.SIGCONT)
+    server.expect("start", 5)
+    server.expect("stop", 2)
+    assert server.complaints == []
+
+
+@pytest.mark.breaks("app/workers.py", "or self._is_told_to_stop()", "")
+def test_all_stop_though_a_successor_does_not_start(server: Together) -> None:
+    halted_successor(server)
+    stop(server)
+    assert server.said("stop") == 2
+    assert server.complaints == []
+
+
+@pytest.fixture
+def starting(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    """A process that has only begun to read its modules, and gets no further."""
+    monkeypatch.setenv("PARLOR_DATA_DIR", str(settings.data_dir))
+    worker = Worker(Config("app.main:app", **uvicorn_options(settings)), [])
+    worker.start()
+    assert worker.pid
+    os.kill(worker.pid, signal.SIGSTOP)
+    yield worker
+    worker.kill()
+    worker.join()
+
+
+@pytest.mark.breaks("app/workers.py", "not self._has_begun() or ", "")
+def test_one_that_starts_slowly_is_not_taken_for_one_that_hangs(starting: Worker) -> None:
+    assert starting.pid
+    assert starting.is_alive(timeout=0)
+    assert not starting.is_ready(timeout=0)
+    os.kill(starting.pid, signal.SIGCONT)
+    until(lambda: starting.is_ready(timeout=PATIENCE))
+    assert starting.is_alive(timeout=PATIENCE)
+    os.kill(starting.pid, signal.SIGSTOP)
+    assert not starting.is_alive(timeout=0)
+
+
+def test_one_that_dies_while_it_starts_is_known_to_be_dead(starting: Worker) -> None:
+    starting.process.kill()
+    starting.join()
+    assert not starting.is_alive(timeout=0)
+    assert not starting.is_ready(timeout=0)
 
 
 def test_a_database_that_is_not_there_ends_all_with_a_sentence(tmp_path: Path) -> None:
