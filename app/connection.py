@@ -15,6 +15,9 @@ from app.messages import Member
 from app.outlet import Outlet
 
 
+LOOKS = 4  # for whether a browser takes something, within the time for which it may take nothing
+
+
 class CloseCode(IntEnum):
     """Why the server ends a connection. htmx comes back after 1012 and 1013, and stays away after the others.
 
@@ -99,13 +102,13 @@ class Connection:
     # What the outlet tells
 
     def pause(self) -> None:
-        """The browser takes nothing more for now, and has so many seconds to take something."""
+        """The browser takes nothing more for now, and has so many seconds to take some of what was written."""
         self._is_ready = False
         if self._ended:
             return
         self.push = self._keep
         if self._stalling is None:
-            self._stalling = asyncio.get_running_loop().call_later(self._stall_seconds, self.cut, "stalled")
+            self._look_later(LOOKS)
 
     def resume(self) -> None:
         """The browser takes more."""
@@ -132,6 +135,20 @@ class Connection:
         self._waiting = 0
         self._stop_waiting()
         self._tell_drained()
+
+    def _look_later(self, looks: int) -> None:
+        """Look in a while whether some of what was written is on its way, and so often before giving up."""
+        wait = self._stall_seconds / LOOKS
+        self._stalling = asyncio.get_running_loop().call_later(wait, self._look, looks, self._outlet.unsent)
+
+    def _look(self, looks: int, unsent: int) -> None:
+        # However slow, it reads: cut off, it would come back for the same, and be cut off again.
+        if self._outlet.unsent < unsent:
+            self._look_later(LOOKS)
+        elif looks > 1:
+            self._look_later(looks - 1)
+        else:
+            self.cut("stalled")
 
     def _stop_waiting(self) -> None:
         if self._stalling:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from zlib import crc32
 from zoneinfo import ZoneInfo, available_timezones
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from app import links
 from app.kept import Kept
@@ -27,6 +27,7 @@ KEPT_CHARACTERS = 4_000_000  # of messages and pages: about 7,000 messages
 MACROS = {"chat": "partials/chat.html", "draft": "partials/draft.html"}  # that stand in several templates
 # Stands for a nonce that is not known yet. No text of anybody's can look so: what is not the templates' own is escaped.
 HOLE = Markup("<nonce>")
+KEY_HOLE, FRESH_HOLE = Markup("<key>"), Markup("<fresh>")  # and such for the keys of a draft: of this one, of the next
 HUES = 12  # colours of avatars; `static/css/avatar.css` has as many
 
 
@@ -73,6 +74,7 @@ class Fragments:
         self._templates = Templates(filters, names, MACROS)
         self._message: Callable[[Entry, str], Markup] = self._templates.macro("partials/message.html", "message")
         self._kept: Kept[Markup] = Kept(kept_characters)
+        self._receipts: dict[int, str] = {}  # that say nothing but that one draft is stored, by its number
 
     # Pages
 
@@ -141,6 +143,20 @@ class Fragments:
         Each key that is let go of is made up for by a fresh one. `join` is the room where a name can be chosen.
         """
         let_go = list(zip(released, fresh_keys, strict=True))
+        if len(let_go) == 1 and not (refused or notice or join):
+            [(place, fresh)] = let_go
+            return self._usual_receipt(place.number).replace(FRESH_HOLE, fresh).replace(KEY_HOLE, escape(place.key))
+        return self._receipt(let_go, refused, notice, join)
+
+    def _usual_receipt(self, number: int) -> str:
+        # Every message has one, to its sender alone: rendering it took as long as rendering the message for all.
+        if number not in self._receipts:
+            self._receipts[number] = self._receipt([(Place(number, KEY_HOLE), FRESH_HOLE)], [], "", None)
+        return self._receipts[number]
+
+    def _receipt(
+        self, let_go: Sequence[tuple[Place, str]], refused: Sequence[Place], notice: str, join: Room | None
+    ) -> str:
         drafts = {"released": let_go, "refused": refused}
         return self._render("partials/frames/receipt.html", **drafts, notice=notice, join=join, passes=False)
 

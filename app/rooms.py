@@ -11,9 +11,10 @@ question, and end in the same HTML. A browser's cursor says how far its page is 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from itertools import islice
 from math import ceil
 from secrets import token_urlsafe
 from zoneinfo import ZoneInfo
@@ -49,6 +50,7 @@ VISIT_SECONDS = 3600.0  # between two notes in the store that those present are 
 FRAME_MESSAGES = 100  # most messages in one frame
 MOST_BACKLOGS = 8  # kept for others who come back: after an outage most stand at the same position
 KEY_LENGTH = 8  # characters of an idempotency key, of 6 bits each
+KEYS_DRAWN = 512
 BLANK_NOTED = 20  # characters of a blank draft that is remembered: an Enter too early, and not a flood
 
 NEWEST = 2**63 - 1  # before this position stands the newest page
@@ -596,8 +598,16 @@ class Rooms:
 
 def new_keys(count: int) -> list[str]:
     """Return fresh idempotency keys, for the next things somebody says."""
-    drawn = token_urlsafe(count * KEY_LENGTH * 3 // 4)  # at once, for it is the system that draws them
-    return [drawn[start : start + KEY_LENGTH] for start in range(0, count * KEY_LENGTH, KEY_LENGTH)]
+    return list(islice(_fresh_keys, count))
+
+
+def _draw_keys() -> Iterator[str]:
+    while True:
+        drawn = token_urlsafe(KEYS_DRAWN * KEY_LENGTH * 3 // 4)  # many at once, for it is the system that draws them
+        yield from (drawn[start : start + KEY_LENGTH] for start in range(0, len(drawn), KEY_LENGTH))
+
+
+_fresh_keys = _draw_keys()
 
 
 def _in_any_zone(frame: str) -> Callable[[str], str]:

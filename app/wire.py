@@ -27,7 +27,7 @@ from app.outlet import Reader
 from app.rules import Rules
 
 DOOR = "parlor.door"
-UNSENT_BYTES = 32_768  # for one browser, in the system and here each, before it takes nothing more
+UNSENT_BYTES = 16_384  # for one browser, in the system, before it takes nothing more
 
 # What every browser has until it is too slow for once: an event costs a kilobyte, and most are never cleared.
 WRITABLE = asyncio.Event()
@@ -76,7 +76,8 @@ class WireProtocol(WebSocketsSansIOProtocol):
     def _keep_little_unsent(self) -> None:
         # Left alone, the system takes megabytes for somebody who reads nothing, and we would take that for reading.
         # It limits what is not yet on its way, and slows nobody down. https://lwn.net/Articles/560082/
-        self.transport.set_write_buffer_limits(high=UNSENT_BYTES)
+        # What the system does not take is kept here, in the outbox.
+        self.transport.set_write_buffer_limits(high=0)
         socket = self.transport.get_extra_info("socket")
         if socket is not None and hasattr(constants, "TCP_NOTSENT_LOWAT"):
             socket.setsockopt(constants.IPPROTO_TCP, constants.TCP_NOTSENT_LOWAT, UNSENT_BYTES)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.connection import CloseCode, Connection
+from app.connection import LOOKS, CloseCode, Connection
 from app.encoding import Data, Frame, Way
 from app.outlet import AsgiOutlet, Outlet, Reader
 from tests.cast import ANN
@@ -297,6 +297,31 @@ async def test_a_browser_that_takes_a_little_is_not_stalled(kind: type[Browser])
         await connection.drained()
         await asyncio.sleep(2 * SOON)
     assert not connection.cut_off
+
+
+class Slow(BehindTheDoor):
+    """Takes a character each time that somebody looks, until there are `left` of them."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__()
+        self.be_willing(False)
+        self.left = left
+        self.looks = 0
+
+    @property
+    def unsent(self) -> int:
+        self.looks += 1
+        return max(self.left, 100 - self.looks)
+
+
+@pytest.mark.breaks("app/connection.py", "if self._outlet.unsent < unsent:", "if False:")
+async def test_a_browser_that_is_slow_is_given_time_as_long_as_it_takes_something() -> None:
+    browser = Slow(left=50)
+    connection = connect(browser, stall_seconds=SOON)
+    connection.offer("one")
+    await connection.drained()
+    assert connection.cut_off == "stalled"
+    assert browser.looks >= 50 + LOOKS
 
 
 @BOTH_WAYS
