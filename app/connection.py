@@ -14,7 +14,6 @@ from app.encoding import Data, Frame, encode
 from app.messages import Member
 from app.outlet import Outlet
 
-
 LOOKS = 4  # for whether a browser takes something, within the time for which it may take nothing
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from statistics import median
 from types import MappingProxyType
 
 from bench import bell, machine, pages, parlor
@@ -24,6 +25,7 @@ WARM_UP = {"readers": 20, "senders": 1, "messages": 100, "pause": 0}
 SETTLED_SECONDS = 1.0  # until memory is looked at
 HOLDS_MS = 100  # a rate holds while 99 % of the deliveries take no longer
 PAGE_MESSAGES = 50
+TURNS = 3  # of what is subtracted from one another: a difference of two figures is twice as uncertain
 MOST_MESSAGES = 1_000_000  # said in one go, so that those of the next have other numbers
 
 # Where the cost of deliveries is counted, heartbeats are no part of it.
@@ -133,12 +135,12 @@ def highest(holds: Callable[[int], bool], ladder: Sequence[int], before: int | N
 
 def at_rate(competitor: Competitor, sizes: Sizes, rate: int) -> Figures:
     """Messages that come at `rate` per second, whether or not the ones before are delivered."""
-    with started(competitor, sizes.senders) as server:
+    with started(competitor, sizes.writers) as server:
         found = load(
             server,
             "sustained",
-            readers=sizes.readers,
-            senders=sizes.senders,
+            readers=sizes.readers - sizes.writers,
+            senders=sizes.writers,
             rate=rate,
             seconds=sizes.seconds,
             within=HOLDS_MS,
@@ -253,13 +255,13 @@ def idle(competitor: Competitor, sizes: Sizes, deflate: bool = False) -> Figures
 
 def slow(competitor: Competitor, sizes: Sizes, stalled: str, rate: int, seconds: str) -> Figures:
     """Readers of whom some stop reading: what the others notice, and what it costs."""
-    with started(competitor) as server:
+    with started(competitor, sizes.writers) as server:
         found = load(
             server,
             "slow",
-            readers=sizes.readers,
+            readers=sizes.readers - sizes.writers,
             stalled=getattr(sizes, stalled),
-            senders=1,
+            senders=sizes.writers,
             rate=rate,
             seconds=getattr(sizes, seconds),
         )
@@ -308,14 +310,14 @@ def rooms(competitor: Competitor, sizes: Sizes) -> Figures:
     # The senders read, too.
     together = sizes.readers_per_room - 1
     with _with_rooms(competitor, sizes, sizes.rooms) as play:
-        turns = [play("stored", readers) for readers in (0, together) * 2]
+        turns = [play("stored", readers) for readers in (0, together) * TURNS]
     with _with_rooms(competitor, sizes, 1) as play:
         one = play("rooms", sizes.rooms * sizes.readers_per_room - 1, rate=20)
-    alone, many = (_sum(turns[which::2]) for which in (0, 1))
+    alone, many = (median(map(_each, turns[which::2])) for which in (0, 1))
     return {
-        "many": (_each(many) - _each(alone)) / together,
+        "many": (many - alone) / together,
         "one": one["server_cpu"] / one["received"] / MICRO,
-        "message": _each(alone),
+        "message": alone,
         "client": max(turns[-1]["client_share"], one["client_share"]),
     }
 
@@ -323,10 +325,6 @@ def rooms(competitor: Competitor, sizes: Sizes) -> Figures:
 def _each(figures: Figures) -> float:
     """Return what a message costs, in microseconds."""
     return figures["server_cpu"] / figures["sent"] / MICRO
-
-
-def _sum(figures: Sequence[Figures]) -> Figures:
-    return {name: sum(each[name] for each in figures) for name in figures[0]}
 
 
 @contextmanager

@@ -14,7 +14,8 @@ class Sizes:
     crowd_messages: int = 50
     most_messages: int = 20
     many_messages: int = 1000  # for the tail of the distribution
-    senders: int = 32  # at once
+    senders: int = 32  # that await their receipts
+    writers: int = 100  # of the readers, where messages come at a rate: nobody writes a hundred times a second
     seconds: int = 5  # of a rate that is tried, and of pages
     slow_seconds: int = 15  # longer than a reader may stall
     slow_none: int = 0  # readers that stall at once
@@ -43,6 +44,7 @@ QUICK = Sizes(
     most_messages=5,
     many_messages=100,
     senders=8,
+    writers=10,
     seconds=1,
     slow_seconds=12,
     slow_many=10,

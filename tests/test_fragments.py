@@ -176,6 +176,13 @@ def test_a_receipt(fragments: Fragments, snapshot: Snapshot) -> None:
     snapshot("frame_receipt", fragments.receipt([Place(1, "ONE"), Place(2, "TWO")], [], "", ["NEXT", "LAST"]))
 
 
+@given(st.integers(1, 20), st.text(max_size=20), st.text("aZ0_-", max_size=8))
+def test_the_usual_receipt_lets_go_of_a_draft_as_any_other_does(number: int, key: str, fresh: str) -> None:
+    usual = FRAGMENTS.receipt([Place(number, key)], [], "", [fresh])
+    told = FRAGMENTS.receipt([Place(number, key)], [], "Too fast.", [fresh])
+    assert usual == told.replace("Too fast.", "")
+
+
 def test_a_receipt_for_what_is_refused(fragments: Fragments, snapshot: Snapshot) -> None:
     snapshot("frame_receipt_refused", fragments.receipt([Place(1, "ONE")], [Place(2, "TWO")], "Too fast.", ["NEXT"]))
 

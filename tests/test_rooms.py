@@ -25,7 +25,7 @@ from app.messages import Draft, Member, Message, Refused, Room
 from app.metrics import Metrics
 from app.neighbours import Neighbours
 from app.outlet import AsgiOutlet
-from app.rooms import Rooms, new_keys
+from app.rooms import KEY_LENGTH, KEYS_DRAWN, Rooms, new_keys
 from app.settings import SQLITE_FILE, Settings
 from app.store import Store, StoreUnavailable
 from app.timeline import Gap
@@ -603,3 +603,9 @@ async def test_a_gap_is_never_smaller_than_the_page_that_follows_it(tmp_path: Pa
         page = await away.settle()
         assert page.ids() == [f"message-{position}" for position in range(1, 9)]
         assert not page.soup.select(".gap")
+
+
+def test_each_key_is_drawn_once() -> None:
+    keys = [key for count in (1, 3, KEYS_DRAWN, 0, 1) for key in new_keys(count)]
+    assert len(set(keys)) == len(keys) == KEYS_DRAWN + 5
+    assert {len(key) for key in keys} == {KEY_LENGTH}
