@@ -98,27 +98,30 @@ class Allowance:
     async def _answer_all(self) -> None:
         try:
             while self._asked or self._refunds or self._is_sweep_due:
-                asked, self._asked = self._asked[:LARGEST_ASKING], self._asked[LARGEST_ASKING:]
-                refunds, self._refunds = self._refunds, Counter()
-                denials = await self._answer([tokens for tokens, _ in asked], refunds)
-                for (_, answer), denial in zip(asked, denials, strict=True):
-                    if not answer.done():  # who asked may have gone
-                        answer.set_result(denial)
+                await self._answer_some()
                 if self._is_sweep_due and not self._asked:
                     await self._sweep()
         finally:
             self._answering = None
 
-    async def _answer(self, asked: Sequence[Sequence[Token]], refunds: Counter[Token]) -> list[Denial | None]:
-        wishes = wish(asked, refunds)
+    async def _answer_some(self) -> None:
+        asked, self._asked = self._asked[:LARGEST_ASKING], self._asked[LARGEST_ASKING:]
+        refunds, self._refunds = self._refunds, Counter()
         try:
-            granted = await self._store.take_tokens(wishes) if wishes else {}
-        except StoreUnavailable:  # nothing will be stored then, either
-            return [None] * len(asked)
-        except Exception:
-            log.exception("not asked")
-            return [None] * len(asked)
-        denials, left = share(asked, refunds, granted)
+            denials = await self._ask([tokens for tokens, _ in asked], refunds)
+        except Exception as error:
+            if not isinstance(error, StoreUnavailable):
+                log.exception("not asked")
+            # Who has come meanwhile is not asked for: that may take as long again, and nothing will be stored, either.
+            asked, self._asked = [*asked, *self._asked], []
+            denials = [None] * len(asked)
+        for (_, answer), denial in zip(asked, denials, strict=True):
+            if not answer.done():  # who asked may have gone
+                answer.set_result(denial)
+
+    async def _ask(self, asked: Sequence[Sequence[Token]], refunds: Counter[Token]) -> list[Denial | None]:
+        wishes = wish(asked, refunds)
+        denials, left = share(asked, refunds, await self._store.take_tokens(wishes) if wishes else {})
         self._refunds.update(left)
         return denials
 

@@ -113,6 +113,22 @@ async def test_where_the_buckets_cannot_be_asked_nobody_is_denied(
     assert await allowance.message("ann", "home") is None
 
 
+@pytest.mark.breaks("app/allowance.py", "asked, self._asked = [*asked, *self._asked], []", "pass")
+async def test_who_asks_while_the_buckets_cannot_be_reached_does_not_wait_for_another_try(
+    allowance: Allowance, shared: Shared
+) -> None:
+    shared.answering.clear()
+    first = asyncio.create_task(allowance.message("ann", "home"))
+    await until(lambda: bool(shared.askings))
+    second = asyncio.create_task(allowance.message("bob", "home"))
+    await asyncio.sleep(0)
+    shared.gone = StoreUnavailable("gone")
+    shared.answering.set()
+    assert (await first, await second) == (None, None)
+    await idle(allowance)
+    assert shared.askings == [{"message ann": 1, "address home": 1}]
+
+
 async def test_who_asked_may_be_gone_when_the_answer_comes(allowance: Allowance, shared: Shared) -> None:
     shared.answering.clear()
     asking = [asyncio.create_task(allowance.message("ann", "home")) for _ in range(2)]
