@@ -7,7 +7,7 @@ from time import monotonic
 
 from app.settings import Settings
 from tests.cluster.cluster import Cluster, eventually
-from tests.cluster.talk import insisting, is_told, progress, said
+from tests.cluster.talk import closed, insisting, is_told, progress, said
 from tests.guarantees.crowd import gathered, request
 from tests.guarantees.outcome import Outcome, first
 
@@ -38,7 +38,7 @@ async def killed(cluster: Cluster, grace: float = GRACE, writers: int = 4, reade
         failures = await cluster.flaws(room, staying)
     finally:
         await asyncio.to_thread(victim.start)
-    failures += [f"closed by {guest.closings}" for guest in staying if guest.closings]
+    failures += closed(staying)
     failures += [f"told {guest.notices}" for guest in staying if guest.notices]
     if seconds > grace + LATE_SECONDS:
         failures.append(f"they were absent only after {seconds:.1f} s")
@@ -65,7 +65,7 @@ async def stopped(cluster: Cluster, seconds: float = 10, writers: int = 6, reade
             await progress(guests, writers)
             healed_after = monotonic() - started_at
         failures = await cluster.flaws(room, guests)
-    failures += [f"closed by {guest.closings}" for guest in guests if guest.closings]
+    failures += closed(guests)
     failures += [f"a page is {page[:40]!r}" for page in pages if not page.startswith("HTTP/1.1 200 ")]
     return Outcome(
         f"{seconds:g} s without a database, all writers told after {told_after:.1f} s, "
@@ -86,7 +86,7 @@ async def disconnected(cluster: Cluster, times: int = 20, writers: int = 6, read
                 ended += await cluster.database.end_connections()
             await progress(guests, writers)
         failures = await cluster.flaws(room, guests)
-    failures += [f"closed by {guest.closings}" for guest in guests if guest.closings]
+    failures += closed(guests)
     return Outcome(f"{ended} connections ended in {times} turns, {said(guests)}", first(failures))
 
 

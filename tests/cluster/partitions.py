@@ -6,7 +6,7 @@ from functools import partial
 from time import monotonic
 
 from tests.cluster.cluster import DATABASE, Apart, eventually
-from tests.cluster.talk import insisting, is_told, progress, said
+from tests.cluster.talk import closed, insisting, is_told, progress, said
 from tests.guarantees.crowd import gathered
 from tests.guarantees.outcome import Outcome, first
 
@@ -40,7 +40,7 @@ async def cut(cluster: Apart, seconds: float = 30, writers: int = 4, readers: in
             await progress(guests, writers)
             healed_after = monotonic() - healed_at
         failures += await cluster.flaws(room, guests)
-    failures += [f"closed by {guest.closings}" for guest in others if guest.closings]
+    failures += closed(others)
     if silent < gone - SIGHT_SECONDS:
         failures.append(f"the pages that were cut off were silent for {silent:.1f} s only")
     if heard >= silent:

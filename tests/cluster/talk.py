@@ -64,3 +64,8 @@ def said(guests: Sequence[Guest]) -> str:
     receipts = sum(len(guest.receipts) for guest in guests)
     notices = sum(len(guest.notices) for guest in guests)
     return f"{receipts:,} receipts, {notices:,} notices, {sum(len(guest.wrong) for guest in guests)} doubled or missing"
+
+
+def closed(guests: Sequence[Guest]) -> list[str]:
+    """Return what is wrong where a socket of `guests` was closed: nobody was to notice."""
+    return [f"closed by {guest.closings}" for guest in guests if guest.closings]
