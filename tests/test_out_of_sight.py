@@ -162,7 +162,7 @@ async def test_a_process_that_loses_the_database_does_not_look_alive_and_is_well
     lost = monotonic()
     await dora.disconnect()
     await until_async(lambda: is_out_of_sight(other))
-    assert await is_ready(one)
+    await until_async(lambda: is_ready(one))  # with so little patience, a busy machine may keep it waiting, too
     # Those who come are put off, though nobody is told that the link is gone.
     await carl.load()
     coming = asyncio.create_task(carl.connect())
