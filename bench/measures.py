@@ -25,7 +25,7 @@ WARM_UP = {"readers": 20, "senders": 1, "messages": 100, "pause": 0}
 SETTLED_SECONDS = 1.0  # until memory is looked at
 HOLDS_MS = 100  # a rate holds while 99 % of the deliveries take no longer
 PAGE_MESSAGES = 50
-TURNS = 3  # of what is subtracted from one another: a difference of two figures is twice as uncertain
+TURNS = 3  # of what is subtracted from one another: a difference is less certain than what it is of
 MOST_MESSAGES = 1_000_000  # said in one go, so that those of the next have other numbers
 
 # Where the cost of deliveries is counted, heartbeats are no part of it.
