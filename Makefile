@@ -41,7 +41,7 @@ soak: install-dev ## Try the guarantees at full size, for up to half an hour (AR
 prove: install-dev ## Take out each mechanism that a test watches, and see the test fail (ARGS="-k name")
 	@$(BIN)/python scripts/prove.py $(ARGS)
 
-bench: compiler $(BENCH) bench/node_modules/.installed ## Measure Parlor beside its alternatives, in 45 minutes (ARGS="broadcast" for one scenario)
+bench: compiler $(BENCH) bench/node_modules/.installed ## Measure Parlor beside its alternatives, in 50 minutes (ARGS="broadcast" for one scenario)
 	@$(MAKE) --no-print-directory -C bench
 	@$(BIN)/python -m bench $(ARGS)
 

@@ -50,7 +50,7 @@ VISIT_SECONDS = 3600.0  # between two notes in the store that those present are 
 FRAME_MESSAGES = 100  # most messages in one frame
 MOST_BACKLOGS = 8  # kept for others who come back: after an outage most stand at the same position
 KEY_LENGTH = 8  # characters of an idempotency key, of 6 bits each
-KEYS_DRAWN = 512
+KEYS_DRAWN = 512  # at once
 BLANK_NOTED = 20  # characters of a blank draft that is remembered: an Enter too early, and not a flood
 
 NEWEST = 2**63 - 1  # before this position stands the newest page
