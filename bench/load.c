@@ -16,6 +16,7 @@ static const struct {
 } SCENARIOS[] = {
     {"broadcast", broadcast}, {"idle", idle}, {"sustained", sustained},
     {"stored", stored},       {"slow", slow}, {"rooms", sustained},
+    {"turns", turns},
 };
 
 int main(int count, char **words)

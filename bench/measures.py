@@ -4,14 +4,15 @@ It starts the server, warms it up, plays a scenario of the load client's, and re
 tables show.
 """
 
-import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from operator import sub
 from statistics import median
 from types import MappingProxyType
+from typing import Any
 
 from bench import bell, machine, pages, parlor
 from bench.client import Failed, crowd, load
@@ -25,8 +26,6 @@ WARM_UP = {"readers": 20, "senders": 1, "messages": 100, "pause": 0}
 SETTLED_SECONDS = 1.0  # until memory is looked at
 HOLDS_MS = 100  # a rate holds while 99 % of the deliveries take no longer
 PAGE_MESSAGES = 50
-TURNS = 3  # of what is subtracted from one another: a difference is less certain than what it is of
-MOST_MESSAGES = 1_000_000  # said in one go, so that those of the next have other numbers
 
 # Where the cost of deliveries is counted, heartbeats are no part of it.
 NO_HEARTBEAT = {"PARLOR_HEARTBEAT": "600", "PARLOR_STALE_AFTER": "700", "PARLOR_LOST_AFTER": "800"}
@@ -304,53 +303,32 @@ def rooms(competitor: Competitor, sizes: Sizes) -> Figures:
     """What one more delivery costs the server: in many small rooms, and in a single one with as many readers.
 
     In a small room a message is shared by few, so that most of its cost is not the deliveries'. That is what messages
-    cost with nobody but their senders, and it is taken off. Each sender awaits the receipt: so as many are always under
-    way, and they are stored in batches of one size, whatever they cost.
+    cost in rooms with nobody but their senders, which take turns with the others; and it is taken off. Each sender
+    awaits the receipt: so as many are always under way, and they are stored in batches of one size, whatever they cost.
     """
+    count, readers = sizes.rooms, sizes.readers_per_room
     # The senders read, too.
-    together = sizes.readers_per_room - 1
-    with _with_rooms(competitor, sizes, sizes.rooms) as play:
-        turns = [play("stored", readers) for readers in (0, together) * TURNS]
-    with _with_rooms(competitor, sizes, 1) as play:
-        one = play("rooms", sizes.rooms * sizes.readers_per_room - 1, rate=20)
-    alone, many = (median(map(_each, turns[which::2])) for which in (0, 1))
+    turns = _play_in_rooms(competitor, 2 * count, "turns", readers - 1, alone=count, seconds=sizes.turn_seconds)
+    one = _play_in_rooms(competitor, 1, "rooms", count * readers - 1, rate=20, seconds=sizes.seconds)
     return {
-        "many": (many - alone) / together,
+        "many": median(map(sub, turns["shared"], turns["alone"])) / (readers - 1),
         "one": one["server_cpu"] / one["received"] / MICRO,
-        "message": alone,
-        "client": max(turns[-1]["client_share"], one["client_share"]),
+        "message": median(turns["alone"]),
+        "client": max(turns["client_share"], one["client_share"]),
     }
 
 
-def _each(figures: Figures) -> float:
-    """Return what a message costs, in microseconds."""
-    return figures["server_cpu"] / figures["sent"] / MICRO
+def _play_in_rooms(
+    competitor: Competitor, count: int, scenario: str, readers: int, **options: object
+) -> dict[str, Any]:
+    """Play a scenario in `count` rooms, with so many readers in each. One member is in all of them.
 
-
-@contextmanager
-def _with_rooms(competitor: Competitor, sizes: Sizes, count: int) -> Iterator[Callable[..., Figures]]:
-    """Run `competitor` with `count` rooms; gives what plays a scenario in them, with so many readers in each.
-
-    One member is in all of them: names are not what is measured.
+    The load never sleeps: it has little to do where rooms are small, and the server's core would pay for waking it.
     """
     with started(competitor, environment=NO_HEARTBEAT) as server:
         cookie = (server.folder / "cookies").read_text().strip()
         paths = parlor.make_rooms(server.port, cookie, (f"Room {number}" for number in range(1, count + 1)))
         (server.folder / "paths").write_text("\n".join(paths) + "\n")
         (server.folder / "cookies").write_text(f"{cookie}\n" * count)
-        turns = itertools.count()
-
-        def play(scenario: str, readers: int, **options: object) -> Figures:
-            found = load(
-                server,
-                scenario,
-                rooms=count,
-                readers_per_room=readers,
-                paths=server.folder / "paths",
-                first=1 + next(turns) * MOST_MESSAGES,
-                seconds=sizes.seconds,
-                **options,
-            )
-            return {name: found[name] for name in ("server_cpu", "sent", "received", "client_share")}
-
-        yield play
+        options |= {"rooms": count, "readers_per_room": readers, "paths": server.folder / "paths", "spin": True}
+        return load(server, scenario, **options)

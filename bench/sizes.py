@@ -28,6 +28,7 @@ class Sizes:
     notifications: int = 1000
     rooms: int = 1000
     readers_per_room: int = 5
+    turn_seconds: int = 20  # in all, of those with readers and those without
     ladder: tuple[int, ...] = (
         *(10, 15, 20, 30, 40, 50, 75, 100, 150, 200, 250, 300, 400, 500, 750),
         *(1000, 1500, 2000, 2500, 3000, 3500, 4000, 5000, 6000, 8000, 10_000),
@@ -52,5 +53,6 @@ QUICK = Sizes(
     shared_seconds=2,
     notifications=100,
     rooms=20,
+    turn_seconds=2,
     ladder=(50, 200, 1000, 4000),
 )

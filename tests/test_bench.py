@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from time import process_time
 from typing import Any
 
 import pytest
@@ -256,15 +257,59 @@ async def test_the_last_message_may_not_come_twice(load: Load) -> None:
 async def test_it_does_not_complain_of_a_server_that_does_it_right(load: Load) -> None:
     async with listening(Chat()) as port:
         one = good(await load("broadcast", port, readers=11, messages=10))
+        awake = good(await load("broadcast", port, readers=11, messages=10, spin=True))
         several = good(await load("sustained", port, senders=3, rate=200, seconds=0.2))
         each = good(await load("stored", port, senders=3, readers=0, seconds=0.1))
-    assert (one["up"], one["sent"], one["received"], one["receipts"]) == (12, 10, 120, 10)
+    for each_to_all in (one, awake):
+        figures = [each_to_all[name] for name in ("up", "sent", "received", "receipts")]
+        assert figures == [12, 10, 120, 10]
     assert (several["sent"], several["received"], several["receipts"]) == (40, 600, 40)
     assert each["received"] == each["sent"] * 3
     assert each["sent"] == each["receipts"] >= 3
 
 
-async def test_a_message_goes_out_when_all_have_the_one_before(load: Load) -> None:
+@pytest.mark.breaks("bench/load/turns.c", "(&crowd, shared, options->alone)", "(&crowd, 0, shared)")
+@pytest.mark.breaks("bench/load/crowd.c", "(alone ? 0 : options->readers)", "options->readers")
+async def test_rooms_with_readers_and_those_without_take_turns(load: Load, tmp_path: Path) -> None:
+    class Rooms(Chat):
+        """Passes on what is said to those at the same address, and works for it at one of them."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.speaking: list[str] = []  # the address of whoever speaks, for as long as it is the same
+
+        async def hear(self, link: ServerConnection, text: str) -> None:
+            assert link.request
+            room = link.request.path
+            if self.speaking[-1:] != [room]:
+                self.speaking.append(room)
+            since = process_time()
+            while room == "/shared" and process_time() < since + 0.002:
+                pass
+            broadcast([other for other in self.links if other.request and other.request.path == room], text)
+
+    paths = tmp_path / "paths"
+    paths.write_text("/shared\n/alone\n")
+    async with listening(rooms := Rooms()) as port:
+        options = {"rooms": 2, "paths": paths, "readers": 3, "alone": 1, "pid": os.getpid()}
+        figures = good(await load("turns", port, **options, seconds=2))
+    assert rooms.speaking == ["/shared", "/alone"] * 2
+    assert figures["up"] == 4 + 1
+    assert figures["receipts"] == figures["sent"] < figures["received"] < 4 * figures["sent"]
+    assert min(figures["shared"]) > 2_000 > max(figures["alone"]) > 0
+
+
+@pytest.mark.parametrize("alone", [0, 2, 3])
+async def test_turns_need_both_kinds_of_rooms(build: Path, alone: int) -> None:
+    words = ["turns", "--port=1", "--rooms=2", "--paths=/dev/null", f"--alone={alone}"]
+    refused = await asyncio.create_subprocess_exec(build / "load", *words, stderr=-1)
+    _, why = await refused.communicate()
+    assert (refused.returncode, b"--alone" in why.splitlines()[0]) == (2, True)
+
+
+@pytest.mark.breaks("bench/load/crowd.c", "    crowd->spun += spun;\n", "")
+@pytest.mark.parametrize("spin", [{}, {"spin": True}])
+async def test_a_message_goes_out_when_all_have_the_one_before(load: Load, spin: dict[str, bool]) -> None:
     class Late(Chat):
         """The last reader gets each message later than all others, and nobody says anything before."""
 
@@ -281,7 +326,7 @@ async def test_a_message_goes_out_when_all_have_the_one_before(load: Load) -> No
             broadcast(self.links[-1:], text)
 
     async with listening(Late()) as port:
-        figures = good(await load("broadcast", port, messages=5))
+        figures = good(await load("broadcast", port, messages=5, **spin))
     samples = figures["samples"]
     assert min(samples) >= LATE * 1e6
     assert figures["median"] == pytest.approx(median(samples), abs=0.2)

@@ -38,7 +38,7 @@ void broadcast(const struct options *options)
     double cpu = 0;       /* seconds of ours meanwhile */
     crowd_measure(&crowd);
     while (count < options->messages) {
-        double before = cpu_of_this();
+        double before = crowd_cpu(&crowd);
         say(&crowd, &crowd.connections[0], 0);
         if (!crowd_settle(&crowd))
             break;

@@ -65,8 +65,9 @@ static void make_rooms(struct crowd *crowd, uint32_t capacity)
         room->path = path;
         room->start = crowd->count;
         room->senders = options->senders;
-        room->members = options->senders + options->readers;
-        room->hearers = room->members - options->stalled;
+        bool alone = room >= crowd->rooms + options->rooms - options->alone;
+        room->members = options->senders + (alone ? 0 : options->readers);
+        room->hearers = room->members - (alone ? 0 : options->stalled);
         ledger_open(&room->ledger, options->first, capacity, options->senders == 1);
         crowd->count += room->members;
     }
@@ -78,7 +79,7 @@ static void make_connection(struct crowd *crowd, struct room *room, uint32_t num
     connection->index = room->start + number;
     connection->room = room;
     connection->sender = number < room->senders;
-    connection->stalled = number >= room->members - crowd->options->stalled;
+    connection->stalled = number >= room->hearers;
 }
 
 /* The senders of all rooms take the first cookies; the readers the ones behind, where there is just one for each. */
@@ -133,7 +134,7 @@ void crowd_free(struct crowd *crowd)
 static void understand(struct crowd *crowd)
 {
     struct inbox *inbox = crowd->inbox;
-    crowd->cpu_read = cpu_of_this();
+    crowd->cpu_read = crowd_cpu(crowd);
     for (struct letter *letter = inbox->letters; letter < inbox->letters + inbox->count; letter++)
         connection_take(crowd, letter->to, inbox->bytes + letter->start, letter->length, letter->at);
     inbox->count = 0;
@@ -210,14 +211,30 @@ static uint64_t patience(const struct crowd *crowd, uint64_t until)
     return until > at ? until - at : 0;
 }
 
+static int sleep_for(struct crowd *crowd, struct epoll_event *events, uint64_t wait)
+{
+    struct timespec time = {.tv_sec = (time_t)(wait / 1000000000), .tv_nsec = (long)(wait % 1000000000)};
+    return epoll_pwait2(crowd->epoll, events, EVENTS, &time, NULL);
+}
+
+static int spin_for(struct crowd *crowd, struct epoll_event *events, uint64_t wait)
+{
+    int count;
+    uint64_t began = now(), spun = 0;
+    do {
+        count = epoll_wait(crowd->epoll, events, EVENTS, 0);
+        spun = now() - began;
+    } while (!count && spun < wait);
+    crowd->spun += spun;
+    return count;
+}
+
 void crowd_turn(struct crowd *crowd, uint64_t until)
 {
     struct epoll_event events[EVENTS];
-    uint64_t wait = patience(crowd, until);
-    struct timespec time = {.tv_sec = (time_t)(wait / 1000000000), .tv_nsec = (long)(wait % 1000000000)};
-    int count = epoll_pwait2(crowd->epoll, events, EVENTS, &time, NULL);
+    int count = (crowd->options->spin ? spin_for : sleep_for)(crowd, events, patience(crowd, until));
     if (count < 0 && errno != EINTR)
-        fail("epoll_pwait2: %s", strerror(errno));
+        fail("epoll: %s", strerror(errno));
     for (int i = 0; i < count; i++)
         take_event(crowd, &events[i]);
     if (count <= 0)
@@ -247,7 +264,12 @@ void crowd_gather(struct crowd *crowd)
         fail("only %u of %u sockets were up after %g s", crowd->up, crowd->count, crowd->options->deadline);
 }
 
-static double cpu_of_servers(const struct options *options)
+double crowd_cpu(const struct crowd *crowd)
+{
+    return cpu_of_this() - (double)crowd->spun / 1e9;
+}
+
+double cpu_of_servers(const struct options *options)
 {
     double seconds = 0;
     for (unsigned i = 0; i < options->pid_count; i++)
@@ -263,7 +285,7 @@ static double cpu_of_database(const struct options *options)
 void crowd_measure(struct crowd *crowd)
 {
     crowd->began = now();
-    crowd->cpu = cpu_of_this();
+    crowd->cpu = crowd_cpu(crowd);
     crowd->server_cpu = cpu_of_servers(crowd->options);
     crowd->database_cpu = cpu_of_database(crowd->options);
 }
@@ -293,7 +315,7 @@ void crowd_stop(struct crowd *crowd)
 {
     crowd->ended = now();
     crowd->late = is_late(crowd);
-    crowd->cpu = cpu_of_this() - crowd->cpu;
+    crowd->cpu = crowd_cpu(crowd) - crowd->cpu;
     crowd->share = crowd->cpu * 1e9 / (double)(crowd->ended - crowd->began);
     crowd->server_cpu = cpu_of_servers(crowd->options) - crowd->server_cpu;
     crowd->database_cpu = cpu_of_database(crowd->options) - crowd->database_cpu;

@@ -70,6 +70,7 @@ struct crowd {
     uint64_t delivered_at, receipted_at; /* the last ones */
     uint64_t deliveries, frames, wire_bytes, payload_bytes; /* frames and bytes of those with messages in them */
     struct histogram latencies, answers; /* from when it was sent, or due, to each delivery, and to the receipt */
+    uint64_t spun;                        /* nanoseconds in which nothing had come */
     double cpu, server_cpu, database_cpu; /* seconds: when it began; after `crowd_finish`, what it took */
     double share;           /* after `crowd_finish`, of the time: what this program took of its core */
     double cpu_read;        /* seconds of this program's, until all was read that is understood now */
@@ -82,6 +83,10 @@ void crowd_free(struct crowd *crowd);
 void crowd_gather(struct crowd *crowd);
 /* Start to count, and to measure. */
 void crowd_measure(struct crowd *crowd);
+/* The CPU time that this program has had so far, but for looking in vain, in seconds. */
+double crowd_cpu(const struct crowd *crowd);
+/* The same of the servers; 0 where none was named. */
+double cpu_of_servers(const struct options *options);
 /* Wait for something until the time `until`, in nanoseconds, and take it. */
 void crowd_turn(struct crowd *crowd, uint64_t until);
 /* Turn until then, or the deadline. */

@@ -25,6 +25,7 @@ static const char USAGE[] =
     "  stored      each sender awaits its receipt               --seconds, --senders, --rooms, --readers-per-room\n"
     "  slow        some readers stop reading                    --rate, --seconds, --stalled\n"
     "  rooms       a sender in each of many rooms               --rate, --seconds, --rooms, --readers-per-room\n"
+    "  turns       the same, awaiting receipts; then those alone --seconds, --rooms, --readers-per-room, --alone\n"
     "\n"
     "  --host 127.0.0.1  --port N  --path /ws     where the server is\n"
     "  --ports 1                                  it has so many from there on, and the sockets go to each in turn\n"
@@ -33,6 +34,7 @@ static const char USAGE[] =
     "  --readers 1000  --senders 1                sockets; those who send read, too, and come on top\n"
     "  --cookies FILE                             one a line: the senders' Cookie headers, or everybody's\n"
     "  --paths FILE                               one a line: the rooms'\n"
+    "  --alone N                                  the last of the rooms have no readers\n"
     "  --origin URL|none                          the Origin header (none)\n"
     "  --messages 200  --first 1  --size 600      how many, the first one's number, their length in characters\n"
     "  --rate R  --seconds S  --pause MS          messages a second in all; how long; between two broadcasts (2)\n"
@@ -41,6 +43,7 @@ static const char USAGE[] =
     "  --from 127.0.0.1  --addresses N            the first of the addresses to come from, and how many\n"
     "  --pid N                                    the server's process, for its CPU time and memory; or one of them\n"
     "  --database N                               the first process of the database's, for the CPU time of all\n"
+    "  --spin                                     never sleep, so that the server does not pay for waking this\n"
     "  --deadline 120                             seconds after which it gives up\n";
 
 static _Noreturn void refuse(const char *what, const char *value)
@@ -78,6 +81,7 @@ static enum protocol protocol(const char *text)
 enum which {
     HOST = 1, PORT, PORTS, PATH, PROTOCOL, DEFLATE, READERS, SENDERS, COOKIES, PATHS, ORIGIN, MESSAGES, FIRST, SIZE,
     RATE, SECONDS, PAUSE, WITHIN, WINDOW, FROM, ADDRESSES, PID, DATABASE, DEADLINE, STALLED, ROOMS, READERS_PER_ROOM,
+    ALONE, SPIN,
     HELP
 };
 
@@ -90,7 +94,7 @@ static const struct option_name {
     {"messages", MESSAGES}, {"first", FIRST}, {"size", SIZE}, {"rate", RATE}, {"seconds", SECONDS}, {"pause", PAUSE},
     {"within", WITHIN}, {"window", WINDOW}, {"from", FROM}, {"addresses", ADDRESSES}, {"pid", PID},
     {"database", DATABASE}, {"deadline", DEADLINE}, {"stalled", STALLED}, {"rooms", ROOMS},
-    {"readers-per-room", READERS_PER_ROOM}, {"help", HELP},
+    {"readers-per-room", READERS_PER_ROOM}, {"alone", ALONE}, {"spin", SPIN}, {"help", HELP},
 };
 enum { NAME_COUNT = sizeof NAMES / sizeof *NAMES };
 
@@ -131,6 +135,8 @@ static void set(struct options *to, enum which option, const char *value)
     case STALLED: to->stalled = count(value); break;
     case ROOMS: to->rooms = count(value); break;
     case READERS_PER_ROOM: to->readers = count(value); break;
+    case ALONE: to->alone = count(value); break;
+    case SPIN: to->spin = true; break;
     case HELP: fputs(USAGE, stdout); exit(0);
     }
 }
@@ -147,6 +153,10 @@ static void judge(const struct options *options)
         refuse("somebody has to say something: --senders is at least 1", "");
     if (options->rooms > 1 && !options->paths)
         refuse("several rooms, and no --paths", "");
+    if (options->alone > options->rooms)
+        refuse("more rooms are --alone than there are --rooms", "");
+    if (!strcmp(options->scenario, "turns") && (!options->alone || options->alone == options->rooms))
+        refuse("to take turns, some of the --rooms have to be --alone", "");
     if (options->first > 900000000)
         refuse("numbers have nine digits: --first is too high", "");
     if (options->stalled > options->readers)
@@ -162,7 +172,7 @@ struct options options_read(int count, char **words)
     };
     struct option table[NAME_COUNT + 1] = {0};
     for (int i = 0; i < NAME_COUNT; i++) {
-        bool bare = NAMES[i].option == DEFLATE || NAMES[i].option == HELP;
+        bool bare = NAMES[i].option == DEFLATE || NAMES[i].option == SPIN || NAMES[i].option == HELP;
         table[i] = (struct option){NAMES[i].name, bare ? no_argument : required_argument, NULL, (int)NAMES[i].option};
     }
     for (int found; (found = getopt_long(count, words, "", table, NULL)) != -1;)

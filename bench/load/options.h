@@ -12,9 +12,9 @@ enum { MOST_PIDS = 64 };
 struct options {
     const char *scenario, *host, *path, *cookies, *paths, *from, *origin;
     enum protocol protocol;
-    bool deflate;
+    bool deflate, spin;
     unsigned port, ports, addresses, window; /* how to connect; the ports follow each other */
-    unsigned rooms;
+    unsigned rooms, alone;                   /* of these, the last ones, which have no readers */
     unsigned readers, senders, stalled;      /* in each room; the stalled are among the readers */
     unsigned messages, first, size;          /* what is said */
     double rate, seconds, pause, deadline;   /* per second, seconds, milliseconds, seconds */

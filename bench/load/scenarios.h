@@ -13,6 +13,8 @@ void idle(const struct options *options);
 void sustained(const struct options *options);
 /* Each sender says the next when it has its receipt. */
 void stored(const struct options *options);
+/* Like `stored`, in turns: in rooms with readers, and in rooms with none. */
+void turns(const struct options *options);
 /* Some readers stop reading, and a sender goes on. */
 void slow(const struct options *options);
 
