@@ -220,12 +220,12 @@ static int sleep_for(struct crowd *crowd, struct epoll_event *events, uint64_t w
 static int spin_for(struct crowd *crowd, struct epoll_event *events, uint64_t wait)
 {
     int count;
-    uint64_t began = now(), spun = 0;
-    do {
+    uint64_t until = now() + wait;
+    double before = cpu_of_this(); /* not the time: the core may be another's meanwhile */
+    do
         count = epoll_wait(crowd->epoll, events, EVENTS, 0);
-        spun = now() - began;
-    } while (!count && spun < wait);
-    crowd->spun += spun;
+    while (!count && now() < until);
+    crowd->spun += cpu_of_this() - before;
     return count;
 }
 
@@ -266,7 +266,7 @@ void crowd_gather(struct crowd *crowd)
 
 double crowd_cpu(const struct crowd *crowd)
 {
-    return cpu_of_this() - (double)crowd->spun / 1e9;
+    return cpu_of_this() - crowd->spun;
 }
 
 double cpu_of_servers(const struct options *options)

@@ -70,7 +70,7 @@ struct crowd {
     uint64_t delivered_at, receipted_at; /* the last ones */
     uint64_t deliveries, frames, wire_bytes, payload_bytes; /* frames and bytes of those with messages in them */
     struct histogram latencies, answers; /* from when it was sent, or due, to each delivery, and to the receipt */
-    uint64_t spun;                        /* nanoseconds in which nothing had come */
+    double spun;                          /* seconds of this program's in which nothing had come */
     double cpu, server_cpu, database_cpu; /* seconds: when it began; after `crowd_finish`, what it took */
     double share;           /* after `crowd_finish`, of the time: what this program took of its core */
     double cpu_read;        /* seconds of this program's, until all was read that is understood now */
