@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any, NamedTuple, Self
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Locator, Page, Request, expect
 
 COOKIE = "parlor_member"
 
@@ -14,6 +14,7 @@ CONNECTION_FAILED = re.compile(
     r"WebSocket connection to '.*' failed: .*|(htmx: )?htmx:ws:error: \[object Event\].*"
     r"|Failed to load resource: net::ERR_\w+"
 )
+NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
 
 
 class Shown(NamedTuple):
@@ -33,6 +34,7 @@ class Person:
         self.name = name
         self.errors: list[str] = []
         self._foreseen: list[str] = []
+        self._given_up: list[str] = []  # addresses
         context.on("page", self._watch)
         self.page: Page = context.new_page()
 
@@ -40,8 +42,25 @@ class Person:
 
     def opens(self, room: str = "lobby") -> Self:
         """Open a room's page, and wait until it is live."""
-        self.page.goto(f"{self.url}/rooms/{room}")
+        errors = len(self.errors)
+        while not self._loads(f"{self.url}/rooms/{room}"):
+            del self.errors[errors:]
         return self.is_connected()
+
+    def _loads(self, address: str) -> bool:
+        """Load a page, and return whether all of it came.
+
+        The browser gives up what it is loading when this machine gets an address or loses one, as it does where tests
+        beside this one make networks: https://issues.chromium.org/issues/41465264
+        """
+        self._given_up.clear()
+        try:
+            self.page.goto(address)
+        except Error as error:
+            if NETWORK_CHANGED not in error.message:
+                raise
+            return False
+        return not self._given_up
 
     def opens_another_tab(self, room: str) -> "Person":
         """Return the same person at another tab of the same browser."""
@@ -206,6 +225,11 @@ class Person:
     def _watch(self, page: Page) -> None:
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.errors.append(f"{self.name}: {error}"))
+        page.on("requestfailed", self._note_failed)
+
+    def _note_failed(self, request: Request) -> None:
+        if request.failure == NETWORK_CHANGED:
+            self._given_up.append(request.url)
 
     def _note(self, message: ConsoleMessage) -> None:
         text = message.text
