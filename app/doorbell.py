@@ -37,6 +37,7 @@ class PostgresBus:
     def __init__(self, url: str, metrics: BusMetrics) -> None:
         self._url = url
         self._metrics = metrics
+        metrics.connected.set(0)  # not yet
         self._here = LocalBus()
         self._look: Callable[[], None] = lambda: None
         self._waiting: dict[str, int] = {}  # positions that others are to be told of

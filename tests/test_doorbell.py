@@ -174,6 +174,11 @@ async def test_what_is_announced_at_the_very_end_is_sent(ears: list[Ear], postgr
     await until(lambda: one.heard == [("room:1", 9)])
 
 
+@pytest.mark.breaks("app/doorbell.py", "metrics.connected.set(0)  # not yet\n", "pass\n")
+async def test_one_that_never_was_connected_does_not_say_that_it_is() -> None:
+    assert Ear("postgresql://parlor@127.0.0.1:1/parlor").figure("connected") == 0
+
+
 async def test_the_end_waits_for_no_database_that_is_gone() -> None:
     nowhere = Ear("postgresql://parlor@127.0.0.1:1/parlor")
     async with asyncio.timeout(2 * doorbell.ANSWER_SECONDS), nowhere.bus.running():

@@ -61,7 +61,14 @@ async def other(shared: Settings, one: Process, link: Proxy, postgres: Cluster) 
 async def both(one: Process, other: Process) -> AsyncIterator[list[Browser]]:
     async with browsers((one, "Ann"), (other, "Bob")) as opened:
         await until(lambda: all(each.members == ["Ann", "Bob"] for each in opened))
+        # A connection that is lost while it is made is another story, and asyncpg complains of it to the loop.
+        for each in (one, other):
+            await until_async(lambda each=each: hears(each))  # type: ignore[misc]
         yield opened
+
+
+async def hears(process: Process) -> bool:
+    return await process.figure("parlor_bus_connected") == 1
 
 
 async def is_ready(process: Process) -> bool:

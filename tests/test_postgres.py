@@ -182,7 +182,7 @@ async def test_a_message_whose_connection_is_lost_has_no_receipt_and_is_not_trie
     assert await bodies(log, lobby) == ["hello"]
 
 
-@pytest.mark.parametrize("lock_wait", [0.5])
+@pytest.mark.parametrize("lock_wait", [1.5])
 async def test_a_message_whose_answer_is_lost_has_no_receipt_and_sent_again_is_one_message(
     log: Store, ann: Member, lobby: Room, link: Proxy
 ) -> None:
@@ -222,7 +222,7 @@ async def test_a_server_that_is_not_there_cannot_be_opened(opening: Opener, link
 # A network that is gone without a word
 
 
-@pytest.mark.parametrize("lock_wait", [1])
+@pytest.mark.parametrize("lock_wait", [1.5])
 @pytest.mark.breaks("app/postgres.py", 'if record.info["opened"] < self._doubted:', "if False:")
 async def test_connections_that_nobody_answers_are_given_up_together(
     log: Store, ann: Member, lobby: Room, link: Proxy, monkeypatch: pytest.MonkeyPatch
@@ -237,7 +237,7 @@ async def test_connections_that_nobody_answers_are_given_up_together(
     assert (await log.append(lobby.id, ann, "1", "k1")).message.position == 2
 
 
-@pytest.mark.parametrize("lock_wait", [1.0])
+@pytest.mark.parametrize("lock_wait", [1.5])
 async def test_nobody_waits_longer_than_they_may_where_nobody_answers(
     log: Store, ann: Member, lobby: Room, link: Proxy, lock_wait: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
