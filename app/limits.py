@@ -9,6 +9,8 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 from app.settings import Settings
 
+ADDRESS_FRAMES = 20  # times what one browser may send: a whole event behind one address
+ADDRESS_BYTES = 4  # times: 8 MB at once is five of the largest frames, which hold up everybody for 30 ms
 SITE_BITS = 64  # of an IPv6 address: what one household or server gets, https://www.rfc-editor.org/rfc/rfc6177
 
 
@@ -35,6 +37,16 @@ class Bucket:
             self._tokens -= tokens
             return 0.0
         return (tokens - self._tokens) / self._rate
+
+    def charge(self, now: float, tokens: float) -> None:
+        """Take `tokens`, of which some may be missing, for what was done already: at most as many as it holds."""
+        self._refill(now)
+        self._tokens -= min(tokens, self._burst)
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until there is a token again; 0.0 where there is one."""
+        self._refill(now)
+        return max(0.0, (1 - self._tokens) / self._rate)
 
     def refund(self) -> None:
         """Put back a token that was taken for nothing."""
@@ -64,10 +76,14 @@ class Buckets:
 
     def take(self, who: str, now: float) -> float:
         """Take a token of `who`; returns as `Bucket.take`."""
+        return self.of(who, now).take(now)
+
+    def of(self, who: str, now: float) -> Bucket:
+        """Return the bucket of `who`."""
         bucket = self._buckets.get(who)
         if bucket is None:
             bucket = self._buckets[who] = Bucket(self._rate, self._burst, now)
-        return bucket.take(now)
+        return bucket
 
     def refund(self, who: str) -> None:
         """Put back a token of `who`, as `Bucket.refund`."""
@@ -90,6 +106,15 @@ class Limits:
         self.creations = Buckets(settings.creations_per_minute / 60, settings.creations_burst)
         self.reads = Buckets(settings.reads_per_second, settings.reads_burst)
         self.resumes = Buckets(settings.resumes_per_second, settings.resumes_burst)
+        self.frames = Buckets(settings.frames_per_second * ADDRESS_FRAMES, settings.frames_burst * ADDRESS_FRAMES)
+        self.octets = Buckets(settings.bytes_per_second * ADDRESS_BYTES, settings.bytes_burst * ADDRESS_BYTES)
+        # By browser
+        self._frames = settings.frames_per_second, settings.frames_burst
+        self._octets = settings.bytes_per_second, settings.bytes_burst
+
+    def reading(self, address: str, now: float) -> "Reading":
+        """Return how fast a browser at `address` is read, which comes now."""
+        return Reading(Bucket(*self._frames, now), Bucket(*self._octets, now), self, address)
 
     def __len__(self) -> int:
         return sum(map(len, self._all()))
@@ -100,11 +125,50 @@ class Limits:
             buckets.sweep(now)
 
     def _all(self) -> tuple[Buckets, ...]:
-        return (self.messages, self.address_messages, self.creations, self.reads, self.resumes)
+        return (
+            self.messages,
+            self.address_messages,
+            self.creations,
+            self.reads,
+            self.resumes,
+            self.frames,
+            self.octets,
+        )
+
+
+class Reading:
+    """How fast a browser is read: as its own buckets allow, and those of its address.
+
+    What a frame costs is known once it was read, so it is charged then; the next one waits until all is paid. What
+    waits costs nothing but its bytes, as they came.
+    """
+
+    def __init__(self, frames: Bucket, octets: Bucket, limits: Limits, address: str) -> None:
+        self._own_frames = frames
+        self._own_octets = octets
+        self._limits = limits
+        self._address = address
+
+    def charge(self, now: float, frames: int, octets: int) -> None:
+        """Count what was read."""
+        for bucket in self._frames(now):
+            bucket.charge(now, frames)
+        for bucket in self._octets(now):
+            bucket.charge(now, octets)
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until the next frame may be read."""
+        return max(bucket.wait(now) for bucket in (*self._frames(now), *self._octets(now)))
+
+    def _frames(self, now: float) -> tuple[Bucket, Bucket]:
+        return self._own_frames, self._limits.frames.of(self._address, now)
+
+    def _octets(self, now: float) -> tuple[Bucket, Bucket]:
+        return self._own_octets, self._limits.octets.of(self._address, now)
 
 
 class Turnstile:
-    """Counts what each address holds open."""
+    """Counts what each address holds: open sockets, or bytes."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -113,16 +177,16 @@ class Turnstile:
     def __len__(self) -> int:
         return len(self._open)
 
-    def enter(self, address: str) -> bool:
-        """Count one more of `address`; False where it has as many as it may."""
-        if self._open[address] >= self._most:
+    def enter(self, address: str, count: int = 1) -> bool:
+        """Count so many more of `address`; False where that is more than it may have."""
+        if self._open[address] + count > self._most:
             return False
-        self._open[address] += 1
+        self._open[address] += count
         return True
 
-    def leave(self, address: str) -> None:
-        """Count one less."""
-        self._open[address] -= 1
+    def leave(self, address: str, count: int = 1) -> None:
+        """Count so many less."""
+        self._open[address] -= count
         if self._open[address] <= 0:
             del self._open[address]
 

@@ -41,6 +41,9 @@ class Outlet(Protocol):
     def attach(self, reader: Reader) -> None:
         """Tell `reader` from now on how far the browser takes what is written."""
 
+    async def rest(self, seconds: float) -> bool:
+        """Wait, with nothing being read; return whether the browser is still there. Returns early when it is not."""
+
 
 class AsgiOutlet:
     """Gives ASGI's `send` one frame after the other. `run` has to run meanwhile."""
@@ -68,6 +71,11 @@ class AsgiOutlet:
         self._given.set()
         if self._reader:
             self._reader.pause()
+
+    async def rest(self, seconds: float) -> bool:
+        """Wait. ASGI tells that a browser left only to one who reads."""
+        await asyncio.sleep(seconds)
+        return True
 
     async def run(self) -> None:
         """Send what is written, until cancelled or refused by `send`."""

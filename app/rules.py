@@ -4,7 +4,7 @@ Bytes in, events out: nothing here knows a transport, uvicorn or a room.
 """
 
 import codecs
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from http import HTTPStatus
 from typing import Any
 
@@ -12,19 +12,52 @@ from websockets.exceptions import InvalidHeader, InvalidUpgrade, PayloadTooBig
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
+from websockets.streams import StreamReader
 
 VERSION = "13"  # of the protocol: there is no other
 UTF_8 = codecs.getincrementaldecoder("utf-8")
 
 
+class FrameReader(StreamReader):
+    """The bytes that have come. Once `is_held`, no frame is begun that still lies among them."""
+
+    is_held = True
+
+    def at_eof(self) -> Generator[None, None, bool]:
+        """Tell whether the stream has ended. The parser asks before each frame, and waits here."""
+        while self.is_held:
+            yield
+        return (yield from super().at_eof())
+
+
 class Rules(ServerProtocol):
-    """The server's side of one connection. `tell_end` is called when nothing more may be sent on it."""
+    """The server's side of one connection. `tell_end` is called when nothing more may be sent on it.
+
+    One frame is read for each `read_frame`. A read of the transport may hold thousands, and a kilobyte of compressed
+    ones becomes a megabyte: until somebody takes it, what has come stays as it came.
+    """
+
+    reader: FrameReader
 
     def __init__(self, tell_end: Callable[[], None], **options: Any) -> None:
         super().__init__(**options)
         self._tell_end = tell_end
         self._text: codecs.IncrementalDecoder | None = None  # of the message that is coming
         self._fragments = 0  # of it
+        self.frame_size = 0  # of the last one, in bytes, as it was before it was compressed
+        self.reader = FrameReader()
+        self.parser = self.parse()  # anew: the first one reads from another reader
+        next(self.parser)
+
+    def read_frame(self) -> None:
+        """Read one more frame, now or as soon as it is here as a whole."""
+        self.reader.is_held = False
+        next(self.parser)
+
+    @property
+    def unread(self) -> int:
+        """How many bytes lie here that belong to no whole message yet."""
+        return len(self.reader.buffer) + (self.current_size or 0)
 
     def process_request(self, request: Request) -> tuple[str, str | None, str | None]:
         """Judge a handshake, also by its version and its host: section 4.2.1."""
@@ -46,6 +79,7 @@ class Rules(ServerProtocol):
         """Send a frame. After the one that closes nothing may be sent: section 5.5.1."""
         if frame.opcode is Opcode.CLOSE:
             self._tell_end()
+            self.extensions = []  # what still comes is thrown away; nothing is spent on undoing its compression
         super().send_frame(frame)
 
     def recv_frame(self, frame: Frame) -> None:
@@ -57,6 +91,8 @@ class Rules(ServerProtocol):
         elif frame.opcode is Opcode.CLOSE:
             self.current_size = None  # it may come inside a message, whose rest does not: section 5.4
         super().recv_frame(frame)
+        self.frame_size = len(frame.data)
+        self.reader.is_held = frame.opcode is not Opcode.CLOSE  # after that one, everything is thrown away
 
     def _check_text(self, frame: Frame) -> None:
         """See that text is UTF-8 as far as it has come: section 8.1."""

@@ -4,7 +4,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from random import uniform
 from time import monotonic as _now
 
@@ -18,7 +17,7 @@ from app.connection import CloseCode, Connection
 from app.fragments import Fragments
 from app.frames import Frame, Malformed, Resume, Say, parse
 from app.hub import Audience
-from app.limits import Bucket, Limits, Turnstile
+from app.limits import Limits, Reading, Turnstile
 from app.messages import Room
 from app.metrics import Metrics
 from app.outlet import AsgiOutlet, Outlet
@@ -33,6 +32,7 @@ ADDRESS = re.compile(r"/ws(/(?P<slug>[^/]+))?")
 
 # Why uvicorn ended a connection, by its close code. https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 BROKEN = {1002: "not-websocket", 1007: "not-utf-8", CloseCode.TOO_BIG: "frame-too-big"}
+LARGEST_AT_ONCE = 20  # times the longest frame that one address may have begun and not ended, in bytes
 UNREADY_SECONDS = (1.0, 3.0)  # until a browser is let go when the store does not answer
 CLOSE_SECONDS = 1.0  # for a close frame to be taken, before the socket is dropped
 
@@ -56,6 +56,7 @@ class Sockets:
         self._metrics = metrics
         self._limits = limits
         self._turnstile = Turnstile(settings.connections_per_address)
+        self._unread = Turnstile(settings.frame_length * LARGEST_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the socket at `/ws` (the lobby's) or `/ws/{slug}` until one side ends it. An ASGI application."""
@@ -68,12 +69,13 @@ class Sockets:
             # Accepted before it can be turned away: only an open socket can be told why, and a refused handshake
             # looks like an outage to the browser, which would try again for ever.
             await socket.accept()
+            outlet: Outlet = wire.door(scope) or AsgiOutlet(socket.send_text)
             try:
-                await self._admit(socket, await self._rooms.look_up(found["slug"] or LOBBY))
+                await self._admit(socket, outlet, await self._rooms.look_up(found["slug"] or LOBBY))
             except StoreUnavailable as error:
-                await self._put_off(socket, error)
+                await self._put_off(socket, outlet, error)
 
-    async def _admit(self, socket: WebSocket, room: Room | None) -> None:
+    async def _admit(self, socket: WebSocket, outlet: Outlet, room: Room | None) -> None:
         address = address_of(socket)
         if room is None:
             await self._turn_away(socket, "no-room", CloseCode.REFUSED, "There is no such room (any more).")
@@ -83,44 +85,45 @@ class Sockets:
         else:
             try:
                 with self._metrics.connections.track_inprogress():
-                    await self._wait_for_turn(socket, address)
-                    await self._serve(socket, room)
+                    if await self._wait_for_turn(socket, outlet, address):
+                        await self._serve(socket, outlet, room)
             finally:
                 self._turnstile.leave(address)
 
-    async def _wait_for_turn(self, socket: WebSocket, address: str) -> None:
-        """Return when one more from `address` may be brought up to date."""
+    async def _wait_for_turn(self, socket: WebSocket, outlet: Outlet, address: str) -> bool:
+        """Return when one more from `address` may be brought up to date: whether the browser is still there."""
         if wait := self._limits.resumes.take(address, _now()):
             self._metrics.refused("paced")
             await socket.send_text(self._fragments.notice(SLOWED, passes=True))
         while wait:
-            await asyncio.sleep(wait)
+            if not await outlet.rest(wait):
+                return False
             wait = self._limits.resumes.take(address, _now())
+        return True
 
     async def _turn_away(self, socket: WebSocket, reason: str, code: CloseCode, sentence: str) -> None:
         self._metrics.refused(reason)
         await socket.send_text(self._fragments.notice(sentence, passes=True))
         await self._drop(socket, code)
 
-    async def _put_off(self, socket: WebSocket, error: StoreUnavailable) -> None:
+    async def _put_off(self, socket: WebSocket, outlet: Outlet, error: StoreUnavailable) -> None:
         """Have the browser come back in a moment: the store does not answer."""
         log.error("not opened", error=str(error))
-        await _hesitate()
-        await self._turn_away(socket, "unavailable", CloseCode.OVERLOADED, UNREADY)
+        if await _hesitate(outlet):
+            await self._turn_away(socket, "unavailable", CloseCode.OVERLOADED, UNREADY)
 
-    async def _serve(self, socket: WebSocket, room: Room) -> None:
-        outlet: Outlet = wire.door(socket.scope) or AsgiOutlet(socket.send_text)
+    async def _serve(self, socket: WebSocket, outlet: Outlet, room: Room) -> None:
         try:
             connection = await self._connect(socket, outlet)
             audience = await self._rooms.enter(room, connection)
         except StoreUnavailable as error:
-            await self._put_off(socket, error)
+            await self._put_off(socket, outlet, error)
             return
         member_id = connection.member.id if connection.member else None
         log.debug("joined", room=room.slug, member=member_id)
         try:
             async with _writing(outlet, connection):
-                await self._converse(socket, audience, connection)
+                await self._converse(socket, outlet, audience, connection)
         finally:
             self._rooms.leave(audience, connection)
             log.debug("left", room=room.slug, member=member_id)
@@ -132,49 +135,57 @@ class Sockets:
         limit, stall = self._settings.outbox_length, self._settings.stall_seconds
         return Connection(member, zone, outlet, limit, stall, address_of(socket))
 
-    async def _converse(self, socket: WebSocket, audience: Audience, connection: Connection) -> None:
+    async def _converse(self, socket: WebSocket, outlet: Outlet, audience: Audience, connection: Connection) -> None:
         """Read and write until the browser leaves, or has to be cut off."""
+        if isinstance(outlet, wire.WireProtocol):
+            outlet.pace(self._unread, connection.address)
+        reading = self._limits.reading(connection.address, _now())
         async with connection.until_cut_off():
-            await self._read(socket, audience, connection)
+            while await self._pace(outlet, connection, reading.wait):
+                if not await self._read(socket, outlet, audience, connection, reading):
+                    break
         if connection.cut_off:
             self._metrics.cut(connection.cut_off)
             log.warning("cut off", reason=connection.cut_off, room=audience.room.slug)
             await self._drop(socket, CloseCode.OVERLOADED)
 
-    async def _read(self, socket: WebSocket, audience: Audience, connection: Connection) -> None:
-        frames = Bucket(self._settings.frames_per_second, self._settings.frames_burst, _now())
-        octets = Bucket(self._settings.bytes_per_second, self._settings.bytes_burst, _now())
-        while True:
-            event = await socket.receive()
-            if event["type"] == "websocket.disconnect":
-                if reason := BROKEN.get(event.get("code", 0)):
-                    self._metrics.refused(reason)
-                return
-            text = event.get("text")
-            size = len(event["bytes"] if text is None else text.encode("utf-8", "replace"))
-            if octets.take(_now(), size):
-                await self._pace(connection, partial(octets.take, tokens=size))
-            frame = parse(text, self._settings.frame_length) if text is not None else BINARY
-            # A draft is as much work as a frame.
-            drafts = 0 if isinstance(frame, Malformed) else len(frame.drafts)
-            if frames.take(_now(), max(1, drafts)):
-                await self._pace(connection, partial(frames.take, tokens=max(1, drafts)))
-            await self._take(frame, audience, connection)
-
-    async def _pace(self, connection: Connection, take: Callable[[float], float]) -> None:
-        """Return when `take`, given the time, no longer says to wait.
+    async def _pace(self, outlet: Outlet, connection: Connection, wait: Callable[[float], float]) -> bool:
+        """Return when `wait`, given the time, no longer says to wait: whether the browser is still there.
 
         Until then nothing is read from this browser: the system's own buffers fill, and the sender has to wait.
         """
         told = False
-        while wait := take(_now()):
+        while seconds := wait(_now()):
             if not told:
                 told = True
                 self._metrics.refused("paced")
                 connection.offer(self._fragments.notice(SLOWED, passes=True))
-            await asyncio.sleep(wait)
+            if not await outlet.rest(seconds):
+                return False
+        return True
 
-    async def _take(self, frame: Frame, audience: Audience, connection: Connection) -> None:
+    async def _read(
+        self, socket: WebSocket, outlet: Outlet, audience: Audience, connection: Connection, reading: Reading
+    ) -> bool:
+        """Read one frame, and do what it says. Returns whether there may be another. Nothing of it is kept."""
+        event = await socket.receive()
+        if event["type"] == "websocket.disconnect":
+            if reason := BROKEN.get(event.get("code", 0)):
+                self._metrics.refused(reason)
+            return False
+        text, octets = event.get("text"), event.get("bytes")
+        size = event.get("size") or len(octets or (text or "").encode("utf-8", "replace"))
+        if text is None and octets is None:  # a part of a message, a ping, a pong: work all the same
+            reading.charge(_now(), 1, size)
+            return True
+        frame = parse(text, self._settings.frame_length) if text is not None else BINARY
+        # A draft is as much work as a frame.
+        drafts = 0 if isinstance(frame, Malformed) else len(frame.drafts)
+        reading.charge(_now(), max(1, drafts), size)
+        del event, text, octets
+        return await self._take(frame, outlet, audience, connection)
+
+    async def _take(self, frame: Frame, outlet: Outlet, audience: Audience, connection: Connection) -> bool:
         try:
             match frame:
                 case Malformed(reason, sentence):
@@ -186,14 +197,17 @@ class Sockets:
                     if drafts:
                         await self._rooms.say(audience, connection, drafts, tries_again=True)
                     if connection in audience:  # once more: the first time was waited for at the door
-                        await self._pace(connection, partial(self._limits.resumes.take, connection.address))
+                        resumes, address = self._limits.resumes, connection.address
+                        if not await self._pace(outlet, connection, lambda now: resumes.take(address, now)):
+                            return False
                     await self._rooms.resume(audience, connection, cursor)
         except StoreUnavailable as error:
             # Only a resume comes here: the page cannot be completed now, so it has to come back and ask again.
             log.error("not resumed", room=audience.room.slug, error=str(error))
             connection.offer(self._fragments.notice(UNREADY, passes=True))
-            await _hesitate()
-            connection.cut("unavailable")
+            if await _hesitate(outlet):
+                connection.cut("unavailable")
+        return True
 
     async def _drop(self, socket: WebSocket, code: CloseCode) -> None:
         """End a socket that may take nothing any more: say why if it listens, and let go of it in any case."""
@@ -229,9 +243,12 @@ async def _write(outlet: AsgiOutlet, connection: Connection) -> None:
         connection.cut("failed")
 
 
-async def _hesitate() -> None:
-    """Wait a moment, by chance: a browser whose socket opened comes back at once, and all of them together."""
-    await asyncio.sleep(uniform(*UNREADY_SECONDS))  # noqa: S311 - no secret
+async def _hesitate(outlet: Outlet) -> bool:
+    """Wait a moment, by chance: a browser whose socket opened comes back at once, and all of them together.
+
+    Returns whether it is still there.
+    """
+    return await outlet.rest(uniform(*UNREADY_SECONDS))  # noqa: S311 - no secret
 
 
 UNREADY = "The server is not ready. Trying again."

@@ -4,11 +4,15 @@ ASGI takes a text, and one call, one task switch and one encoding for each brows
 encoded once is handed to a thousand transports in a plain loop: that is where the speed of a room comes from.
 What else ASGI does not tell is there, too: whether a browser takes what it is sent, and a way to drop it. (Closing
 waits for the browser: one that takes nothing would keep its socket and its buffers for good.)
+
+What a browser sends is read one frame at a time, each when the application asks for it. What it has not asked for lies
+here as it came, or with the system, or with the sender: compressed, a kilobyte may become a megabyte.
 Under a server without this everything works, slower; a socket that takes nothing stays until the system gives it up.
 """
 
 import asyncio
 import logging
+import select
 import socket as constants
 import zlib
 from collections.abc import Callable, MutableMapping, Sequence
@@ -23,11 +27,17 @@ from websockets.protocol import State
 from websockets.typing import ExtensionParameter
 
 from app.encoding import WINDOW_BITS, Data, Way
+from app.limits import Turnstile
 from app.outlet import Reader
 from app.rules import Rules
 
 DOOR = "parlor.door"
 UNSENT_BYTES = 16_384  # for one browser, in the system, before it takes nothing more
+UNREAD_BYTES = 65_536  # of one browser, here and as much again in the system, before it has to wait
+FRAMES_AFTER_CLOSE = 16  # that may still be on their way when we close, before the browser's answer
+LOOK_SECONDS = 0.5  # between two looks at whether a browser that is not read has left
+TRY_LATER = 1013
+ONLY_SIZE = {"type", "size"}
 
 # What every browser has until it is too slow for once: an event costs a kilobyte, and most are never cleared.
 WRITABLE = asyncio.Event()
@@ -38,11 +48,16 @@ class WireProtocol(WebSocketsSansIOProtocol):
     """A WebSocket connection; seen through the door, an outlet that takes what is encoded already."""
 
     reader: Reader | None = None
+    conn: Rules
+    queue: "Inbox"  # type: ignore[assignment]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.queue = Inbox()  # type: ignore[assignment]
+        self.queue = Inbox()
         self.writable = WRITABLE
+        self._gone: asyncio.Future[None] | None = None  # made where somebody waits
+        self._scale: tuple[Turnstile, str] | None = None
+        self._weight = 0  # on it
         self.conn = Rules(
             self._end,
             extensions=[SharedDeflateFactory()] if self.config.ws_per_message_deflate else [],
@@ -51,18 +66,95 @@ class WireProtocol(WebSocketsSansIOProtocol):
         )
 
     def data_received(self, data: bytes) -> None:
-        """Take what comes. What is whole is read, also when something broken comes with it."""
+        """Take what comes. Of that, one frame is read where the application waits for it."""
         self.conn.receive_data(data)
+        self._handle()
+
+    async def receive(self) -> Any:
+        """Return what comes next, which is read only now.
+
+        Who has called `pace` is told of each frame, also where it is no whole message: that event has a size alone.
+        """
+        while True:
+            if not self.queue.has_events:
+                self.conn.read_frame()
+                self._handle()
+                if self.queue.has_events:  # it lay here, and thousands may: others want to be read, too
+                    await asyncio.sleep(0)
+            event = await self.queue.get()
+            if self._scale is not None or event.keys() != ONLY_SIZE:
+                return event
+
+    async def send(self, message: Any) -> None:
+        """Send as uvicorn does."""
+        await super().send(message)
+        if self.close_sent:
+            self._handle()  # the browser's answer may be here already
+
+    def _handle(self) -> None:
+        """Do what the frame asks for that was read, if one was. What is broken ends the connection."""
         self.handle_events()
-        if self.conn.parser_exc is None:
-            return
-        if self.conn.close_sent is None:  # broken before it was accepted: there is nobody to tell yet
-            self.transport.abort()
-        elif not self.close_sent:
+        if self.close_sent:
+            self._await_answer()
+        elif self.conn.handshake_exc is not None:  # no request at all, or a larger one than the library reads
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+        elif self.conn.parser_exc is None:
+            self._weigh()
+            self._balance_reading()
+        else:
             self.handle_parser_exception()
             self.disconnected = True  # nothing that the application still sends can be sent
-        else:
+
+    def handle_events(self) -> None:
+        """Pass on what was read. A part of a message, a ping, a pong say nothing, and are work all the same."""
+        if self.conn.events:
+            super().handle_events()
+            if self.queue.empty() and not self.close_sent:
+                self.queue.put_nowait({"type": "websocket.receive", "size": self.conn.frame_size})
+
+    def send_receive_event_to_app(self) -> None:
+        """Pass on a message, with the size of its last frame."""
+        data = b"".join(self.frames)
+        self.frames = []
+        if not self.close_sent:
+            said = {"text": data.decode()} if self.curr_msg_data_type == "text" else {"bytes": data}
+            self.queue.put_nowait({"type": "websocket.receive", **said, "size": self.conn.frame_size})
+
+    def handle_ping(self) -> None:
+        """Answer a ping, where somebody is there to be answered."""
+        if not self.transport.is_closing():
+            super().handle_ping()
+
+    def _await_answer(self) -> None:
+        """Throw away what comes after our close, up to the browser's answer."""
+        for _ in range(FRAMES_AFTER_CLOSE):
+            if self.conn.parser_exc is not None or not self.conn.reader.buffer:
+                break
+            self.conn.read_frame()
+            super().handle_events()
+        if self.conn.parser_exc is not None or len(self.conn.reader.buffer) > UNREAD_BYTES:
             self.transport.close()
+
+    def _balance_reading(self) -> None:
+        """Stop taking what comes while there is enough, and go on after that."""
+        full = self.conn.reader.is_held and len(self.conn.reader.buffer) > UNREAD_BYTES
+        if full != self.read_paused and not self.transport.is_closing():
+            self.read_paused = full
+            (self.transport.pause_reading if full else self.transport.resume_reading)()
+
+    def _weigh(self) -> None:
+        """Count what lies here unread with all that its address has; end what is too much."""
+        unread = self.conn.unread if self.conn.unread > UNREAD_BYTES else 0
+        if self._scale is None or unread == self._weight:
+            return
+        scale, address = self._scale
+        scale.leave(address, self._weight)
+        self._weight = unread
+        if not scale.enter(address, unread):
+            self._weight = 0
+            self.conn.fail(TRY_LATER)
+            self.handle_parser_exception()
 
     def handle_connect(self, event: Request) -> None:
         """Accept the request as uvicorn does, and put the door into its scope."""
@@ -71,15 +163,18 @@ class WireProtocol(WebSocketsSansIOProtocol):
         if self.handshake_initiated and not self.close_sent:
             extensions: dict[str, Any] = self.scope["extensions"] or {}
             extensions[DOOR] = {"outlet": self}
-            self._keep_little_unsent()
+            self._keep_little_in_the_system()
 
-    def _keep_little_unsent(self) -> None:
+    def _keep_little_in_the_system(self) -> None:
         # Left alone, the system takes megabytes for somebody who reads nothing, and we would take that for reading.
         # It limits what is not yet on its way, and slows nobody down. https://lwn.net/Articles/560082/
         # What the system does not take is kept here, in the outbox.
         self.transport.set_write_buffer_limits(high=0)
         socket = self.transport.get_extra_info("socket")
-        if socket is not None and hasattr(constants, "TCP_NOTSENT_LOWAT"):
+        if socket is None:
+            return
+        socket.setsockopt(constants.SOL_SOCKET, constants.SO_RCVBUF, UNREAD_BYTES)  # one read takes all that is there
+        if hasattr(constants, "TCP_NOTSENT_LOWAT"):
             socket.setsockopt(constants.IPPROTO_TCP, constants.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
     # The door
@@ -117,6 +212,39 @@ class WireProtocol(WebSocketsSansIOProtocol):
         self.request.headers.clear()  # the parser has it, too
         del self.request, self.response
 
+    def pace(self, scale: Turnstile, address: str) -> None:
+        """Have `receive` tell of each frame, and count on `scale`, as `address`, what the browser does not end."""
+        self._scale = scale, address
+
+    async def rest(self, seconds: float) -> bool:
+        """Wait, with nothing being read; return whether the browser is still there. Returns early when it is not."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while not self._has_left() and (left := until - loop.time()) > 0:
+            self._gone = self._gone or loop.create_future()
+            await asyncio.wait([self._gone], timeout=min(left, LOOK_SECONDS))
+        return not self._has_left()
+
+    def _has_left(self) -> bool:
+        return self.disconnected or self.conn.state is not State.OPEN or self._has_left_unheard()
+
+    def _has_left_unheard(self) -> bool:
+        """Look whether the browser has left behind what is not read; where it has, drop the connection."""
+        socket = self.transport.get_extra_info("socket")
+        if socket is None or not hasattr(select, "poll"):
+            return False
+        if not self.unsent:
+            # Who has left has the system answer this with a reset, also where the end itself is still on its way:
+            # behind more than the system takes for us.
+            self.conn.send_ping(b"")
+            self.transport.write(b"".join(self.conn.data_to_send()))
+        looking = select.poll()
+        looking.register(socket.fileno(), getattr(select, "POLLRDHUP", 0))
+        has_left = bool(looking.poll(0))
+        if has_left:
+            self.abort()
+        return has_left
+
     def abort(self) -> None:
         """Drop the connection and what waits to be sent on it."""
         self.stop_keepalive()
@@ -142,39 +270,61 @@ class WireProtocol(WebSocketsSansIOProtocol):
         self._end()
         super().connection_lost(exc)
 
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """The application has ended: nobody takes what still lies here."""
+        super().on_task_complete(task)
+        self.conn.reader.discard()
+        self.frames = []
+        if self._scale is not None:
+            scale, address = self._scale
+            scale.leave(address, self._weight)
+            self._scale = None
+
     def _end(self) -> None:
         # The door asks nobody: who writes through it has to be told.
         if self.reader:
             self.reader.end()
             self.reader = None
+        if self._gone and not self._gone.done():
+            self._gone.set_result(None)
 
 
 class Inbox:
-    """What has come and was not received yet, for a single one who receives: in this, an `asyncio.Queue` in little.
+    """What was read and not received yet, for a single one who receives: in this, an `asyncio.Queue` in little.
 
-    A queue is ready for many on both sides, and costs 3 kB of the 20 that a browser costs in all.
+    A queue is ready for many on both sides, and costs 3 kB of the 20 that a browser costs in all. The end comes last,
+    also where it is known before everything else was read.
     """
 
     def __init__(self) -> None:
-        self._events: list[Any] = []  # reading pauses while there is one: at most a close comes on top
+        self._events: list[Any] = []  # two at most: that of the handshake, and that of one frame
+        self._end: Any = None
         self._awaited: asyncio.Future[None] | None = None
 
     def put_nowait(self, event: Any) -> None:
-        """Take what has come."""
-        self._events.append(event)
+        """Take what was read."""
+        if event["type"] == "websocket.disconnect":
+            self._end = self._end or event
+        else:
+            self._events.append(event)
         if self._awaited and not self._awaited.done():
             self._awaited.set_result(None)
 
+    @property
+    def has_events(self) -> bool:
+        """Whether there is something before the end."""
+        return bool(self._events)
+
     def empty(self) -> bool:
         """Whether nothing waits to be received."""
-        return not self._events
+        return not self._events and not self._end
 
     async def get(self) -> Any:
         """Return what came first, as soon as there is something."""
-        while not self._events:
+        while self.empty():
             self._awaited = asyncio.get_running_loop().create_future()
             await self._awaited
-        return self._events.pop(0)
+        return self._events.pop(0) if self._events else self._end
 
 
 class SharedDeflate(Extension):

@@ -11,7 +11,7 @@ from uvicorn.server import ServerState
 
 from app.encoding import Way, encode
 from app.wire import DOOR, WireProtocol, door
-from tests.transport import HANDSHAKE, Transport
+from tests.transport import HANDSHAKE, Transport, turns
 
 
 class Server:
@@ -47,6 +47,7 @@ class Server:
         return found
 
     async def end(self) -> None:
+        await turns()
         self.protocol.connection_lost(None)
         await asyncio.gather(*self.tasks)
 
@@ -184,6 +185,24 @@ async def test_a_request_that_is_no_handshake_reaches_no_application() -> None:
     await server.end()
 
 
+@pytest.mark.breaks("app/wire.py", "elif self.conn.handshake_exc is not None:", "elif False:")
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (HANDSHAKE.replace(b"/ws", b"/ws?" + b"x" * 9_000), b"414"),
+        (HANDSHAKE[:-2] + b"Cookie: " + b"x" * 9_000 + b"\r\n\r\n", b"431"),
+        (HANDSHAKE[:-2] + b"X: y\r\n" * 200 + b"\r\n", b"431"),
+    ],
+    ids=["address", "field", "fields"],
+)
+async def test_a_handshake_that_is_too_large_is_answered(head: bytes, status: bytes) -> None:
+    server = Server()
+    server.protocol.data_received(head)
+    assert server.transport.written.startswith(b"HTTP/1.1 " + status)
+    assert server.transport.closed
+    await server.end()
+
+
 @pytest.mark.parametrize("extensions", [None, {}, {DOOR: {}}, {DOOR: {"outlet": None}}], ids=str)
 def test_another_server_has_no_door(extensions: Any) -> None:
     assert door({"extensions": extensions}) is None
@@ -206,6 +225,7 @@ async def test_what_was_whole_before_it_is_read() -> None:
     server = Server()
     await server.shake_hands()
     server.protocol.data_received(frame(1, b"one") + frame(9, b"two") + BROKEN + frame(1, b"three"))
+    await turns()
     assert server.transport.written.endswith(b"\x8a\x03two\x88\x10\x03\xeainvalid opcode")
     assert server.transport.closed
     await server.end()
@@ -222,14 +242,17 @@ async def test_nobody_is_told_anything_after_it() -> None:
     await server.end()
 
 
-@pytest.mark.breaks("app/wire.py", "if self.conn.close_sent is None:", "if False:")
-async def test_before_the_answer_to_a_handshake_it_is_the_end() -> None:
+@pytest.mark.breaks("app/rules.py", "is_held = True", "is_held = False")
+async def test_nothing_is_read_before_the_answer_to_a_handshake() -> None:
+    """A client has to wait for it (section 4.1). What comes before is read when it was agreed how."""
     server = Server()
     server.protocol.data_received(HANDSHAKE)
-    server.protocol.data_received(BROKEN)
-    assert server.transport.aborted
-    assert server.transport.written == b""
+    server.protocol.data_received(frame(1, b"one") + BROKEN)
+    await turns()
+    assert server.transport.written.startswith(b"HTTP/1.1 101 ")
+    assert server.transport.written.endswith(b"\x88\x10\x03\xeainvalid opcode")
     await server.end()
+    assert server.heard == ["one"]
 
 
 @pytest.mark.breaks("app/rules.py", "self._tell_end()", "pass")
@@ -274,8 +297,10 @@ async def test_a_message_has_as_many_fragments_as_bytes() -> None:
     server = Server(ws_max_size=100)
     await server.shake_hands()
     server.protocol.data_received(b"\x01\x80\0\0\0\0" + b"\x00\x80\0\0\0\0" * 99 + frame(0, b"whole"))
+    await turns(600)
     assert b"\x03\xf1" not in server.transport.written
     server.protocol.data_received(b"\x01\x80\0\0\0\0" + b"\x00\x80\0\0\0\0" * 100)
+    await turns(600)
     assert b"\x03\xf1" in server.transport.written
     assert server.transport.closed
     await server.end()

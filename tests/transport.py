@@ -9,6 +9,12 @@ HANDSHAKE = (
 )
 
 
+async def turns(count: int = 200) -> None:
+    """Let the loop go round, so that an application reads what has come."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 class Transport(asyncio.Transport):
     """What a protocol needs of a socket, and what became of it."""
 
