@@ -9,8 +9,8 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 from app.settings import Settings
 
-ADDRESS_FRAMES = 20  # times what one browser may send: a whole event behind one address
-ADDRESS_BYTES = 4  # times: 8 MB at once is five of the largest frames, which hold up everybody for 30 ms
+ADDRESS_SHARE = 20  # times what one browser may send: a whole event behind one address
+ADDRESS_BURST = 2  # times the bytes at once: of frames that become the largest, each holds up everybody for 5 ms
 SITE_BITS = 64  # of an IPv6 address: what one household or server gets, https://www.rfc-editor.org/rfc/rfc6177
 
 
@@ -106,8 +106,8 @@ class Limits:
         self.creations = Buckets(settings.creations_per_minute / 60, settings.creations_burst)
         self.reads = Buckets(settings.reads_per_second, settings.reads_burst)
         self.resumes = Buckets(settings.resumes_per_second, settings.resumes_burst)
-        self.frames = Buckets(settings.frames_per_second * ADDRESS_FRAMES, settings.frames_burst * ADDRESS_FRAMES)
-        self.octets = Buckets(settings.bytes_per_second * ADDRESS_BYTES, settings.bytes_burst * ADDRESS_BYTES)
+        self.frames = Buckets(settings.frames_per_second * ADDRESS_SHARE, settings.frames_burst * ADDRESS_SHARE)
+        self.octets = Buckets(settings.bytes_per_second * ADDRESS_SHARE, settings.bytes_burst * ADDRESS_BURST)
         # By browser
         self._frames = settings.frames_per_second, settings.frames_burst
         self._octets = settings.bytes_per_second, settings.bytes_burst

@@ -41,9 +41,6 @@ class Outlet(Protocol):
     def attach(self, reader: Reader) -> None:
         """Tell `reader` from now on how far the browser takes what is written."""
 
-    async def rest(self, seconds: float) -> bool:
-        """Wait, with nothing being read; return whether the browser is still there. Returns early when it is not."""
-
 
 class AsgiOutlet:
     """Gives ASGI's `send` one frame after the other. `run` has to run meanwhile."""

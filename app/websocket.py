@@ -20,13 +20,15 @@ from app.hub import Audience
 from app.limits import Limits, Reading, Turnstile
 from app.messages import Room
 from app.metrics import Metrics
-from app.outlet import AsgiOutlet, Outlet
+from app.outlet import AsgiOutlet
 from app.rooms import Rooms
 from app.security import Doorkeeper, address_of
 from app.settings import Settings
 from app.store import LOBBY, StoreUnavailable
 
 log = structlog.get_logger("parlor.websocket")
+
+Outlet = wire.WireProtocol | AsgiOutlet
 
 ADDRESS = re.compile(r"/ws(/(?P<slug>[^/]+))?")
 
@@ -137,9 +139,9 @@ class Sockets:
 
     async def _converse(self, socket: WebSocket, outlet: Outlet, audience: Audience, connection: Connection) -> None:
         """Read and write until the browser leaves, or has to be cut off."""
-        if isinstance(outlet, wire.WireProtocol):
-            outlet.pace(self._unread, connection.address)
         reading = self._limits.reading(connection.address, _now())
+        if isinstance(outlet, wire.WireProtocol):
+            outlet.pace(reading, self._unread, connection.address)
         async with connection.until_cut_off():
             while await self._pace(outlet, connection, reading.wait):
                 if not await self._read(socket, outlet, audience, connection, reading):
@@ -173,16 +175,15 @@ class Sockets:
             if reason := BROKEN.get(event.get("code", 0)):
                 self._metrics.refused(reason)
             return False
-        text, octets = event.get("text"), event.get("bytes")
-        size = event.get("size") or len(octets or (text or "").encode("utf-8", "replace"))
-        if text is None and octets is None:  # a part of a message, a ping, a pong: work all the same
-            reading.charge(_now(), 1, size)
+        if event.keys() == wire.NOTHING.keys():
             return True
+        text = event.get("text")
+        if not isinstance(outlet, wire.WireProtocol):  # which has charged for the frame already
+            reading.charge(_now(), 1, len(event["bytes"] if text is None else text.encode("utf-8", "replace")))
         frame = parse(text, self._settings.frame_length) if text is not None else BINARY
-        # A draft is as much work as a frame.
-        drafts = 0 if isinstance(frame, Malformed) else len(frame.drafts)
-        reading.charge(_now(), max(1, drafts), size)
-        del event, text, octets
+        if not isinstance(frame, Malformed):
+            reading.charge(_now(), max(0, len(frame.drafts) - 1), 0)  # a draft is as much work as a frame
+        del event, text
         return await self._take(frame, outlet, audience, connection)
 
     async def _take(self, frame: Frame, outlet: Outlet, audience: Audience, connection: Connection) -> bool:

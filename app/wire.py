@@ -16,6 +16,7 @@ import select
 import socket as constants
 import zlib
 from collections.abc import Callable, MutableMapping, Sequence
+from time import monotonic as _now
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -27,7 +28,7 @@ from websockets.protocol import State
 from websockets.typing import ExtensionParameter
 
 from app.encoding import WINDOW_BITS, Data, Way
-from app.limits import Turnstile
+from app.limits import Reading, Turnstile
 from app.outlet import Reader
 from app.rules import Rules
 
@@ -37,7 +38,7 @@ UNREAD_BYTES = 65_536  # of one browser, here and as much again in the system, b
 FRAMES_AFTER_CLOSE = 16  # that may still be on their way when we close, before the browser's answer
 LOOK_SECONDS = 0.5  # between two looks at whether a browser that is not read has left
 TRY_LATER = 1013
-ONLY_SIZE = {"type", "size"}
+NOTHING = {"type": "websocket.receive"}  # says that there may be something to receive
 
 # What every browser has until it is too slow for once: an event costs a kilobyte, and most are never cleared.
 WRITABLE = asyncio.Event()
@@ -56,6 +57,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
         self.queue = Inbox()
         self.writable = WRITABLE
         self._gone: asyncio.Future[None] | None = None  # made where somebody waits
+        self._reading: Reading | None = None
         self._scale: tuple[Turnstile, str] | None = None
         self._weight = 0  # on it
         self.conn = Rules(
@@ -66,23 +68,31 @@ class WireProtocol(WebSocketsSansIOProtocol):
         )
 
     def data_received(self, data: bytes) -> None:
-        """Take what comes. Of that, one frame is read where the application waits for it."""
-        self.conn.receive_data(data)
-        self._handle()
+        """Take what comes. Of that, one frame is read where the application waits for it, and may have it now."""
+        if self._may_read():
+            self.conn.receive_data(data)
+            self._handle()
+        else:
+            self.conn.reader.is_held = True
+            self.conn.reader.feed_data(data)
+            self._keep()
 
     async def receive(self) -> Any:
         """Return what comes next, which is read only now.
 
-        Who has called `pace` is told of each frame, also where it is no whole message: that event has a size alone.
+        Who has called `pace` gets `NOTHING` before a frame that has to wait, and after one that says nothing.
         """
         while True:
-            if not self.queue.has_events:
-                self.conn.read_frame()
-                self._handle()
-                if self.queue.has_events:  # it lay here, and thousands may: others want to be read, too
+            if not self.queue.has_events():
+                if self._may_read():
+                    self.conn.read_frame()
+                    self._handle()
+                elif self.conn.reader.buffer and not self.disconnected:
+                    return NOTHING
+                if self.queue.has_events():  # it lay here, and thousands may: others want to be read, too
                     await asyncio.sleep(0)
             event = await self.queue.get()
-            if self._scale is not None or event.keys() != ONLY_SIZE:
+            if self._reading is not None or event is not NOTHING:
                 return event
 
     async def send(self, message: Any) -> None:
@@ -100,26 +110,30 @@ class WireProtocol(WebSocketsSansIOProtocol):
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.transport.close()
         elif self.conn.parser_exc is None:
-            self._weigh()
-            self._balance_reading()
+            self._keep()
         else:
             self.handle_parser_exception()
             self.disconnected = True  # nothing that the application still sends can be sent
 
     def handle_events(self) -> None:
-        """Pass on what was read. A part of a message, a ping, a pong say nothing, and are work all the same."""
+        """Pass on what was read, and charge it. A part of a message, a ping, a pong is work, too."""
         if self.conn.events:
+            if self._reading is not None:
+                self._reading.charge(_now(), 1, self.conn.frame_size)
             super().handle_events()
-            if self.queue.empty() and not self.close_sent:
-                self.queue.put_nowait({"type": "websocket.receive", "size": self.conn.frame_size})
+            if not self.close_sent:
+                self.queue.ask_again()
 
     def send_receive_event_to_app(self) -> None:
-        """Pass on a message, with the size of its last frame."""
+        """Pass on a message."""
         data = b"".join(self.frames)
         self.frames = []
         if not self.close_sent:
             said = {"text": data.decode()} if self.curr_msg_data_type == "text" else {"bytes": data}
-            self.queue.put_nowait({"type": "websocket.receive", **said, "size": self.conn.frame_size})
+            self.queue.put_nowait({"type": "websocket.receive", **said})
+
+    def _may_read(self) -> bool:
+        return self._reading is None or not self._reading.wait(_now())
 
     def handle_ping(self) -> None:
         """Answer a ping, where somebody is there to be answered."""
@@ -136,12 +150,15 @@ class WireProtocol(WebSocketsSansIOProtocol):
         if self.conn.parser_exc is not None or len(self.conn.reader.buffer) > UNREAD_BYTES:
             self.transport.close()
 
-    def _balance_reading(self) -> None:
-        """Stop taking what comes while there is enough, and go on after that."""
+    def _keep(self) -> None:
+        """See that not too much lies here unread: what is more has to wait elsewhere."""
+        self._weigh()
         full = self.conn.reader.is_held and len(self.conn.reader.buffer) > UNREAD_BYTES
         if full != self.read_paused and not self.transport.is_closing():
             self.read_paused = full
             (self.transport.pause_reading if full else self.transport.resume_reading)()
+        if self.conn.reader.is_held and self.conn.reader.buffer:
+            self.queue.ask_again()
 
     def _weigh(self) -> None:
         """Count what lies here unread with all that its address has; end what is too much."""
@@ -212,8 +229,9 @@ class WireProtocol(WebSocketsSansIOProtocol):
         self.request.headers.clear()  # the parser has it, too
         del self.request, self.response
 
-    def pace(self, scale: Turnstile, address: str) -> None:
-        """Have `receive` tell of each frame, and count on `scale`, as `address`, what the browser does not end."""
+    def pace(self, reading: Reading, scale: Turnstile, address: str) -> None:
+        """Read as fast as `reading` allows. On `scale`, as `address`, is counted what the browser does not end."""
+        self._reading = reading
         self._scale = scale, address
 
     async def rest(self, seconds: float) -> bool:
@@ -297,7 +315,7 @@ class Inbox:
     """
 
     def __init__(self) -> None:
-        self._events: list[Any] = []  # two at most: that of the handshake, and that of one frame
+        self._events: list[Any] = []  # one at most
         self._end: Any = None
         self._awaited: asyncio.Future[None] | None = None
 
@@ -310,10 +328,14 @@ class Inbox:
         if self._awaited and not self._awaited.done():
             self._awaited.set_result(None)
 
-    @property
     def has_events(self) -> bool:
         """Whether there is something before the end."""
         return bool(self._events)
+
+    def ask_again(self) -> None:
+        """Have the one who receives come back for what there is now."""
+        if self.empty():
+            self.put_nowait(NOTHING)
 
     def empty(self) -> bool:
         """Whether nothing waits to be received."""

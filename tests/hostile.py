@@ -5,10 +5,11 @@ Whatever would run calls `pwned()`; whatever would load asks `evil.example`. So 
 - `BODIES`: what is said. All but the blank are stored, cleaned (`messages.clean`).
 - `NAMES`: of members and of rooms. Some are taken as they are, others refused (`names.clean_name`).
 - `TIME_ZONES`: all refused.
+- `costly`: texts that are slow to read for whoever goes back to the start.
 - `SLUGS`, `POSITIONS`, `GAPS`, `CURSORS`, `HOSTS`, `ORIGINS`: what stands in addresses, frames and headers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import product
 
 LONGEST = 10_000  # characters of the longest body: a test that stores it raises `message_length`
@@ -742,3 +743,75 @@ ORIGINS = (
     "\u00ff",
     "http://" + "a" * 5_000,
 )
+
+
+# What is slow to read
+
+# Whatever reads these with a loop in a loop, or goes back to the start for each piece, is seen to.
+COSTLY_PIECES = (
+    "a",
+    "\u0301",
+    "\u0301\u0316",
+    " ",
+    "\n",
+    "\r\n",
+    "\u200b",
+    "\u3000",
+    "\0",
+    "[",
+    "(",
+    "{",
+    "<",
+    "](",
+    "[[]",
+    "()",
+    '"',
+    '\\"',
+    "\\",
+    "'",
+    ".",
+    "..a",
+    "%",
+    "%41",
+    "%F0%9F%98%80",
+    "&",
+    "a=b&",
+    "a=b; ",
+    ";",
+    ",",
+    "1",
+    "1e5,",
+    "9.",
+    "\ud800",
+    "\udc00",
+    "\U0001f600",
+    "\U0001f468\u200d",
+    "http://a.co/a.",
+    "http://",
+    "www.",
+    "www.a.",
+    "a.co/",
+    "@",
+    "a@",
+    "a@a.co ",
+    "//",
+    ":",
+    "-",
+    "\u3042",
+    "\u0430",
+    "\u300a",
+    "\u202e",
+    "\xad",
+)
+COSTLY_BEGINNINGS = ("", "a", "http://a.co/", '"', "[", "a=")
+
+
+def costly(length: int) -> Iterator[str]:
+    """Yield texts of about `length` characters, a piece again and again, after each of some beginnings."""
+    for piece in COSTLY_PIECES:
+        yield piece * (length // len(piece))
+    # The quadratic case of normalisation: each mark of the second kind is sorted past all of the first.
+    yield "a" + "\u0301" * (length // 2) + "\u0316" * (length // 2)
+    yield "(" * (length // 2) + ")" * (length // 2)
+    yield "[" * (length // 2) + "]" * (length // 2)
+    yield from (beginning + "http://a.co/a." * (length // 14) for beginning in COSTLY_BEGINNINGS)
