@@ -135,6 +135,11 @@ class WireProtocol(WebSocketsSansIOProtocol):
     def _may_read(self) -> bool:
         return self._reading is None or not self._reading.wait(_now())
 
+    def shutdown(self) -> None:
+        """The server stops. What was not read has no receipt: the browser sends it again."""
+        super().shutdown()
+        self.conn.reader.discard()
+
     def handle_ping(self) -> None:
         """Answer a ping, where somebody is there to be answered."""
         if not self.transport.is_closing():
