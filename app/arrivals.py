@@ -18,7 +18,9 @@ ARRIVALS = "parlor.arrivals"
 STOPPING = "parlor.stopping"  # in the lifespan's state as soon as the server was told to stop
 LAST_REQUEST_SECONDS = 0.5  # for a request to be there whose connection was accepted before the stop
 LINGER_SECONDS = 1.0  # for an answer to be read before a socket is closed on what is still being sent
-HEAD_BYTES = 65_536  # of a request before its body; browsers stay below 16,384
+HEAD_BYTES = 32_768  # of a request before its body; browsers stay below 16,384
+ADDRESS_BYTES = 8_192  # of its first line, as the WebSocket library has it for a handshake
+MOST_FIELDS = 100  # in a head; browsers send 30
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._in_head = True
         self._parts = 0  # heads and bodies that have come
-        self._head_bytes = 0  # of the one that is coming
+        self._head_bytes = 0  # of the one that is coming, as far as it is no field yet
+        self._address_bytes = 0
+        self._fields = 0
+        self._field_bytes = 0
         self._given_up = False
         self._upgraded = False
         self._is_last = False
@@ -74,6 +79,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """The request was a handshake: it is there, and another protocol goes on."""
+        if self._given_up:
+            return
         self._upgraded = True
         if self._is_last:
             self.transport.close()  # a proxy asks another process; who has none comes back by itself
@@ -88,20 +95,32 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self.loop.call_later(LAST_REQUEST_SECONDS, super().shutdown)
 
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the address."""
+        super().on_url(url)
+        self._address_bytes += len(url)
+        if self._address_bytes > ADDRESS_BYTES:
+            self._give_up("address-too-long", HTTPStatus.REQUEST_URI_TOO_LONG)
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field; after a body there may be some, too."""
+        """Take a field, unless it is one too many; after a body there may be some, too."""
+        if self._given_up:  # the parser goes on to the end of what has come
+            return
         super().on_header(name, value)
-        if not self._in_head:
-            self._head_bytes += len(name) + len(value)
+        self._fields += 1
+        self._field_bytes += len(name) + len(value)
+        if self._fields > MOST_FIELDS or self._field_bytes > HEAD_BYTES:
+            self._give_up("head-too-large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         """Wait for the rest of a request that has begun."""
         super().on_message_begin()
+        self._address_bytes = self._fields = self._field_bytes = 0
         self._await_request()
 
     def on_headers_complete(self) -> None:
         """The head is there."""
-        if self._given_up:  # the parser goes on to the end of what has come
+        if self._given_up:
             return
         super().on_headers_complete()
         self._in_head = False

@@ -3,11 +3,11 @@
 `parse` never raises, whatever the text is. This module knows no socket and no room.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
+
+import msgspec
 
 from app.messages import Cursor, Draft
 
@@ -44,6 +44,21 @@ class Malformed:
 Frame = Resume | Say | Malformed
 
 
+class Fields(msgspec.Struct):
+    """What is read of a frame; the rest is skipped, whatever it is."""
+
+    cursor: str | msgspec.UnsetType = msgspec.UNSET
+    message: str | list[str] = []
+    key: str | list[str] = []
+    open: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+DECODER = msgspec.json.Decoder(Fields)
+WRONG_TYPE = Malformed(
+    "wrong-type", "That could not be read: a frame is a JSON object whose cursor, message and key are texts."
+)
+
+
 def parse(text: str, largest: int) -> Frame:
     """Return what `text` says: a flat JSON object with `cursor`, or `message` and `key` (and `open`), or all three.
 
@@ -51,26 +66,26 @@ def parse(text: str, largest: int) -> Frame:
     """
     if len(text) > largest:
         return Malformed("frame-too-large", f"That is too much at once: {largest:,} characters are the limit.")
+    # Not Python's own: it builds whatever stands there, for which 400,000 characters of brackets took it 41 ms.
     try:
-        fields = json.loads(text)
+        return _read(DECODER.decode(text))
+    except msgspec.ValidationError:
+        return WRONG_TYPE
     except (ValueError, RecursionError):
         return Malformed("not-json", "That could not be read: a frame is a JSON object.")
-    if not isinstance(fields, dict):
-        return Malformed("not-an-object", "That could not be read: a frame is a JSON object.")
-    return _read(fields)
 
 
-def _read(fields: dict[str, Any]) -> Frame:
-    drafts = _drafts(fields.get("message", []), fields.get("key", []))
+def _read(fields: Fields) -> Frame:
+    drafts = _drafts(fields.message, fields.key)
     if drafts is None:
-        return Malformed("bad-message", "That could not be read: message and key are texts, or lists of texts.")
-    if "cursor" not in fields:
+        return Malformed("bad-message", "That could not be read: each message has a key.")
+    if fields.cursor is msgspec.UNSET:
         if not drafts:
             return Malformed("unknown", "That could not be read: neither a message nor a cursor.")
-        return Say(drafts, is_open="open" in fields)
-    if fields["cursor"] == "":
+        return Say(drafts, is_open=fields.open is not msgspec.UNSET)
+    if fields.cursor == "":
         return Resume(None, drafts)
-    cursor = parse_cursor(fields["cursor"])
+    cursor = parse_cursor(fields.cursor)
     return (
         Resume(cursor, drafts)
         if cursor
@@ -78,27 +93,18 @@ def _read(fields: dict[str, Any]) -> Frame:
     )
 
 
-def parse_cursor(text: object) -> Cursor | None:
+def parse_cursor(text: str) -> Cursor | None:
     """Return the cursor that `epoch:position` names, or None."""
-    if not isinstance(text, str):
-        return None
     epoch, _, digits = text.rpartition(":")
     if not epoch or not (digits.isascii() and digits.isdigit() and len(digits) <= 19):
         return None
     return Cursor(epoch, int(digits)) if int(digits) <= LARGEST_POSITION else None
 
 
-def _drafts(messages: object, keys: object) -> tuple[Draft, ...] | None:
+def _drafts(messages: str | list[str], keys: str | list[str]) -> tuple[Draft, ...] | None:
     """Return the drafts: the n-th message has the n-th key. A page sends all keys it holds, used or not."""
-    messages = messages if isinstance(messages, list) else [messages]
-    keys = keys if isinstance(keys, list) else [keys]
-    messages, keys = messages[:MOST_DRAFTS], keys[:MOST_DRAFTS]
-    if messages and not keys:
-        return None
-    if not all(isinstance(body, str) for body in messages) or not all(map(_is_key, keys)):
+    messages = [messages] if isinstance(messages, str) else messages[:MOST_DRAFTS]
+    keys = [keys] if isinstance(keys, str) else keys[:MOST_DRAFTS]
+    if (messages and not keys) or not all(map(KEY.fullmatch, keys)):
         return None
     return tuple(Draft(body, key) for body, key in zip_longest(messages, keys[: len(messages)], fillvalue=""))
-
-
-def _is_key(key: object) -> bool:
-    return isinstance(key, str) and KEY.fullmatch(key) is not None

@@ -19,6 +19,7 @@ from app.arrivals import ARRIVALS, Arrivals
 from app.assets import Assets
 from app.bus import Bus
 from app.events import set_up_logging
+from app.forms import largest_form
 from app.fragments import Fragments
 from app.hub import Hub
 from app.identity import Signer, is_open_to_others, new_key, read_keys, split_keys
@@ -78,7 +79,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     add_error_pages(app, fragments)
     if settings.allowed_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, allow_credentials=True)
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.body_length)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=largest_form(settings.message_length))
     guard = partial(
         Guard, allowed_hosts=settings.allowed_hosts, allowed_origins=settings.allowed_origins, metrics=metrics
     )

@@ -12,6 +12,7 @@ from app.characters import is_blank
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # Control characters but tab and line feed, and halves of surrogate pairs: Unicode's categories Cc and Cs.
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+SLACK = 4  # times the limit that a text may be long before it is cleaned: a line break may come as two characters
 BLANK_START = re.compile(r"\A(?:[^\S\n]*\n)+")  # lines with nothing but spaces
 
 
@@ -89,10 +90,16 @@ def clean(body: str, longest: int) -> str:
     Line ends become "\\n", blank lines around the text go, and what no text contains (control characters,
     halves of surrogate pairs) is replaced by U+FFFD. `longest` counts characters (code points).
     """
+    if len(body) > longest * SLACK:
+        raise _too_long(len(body), longest)  # what it would come to is not worth finding out
     text = UNPRINTABLE.sub(REPLACEMENT, body.replace("\r\n", "\n").replace("\r", "\n"))
     text = BLANK_START.sub("", text).rstrip()
     if is_blank(text):
         raise Refused("blank", "There is nothing to send yet.")
     if len(text) > longest:
-        raise Refused("too-long", f"This is too long: {len(text):,} characters, and {longest:,} is the limit.")
+        raise _too_long(len(text), longest)
     return text
+
+
+def _too_long(length: int, longest: int) -> Refused:
+    return Refused("too-long", f"This is too long: {length:,} characters, and {longest:,} is the limit.")

@@ -9,12 +9,14 @@ from time import monotonic
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Depends, FastAPI, Form, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from app.arrivals import STOPPING
+from app.forms import MEDIA_TYPE, read_form
 from app.fragments import HOLE, Fragments, RoomView, time_zones
 from app.frames import KEY
 from app.identity import Session
@@ -23,7 +25,7 @@ from app.messages import Draft, Member, Refused, Room
 from app.metrics import Metrics
 from app.representations import Current, Representation, is_among, represent
 from app.rooms import NEWEST, Rooms, new_keys
-from app.security import COOKIE, HEADERS, POLICY, Doorkeeper, add_headers, address_of
+from app.security import COOKIE, HEADERS, POLICY, Doorkeeper, add_headers, address_of, read_cookie
 from app.settings import Settings
 from app.store import Store, StoreUnavailable
 from app.timeline import Gap
@@ -50,6 +52,7 @@ SENTENCES = {
     400: "That could not be read.",
     405: "This address does not take such a request.",
     413: "That is more than we take at once.",
+    415: "That could not be read: what is sent here is a form, application/x-www-form-urlencoded.",
     422: "That could not be read.",
     429: "That was a lot from your address. Please wait a moment and try again.",
     500: "Something went wrong on our side, and it has been noted. What you wrote before is safe.",
@@ -57,8 +60,24 @@ SENTENCES = {
 }
 
 Position = Annotated[int, Query(ge=1, le=NEWEST)]
-Text = Annotated[str, Form()]
-Key = Annotated[str, Form(pattern=f"^{KEY.pattern}$")]
+
+
+async def _read_form(request: Request) -> dict[str, str]:
+    """Return the posted form. Raises the answers 415 and 422 where there is none."""
+    try:
+        body = await request.body()
+    except ClientDisconnect:
+        raise HTTPException(400) from None  # who is told that has gone
+    media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if body and media_type != MEDIA_TYPE:
+        raise HTTPException(415)
+    try:
+        return read_form(body)
+    except ValueError:
+        raise HTTPException(422) from None
+
+
+Form = Annotated[dict[str, str], Depends(_read_form)]
 
 
 class Pages:
@@ -93,8 +112,8 @@ class Pages:
         router.add_api_route("/rooms/{slug}/messages", self.older, methods=readable, dependencies=counted)
         router.add_api_route("/rooms/{slug}/gap", self.gap, methods=readable, dependencies=counted)
         router.add_api_route("/rooms/{slug}/messages", self.say, methods=["POST"], dependencies=counted)
-        router.add_api_route("/rooms", self.create, methods=["POST"])
-        router.add_api_route("/name", self.take_name, methods=["POST"])
+        router.add_api_route("/rooms", self.create, methods=["POST"], dependencies=counted)
+        router.add_api_route("/name", self.take_name, methods=["POST"], dependencies=counted)
         router.add_api_route("/healthz", self.alive, methods=readable)
         router.add_api_route("/readyz", self.ready, methods=readable)
         router.add_api_route("/metrics", self.figures, methods=readable)
@@ -129,8 +148,11 @@ class Pages:
 
     # Writing, where no socket is
 
-    async def say(self, request: Request, slug: str, message: Text = "", key: Key = "") -> Response:
+    async def say(self, request: Request, slug: str, form: Form) -> Response:
         """Say something, then go back to the room."""
+        message, key = form.get("message", ""), form.get("key", "")
+        if key and not KEY.fullmatch(key):
+            raise HTTPException(422)
         room, member = await self._find(slug), await self._doorkeeper.member(request)
         try:
             await self._rooms.post(room, member, Draft(message, key or new_keys(1)[0]), address_of(request))
@@ -138,8 +160,9 @@ class Pages:
             return await self._refuse(request, room, refusal, text=message)
         return _see_other(room)
 
-    async def create(self, request: Request, name: Text = "", room: Text = "") -> Response:
+    async def create(self, request: Request, form: Form) -> Response:
         """Make a room, then go there. `room` is where the form stands, to say there what was wrong with it."""
+        name, room = form.get("name", ""), form.get("room", "")
         try:
             made = await self._rooms.create(await self._doorkeeper.member(request), name, address_of(request))
         except Refused as refusal:
@@ -147,8 +170,9 @@ class Pages:
             return await self._refuse(request, here, refusal, room_name=name)
         return _see_other(made)
 
-    async def take_name(self, request: Request, name: Text = "", time_zone: Text = "", room: Text = "") -> Response:
+    async def take_name(self, request: Request, form: Form) -> Response:
         """Become a member, or take another name; then go back to `room`, where the form stands."""
+        name, time_zone, room = form.get("name", ""), form.get("time_zone", ""), form.get("room", "")
         here = self._rooms.find(room) or self._rooms.lobby
         member = await self._doorkeeper.member(request)
         try:
@@ -222,7 +246,6 @@ class Pages:
 
     async def _refuse(self, request: Request, room: Room, refusal: Refused, **entered: str) -> Response:
         """Return the room's page with what was `entered` still in its form, and the reason beside it."""
-        await self._count_read(request)
         self._metrics.refused(refusal.reason)
         session = await self._doorkeeper.session(request)
         view = replace(await self._view(request, room, session), refusal=refusal, entered=entered)
@@ -270,7 +293,7 @@ class Pages:
             keys=(),
             nonce=HOLE,
             is_newest=before == NEWEST,
-            notice="" if session or COOKIE not in request.cookies else NAME_LOST,
+            notice="" if session or not read_cookie(request) else NAME_LOST,
         )
 
     def _keep(self, request: Request, response: Response, session: Session | None) -> None:
@@ -279,7 +302,7 @@ class Pages:
             if session.is_due:
                 self._set_cookie(request, response, session.member)
         # From before a renaming it stays: a page that loads during one would delete the new cookie.
-        elif COOKIE in request.cookies and not self._doorkeeper.signer.read(request.cookies[COOKIE]):
+        elif (cookie := read_cookie(request)) and not self._doorkeeper.signer.read(cookie):
             response.delete_cookie(COOKIE)
 
     def _set_cookie(self, request: Request, response: Response, member: Member) -> None:

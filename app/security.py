@@ -3,6 +3,7 @@
 Everything here fails closed and says why.
 """
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
@@ -24,10 +25,12 @@ from app.metrics import Metrics
 from app.store import Store
 
 COOKIE = "parlor_member"
+COOKIE_VALUE = re.compile(rf"(?:^|; ?){COOKIE}=([^\s;,\"]*)")
 VOUCHED_SECONDS = (
     60.0  # for which somebody who was looked up is not looked up again; the store notes visits by the hour
 )
 MOST_VOUCHED = 10_000
+LONGEST_HOST = 253 + len(".:65535")  # a name of the DNS, with the dot that may end it, and a port
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
@@ -109,13 +112,17 @@ def add_headers(headers: MutableHeaders, nonce: str) -> None:
         headers.setdefault(name, value)
 
 
-@lru_cache(maxsize=256)  # asked at each request, and most come under the same name
 def is_ours(host: str, allowed_hosts: tuple[str, ...]) -> bool:
     """Whether `host`, as in the header, is a name of this server's.
 
     Under any other, somebody else's page could read ours: it would only have to lead its own name to our address
     (DNS rebinding). An address is nobody's to lead elsewhere, and without the header it is no browser that asks.
     """
+    return len(host) <= LONGEST_HOST and _is_ours(host, allowed_hosts)
+
+
+@lru_cache(maxsize=256)  # asked at each request, and most come under the same name
+def _is_ours(host: str, allowed_hosts: tuple[str, ...]) -> bool:
     if not host:
         return True
     try:
@@ -152,6 +159,8 @@ def is_foreign(scope: Scope, allowed_origins: tuple[str, ...]) -> bool:
 
 def is_own(origin: str, host: str) -> bool:
     """Whether the page at `origin` is ours: it has the host and the port under which we were called."""
+    if len(origin) > LONGEST_HOST + len("https://"):
+        return False
     try:
         page, called = urlsplit(origin), urlsplit(f"//{host}")
         default = DEFAULT_PORTS.get(page.scheme)
@@ -178,7 +187,7 @@ class Doorkeeper:
 
         A cookie from before a renaming is nobody's: the name in it may belong to another by now.
         """
-        session = self.signer.read(connection.cookies.get(COOKIE, ""))
+        session = self.signer.read(read_cookie(connection))
         if session is None or self._is_vouched(session.member):
             return session
         changes = self._changes
@@ -205,6 +214,17 @@ class Doorkeeper:
         """Return the member of a request or a handshake."""
         session = await self.session(connection)
         return session.member if session else None
+
+
+def read_cookie(connection: HTTPConnection) -> str:
+    """Return what our cookie holds; nothing where there is none.
+
+    Only ours is looked for. Python undoes the quotes of each cookie there is, and one of 30 kB takes it a second.
+    """
+    for header in connection.headers.getlist("Cookie"):
+        if found := COOKIE_VALUE.search(header):
+            return found[1]
+    return ""
 
 
 def address_of(connection: HTTPConnection) -> str:

@@ -147,7 +147,6 @@ class Settings(BaseSettings):
         100, ge=1, description="Connections from one address that have not brought a whole request yet."
     )
     request_seconds: float = Field(15, gt=0, description="Seconds in which a request has to be there as a whole.")
-    body_length: int = Field(700_000, ge=100_000, description="Longest body of a request, in bytes.")
     frame_length: int = Field(
         400_000, ge=200_000, description="Longest frame from a browser, in characters: all its unsent drafts together."
     )

@@ -812,6 +812,7 @@ def costly(length: int) -> Iterator[str]:
         yield piece * (length // len(piece))
     # The quadratic case of normalisation: each mark of the second kind is sorted past all of the first.
     yield "a" + "\u0301" * (length // 2) + "\u0316" * (length // 2)
+    yield '"' + '\\"' * (length // 2 - 1) + '"'  # a quoted text, as a cookie may be
     yield "(" * (length // 2) + ")" * (length // 2)
     yield "[" * (length // 2) + "]" * (length // 2)
     yield from (beginning + "http://a.co/a." * (length // 14) for beginning in COSTLY_BEGINNINGS)

@@ -21,6 +21,7 @@ CORE = {
     "characters",
     "drafts",
     "encoding",
+    "forms",
     "frames",
     "identity",
     "kept",

@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from app.arrivals import ARRIVALS, HEAD_BYTES, Arrivals, HttpProtocol
+from app.arrivals import ADDRESS_BYTES, ARRIVALS, HEAD_BYTES, MOST_FIELDS, Arrivals, HttpProtocol
 from app.limits import Turnstile
 from app.wire import WireProtocol
 from tests.transport import HANDSHAKE, Transport
@@ -131,12 +131,36 @@ async def test_trailers_have_an_end() -> None:
     here = Door()
     protocol, _ = here.open()
     protocol.data_received(b"POST / HTTP/1.1\r\nHost: parlor.test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n")
-    for _ in range(HEAD_BYTES // 1000 + 1):
+    for _ in range(HEAD_BYTES // 1000 + 2):  # the last one is known to be whole when another begins
         protocol.data_received(b"X-Trailer: " + b"x" * 1000 + b"\r\n")
     assert here.refused == ["head-too-large"]
     for task in here.state.tasks:
         task.cancel()
     await asyncio.wait(here.state.tasks)
+    protocol.connection_lost(None)
+
+
+@pytest.mark.breaks("app/arrivals.py", "if self._fields > MOST_FIELDS or self._field_bytes > HEAD_BYTES:", "if False:")
+@pytest.mark.parametrize("fields", [b"a:\r\n" * (MOST_FIELDS + 1), b"X-Long: " + b"x" * HEAD_BYTES + b"\r\n"])
+@pytest.mark.parametrize("upgrade", [b"", b"Connection: Upgrade\r\nUpgrade: websocket\r\n"])
+async def test_a_head_that_comes_whole_has_its_limits_too(fields: bytes, upgrade: bytes) -> None:
+    here = Door()
+    protocol, transport = here.open()
+    protocol.data_received(b"GET / HTTP/1.1\r\nHost: parlor.test\r\n" + fields + upgrade + b"\r\n" + REQUEST)
+    assert transport.written.startswith(b"HTTP/1.1 431 ")
+    assert here.refused == ["head-too-large"]
+    assert not here.state.tasks
+    protocol.connection_lost(None)
+
+
+@pytest.mark.breaks("app/arrivals.py", "if self._address_bytes > ADDRESS_BYTES:", "if False:")
+async def test_an_address_has_an_end() -> None:
+    here = Door()
+    protocol, transport = here.open()
+    protocol.data_received(b"GET /" + b"x" * ADDRESS_BYTES + b" HTTP/1.1\r\nHost: parlor.test\r\n\r\n")
+    assert transport.written.startswith(b"HTTP/1.1 414 ")
+    assert here.refused == ["address-too-long"]
+    assert not here.state.tasks
     protocol.connection_lost(None)
 
 

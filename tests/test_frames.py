@@ -157,27 +157,28 @@ def test_fields_that_are_not_known_are_ignored(cursor: Cursor, value: Any, name:
         ("", "not-json"),
         ("{'message': 'hello'}", "not-json"),
         ('{"message": "hello"', "not-json"),
-        ("[" * 9_999, "not-json"),
-        ("9" * 9_999, "not-json"),
-        ('"hello"', "not-an-object"),
-        ("[]", "not-an-object"),
-        ("null", "not-an-object"),
-        ("7", "not-an-object"),
+        ('{"message": "\\ud800", "key": "k1"}', "not-json"),
+        ("[" * 9_999, "wrong-type"),
+        ("9" * 9_999, "wrong-type"),
+        ('"hello"', "wrong-type"),
+        ("[]", "wrong-type"),
+        ("null", "wrong-type"),
+        ("7", "wrong-type"),
         ("{}", "unknown"),
         ('{"type": "join"}', "unknown"),
         ('{"message": [], "key": []}', "unknown"),
         ('{"message": "hello"}', "bad-message"),
         ('{"key": "k1"}', "unknown"),
-        ('{"message": null, "key": "k1"}', "bad-message"),
-        ('{"message": 7, "key": "k1"}', "bad-message"),
-        ('{"message": {"a": 1}, "key": "k1"}', "bad-message"),
-        ('{"message": ["a", 7], "key": ["k1", "k2"]}', "bad-message"),
-        ('{"message": ["a", ["b"]], "key": ["k1", "k2"]}', "bad-message"),
-        ('{"message": ["a", "b"], "key": ["k1", null]}', "bad-message"),
+        ('{"message": null, "key": "k1"}', "wrong-type"),
+        ('{"message": 7, "key": "k1"}', "wrong-type"),
+        ('{"message": {"a": 1}, "key": "k1"}', "wrong-type"),
+        ('{"message": ["a", 7], "key": ["k1", "k2"]}', "wrong-type"),
+        ('{"message": ["a", ["b"]], "key": ["k1", "k2"]}', "wrong-type"),
+        ('{"message": ["a", "b"], "key": ["k1", null]}', "wrong-type"),
         ('{"cursor": "e:1", "message": "a"}', "bad-message"),
-        ('{"cursor": null}', "bad-cursor"),
-        ('{"cursor": 7}', "bad-cursor"),
-        ('{"cursor": ["e:1"]}', "bad-cursor"),
+        ('{"cursor": null}', "wrong-type"),
+        ('{"cursor": 7}', "wrong-type"),
+        ('{"cursor": ["e:1"]}', "wrong-type"),
         ('{"cursor": "e"}', "bad-cursor"),
     ],
 )
@@ -187,7 +188,7 @@ def test_what_is_no_frame_is_told_apart(text: str, reason: str) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["", "two words", "line\nbreak", 'a"b', "a'b", "a\\b", "a<b", "a#2", "é", "k" * 129, "\ud800", "a\0b", "a\x1bb"],
+    ["", "two words", "line\nbreak", 'a"b', "a'b", "a\\b", "a<b", "a#2", "é", "k" * 129, "a\0b", "a\x1bb"],
     ids=ascii,
 )
 def test_a_key_that_could_not_stand_in_a_selector_is_malformed(key: str) -> None:
@@ -243,15 +244,9 @@ def test_a_cursor_is_read_as_it_was_written(cursor: Cursor) -> None:
         "epoch:" + "9" * 19,
         "epoch:" + "9" * 5_000,
         "epoch:" + "0" * 5_000,
-        None,
-        7,
-        7.5,
-        True,
-        ["epoch:7"],
-        {"epoch": 7},
     ],
 )
-def test_what_is_no_cursor_is_none(text: object) -> None:
+def test_what_is_no_cursor_is_none(text: str) -> None:
     assert parse_cursor(text) is None
 
 

