@@ -169,8 +169,7 @@ class Attack:
             opened.sendall(
                 f"{head}Host: {self._host}\r\nConnection: close\r\n\r\n".encode("utf-8", "replace") + content
             )
-            while opened.recv(65_536):
-                pass
+            opened.recv(65_536)
 
     def _connect(self) -> socket.socket:
         return socket.create_connection((self._host, self._port), PATIENCE, source_address=(ADDRESS, 0))

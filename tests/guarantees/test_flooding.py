@@ -210,9 +210,7 @@ async def test_sockets_that_come_and_go_without_end(server: Server, flooder: str
 
 
 @pytest.mark.breaks(
-    "app/pages.py",
-    '"/name", self.take_name, methods=["POST"], dependencies=counted',
-    '"/name", self.take_name, methods=["POST"]',
+    "app/pages.py", 'self.take_name, methods=["POST"], dependencies=counted', 'self.take_name, methods=["POST"]'
 )
 async def test_forms_that_are_refused_without_end(server: Server, flooder: str, neighbours: None) -> None:
     answers = [await request(server.host, "POST", "/name", {"name": " "}, address=flooder) for _ in range(14)]
@@ -235,7 +233,7 @@ async def test_history_read_without_end(server: Server, flooder: str, neighbours
 @pytest.mark.breaks("app/serving.py", '"forwarded_allow_ips": settings.trusted_proxies', '"forwarded_allow_ips": "*"')
 async def test_an_address_cannot_be_made_up(server: Server, flooder: str, neighbours: None) -> None:
     """What a proxy forwards is believed of those that are trusted; from anybody else it changes nothing."""
-    for number in range(10):
+    for number in range(15):
         claims = [f"X-Forwarded-For: 203.0.113.{number}", "X-Forwarded-Proto: https", "Forwarded: for=203.0.113.9"]
         answer = await request(server.host, "GET", "/", address=flooder, headers=claims)
     assert refused(answer, 429)
@@ -271,11 +269,7 @@ async def test_a_head_without_an_end(server: Server, flooder: str, neighbours: N
     assert await figure(server, "head-too-large") >= 1
 
 
-@pytest.mark.breaks(
-    "app/main.py",
-    "app.add_middleware(RequestBodyLimitMiddleware, max_body_size=largest_form(settings.message_length))",
-    "",
-)
+@pytest.mark.breaks("app/main.py", "max_body_size=largest_form(settings.message_length)", "max_body_size=10**9")
 async def test_a_body_without_an_end(server: Server, flooder: str, neighbours: None) -> None:
     answer = await request(server.host, "POST", "/name", {"name": "x" * 70_000}, address=flooder)
     assert answer.startswith("HTTP/1.1 413 ")
