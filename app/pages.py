@@ -25,7 +25,7 @@ from app.messages import Draft, Member, Refused, Room
 from app.metrics import Metrics
 from app.representations import Current, Representation, is_among, represent
 from app.rooms import NEWEST, Rooms, new_keys
-from app.security import COOKIE, HEADERS, POLICY, Doorkeeper, add_headers, address_of, read_cookie
+from app.security import COOKIE, HEADERS, POLICY, Doorkeeper, add_headers, address_of
 from app.settings import Settings
 from app.store import Store, StoreUnavailable
 from app.timeline import Gap
@@ -293,7 +293,7 @@ class Pages:
             keys=(),
             nonce=HOLE,
             is_newest=before == NEWEST,
-            notice="" if session or not read_cookie(request) else NAME_LOST,
+            notice="" if session or COOKIE not in request.cookies else NAME_LOST,
         )
 
     def _keep(self, request: Request, response: Response, session: Session | None) -> None:
@@ -302,7 +302,7 @@ class Pages:
             if session.is_due:
                 self._set_cookie(request, response, session.member)
         # From before a renaming it stays: a page that loads during one would delete the new cookie.
-        elif (cookie := read_cookie(request)) and not self._doorkeeper.signer.read(cookie):
+        elif COOKIE in request.cookies and not self._doorkeeper.signer.read(request.cookies[COOKIE]):
             response.delete_cookie(COOKIE)
 
     def _set_cookie(self, request: Request, response: Response, member: Member) -> None:
