@@ -2,6 +2,7 @@
 
 import asyncio
 import zlib
+from socket import socketpair
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from app.encoding import Way, encode
-from app.wire import DOOR, WireProtocol, door
+from app.limits import Limits, Turnstile
+from app.settings import Settings
+from app.wire import DOOR, NOTHING, UNREAD_BYTES, WireProtocol, door
 from tests.transport import HANDSHAKE, Transport, turns
 
 
@@ -220,7 +223,6 @@ def frame(opcode: int, payload: bytes) -> bytes:
 BROKEN = frame(3, b"x")
 
 
-@pytest.mark.breaks("app/wire.py", "self.handle_events()", "self.conn.parser_exc or self.handle_events()")
 async def test_what_was_whole_before_it_is_read() -> None:
     server = Server()
     await server.shake_hands()
@@ -248,6 +250,7 @@ async def test_nothing_is_read_before_the_answer_to_a_handshake() -> None:
     server = Server()
     server.protocol.data_received(HANDSHAKE)
     server.protocol.data_received(frame(1, b"one") + BROKEN)
+    assert bytes(server.protocol.conn.reader.buffer) == frame(1, b"one") + BROKEN
     await turns()
     assert server.transport.written.startswith(b"HTTP/1.1 101 ")
     assert server.transport.written.endswith(b"\x88\x10\x03\xeainvalid opcode")
@@ -305,3 +308,198 @@ async def test_a_message_has_as_many_fragments_as_bytes() -> None:
     assert server.transport.closed
     await server.end()
     assert server.heard[0] == "whole"
+
+
+# What has come and is not read
+
+
+class Paced(Server):
+    """An application that reads as its limits allow, and only when it is told to."""
+
+    def __init__(self, **limits: Any) -> None:
+        super().__init__()
+        self.limits = Limits(Settings(**{"frames_burst": 10**6, "bytes_burst": 10**9, **limits}))
+        self.scale = Turnstile(200_000)
+        self.frames = 0
+        self.most = 10**6  # frames before it waits
+        self.may_go_on = asyncio.Event()
+
+    async def application(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scopes.append(scope)
+        await receive()
+        await send({"type": "websocket.accept"})
+        reading = self.limits.reading("192.0.2.1", 0)
+        outlet = door(scope)
+        assert outlet
+        outlet.pace(reading, self.scale, "192.0.2.1")
+        self.accepted.set()
+        await self.may_go_on.wait()
+        while (event := await receive())["type"] != "websocket.disconnect":
+            self.frames += event is not NOTHING
+            waits = self.frames == self.most or (event is NOTHING and not outlet._may_read())
+            if waits and not outlet.disconnected:
+                self.may_go_on.clear()
+                await self.may_go_on.wait()
+
+    async def end(self) -> None:
+        await turns()
+        self.protocol.connection_lost(None)
+        self.may_go_on.set()
+        await asyncio.gather(*self.tasks)
+
+
+def bomb(size: int) -> bytes:
+    """Return a compressed frame that becomes a text of `size`."""
+    packer = zlib.compressobj(wbits=-15)
+    packed = (packer.compress(b"x" * size) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    return bytes((0xC1, 0xFE)) + len(packed).to_bytes(2) + bytes(4) + packed
+
+
+def inflated(protocol: WireProtocol) -> int:
+    """Return how many bytes a protocol holds of what was read."""
+    return sum(len(event.get("text", "")) for event in protocol.queue._events)
+
+
+@pytest.mark.breaks("app/rules.py", "self.reader.is_held = frame.opcode is not Opcode.CLOSE", "pass")
+async def test_what_nobody_asks_for_stays_as_it_came() -> None:
+    server = Paced()
+    server.most = 1
+    await server.shake_hands("permessage-deflate")
+    server.may_go_on.set()
+    await turns()
+    server.protocol.data_received(bomb(1_000_000) * 50)
+    await turns()
+    assert server.frames == 1
+    assert inflated(server.protocol) == 0
+    server.most = 0
+    server.may_go_on.set()
+    await turns(400)
+    assert server.frames == 50
+    await server.end()
+
+
+@pytest.mark.breaks("app/wire.py", "return self._reading is None or not self._reading.wait(_now())", "return True")
+async def test_what_is_not_paid_stays_as_it_came() -> None:
+    server = Paced(bytes_burst=1_000_000, bytes_per_second=1)
+    await server.shake_hands("permessage-deflate")
+    server.may_go_on.set()
+    await turns()
+    server.protocol.data_received(bomb(1_000_000) * 50)
+    await turns()
+    assert server.frames == 1
+    assert inflated(server.protocol) == 0
+    server.protocol.data_received(bomb(1_000_000) * 50)
+    await turns()
+    assert inflated(server.protocol) == 0
+    await server.end()
+
+
+@pytest.mark.breaks("app/wire.py", "full = self.conn.reader.is_held and", "full = False and")
+async def test_while_nobody_asks_reading_pauses() -> None:
+    server = Paced()
+    await server.shake_hands()
+    while server.transport.is_reading():
+        server.protocol.data_received(frame(1, b"x" * 100) * 100)
+        assert len(server.protocol.conn.reader.buffer) < 2 * UNREAD_BYTES
+    server.may_go_on.set()
+    await turns(4_000)
+    assert server.transport.is_reading()
+    await server.end()
+
+
+@pytest.mark.breaks("app/wire.py", "self._reading.charge(_now(), 1, self.conn.frame_size)", "pass")
+@pytest.mark.parametrize("some", [frame(9, b""), frame(10, b""), frame(1, b"x")], ids=["ping", "pong", "text"])
+async def test_every_frame_is_charged(some: bytes) -> None:
+    server = Paced(frames_burst=10, frames_per_second=1)
+    await server.shake_hands()
+    server.may_go_on.set()
+    server.protocol.data_received(some * 100)
+    await turns(400)
+    assert len(server.protocol.conn.reader.buffer) == 90 * len(some)
+    await server.end()
+
+
+@pytest.mark.breaks("app/wire.py", "if not scale.enter(address, unread):", "if scale.enter(address, unread) is None:")
+async def test_of_what_is_begun_and_not_ended_an_address_has_only_so_much() -> None:
+    server = Paced()
+    await server.shake_hands()
+    server.may_go_on.set()
+    await turns()
+    head = bytes((0x81, 0xFF)) + (10**6).to_bytes(8) + bytes(4)
+    server.protocol.data_received(head + b"x" * 150_000)
+    assert len(server.scale) == 1
+    assert not server.transport.is_closing()
+    server.protocol.data_received(b"x" * 60_000)
+    assert server.transport.written.endswith(b"\x88\x02\x03\xf5")
+    assert server.transport.is_closing()
+    await server.end()
+    assert len(server.scale) == 0
+
+
+@pytest.mark.breaks("app/wire.py", "self.conn.reader.discard()\n        self.frames = []", "pass")
+async def test_of_what_was_not_read_nothing_is_left() -> None:
+    server = Paced(frames_burst=1, frames_per_second=0.001)
+    await server.shake_hands()
+    server.may_go_on.set()
+    server.protocol.data_received(frame(1, b"x" * 100) * 100)
+    await turns()
+    server.protocol.connection_lost(None)
+    server.may_go_on.set()
+    await asyncio.gather(*server.tasks)
+    assert not server.protocol.conn.reader.buffer
+
+
+@pytest.mark.breaks("app/wire.py", "if self._gone and not self._gone.done():", "if False:")
+@pytest.mark.parametrize("how", ["lost", "shutdown"])
+async def test_who_waits_is_told_of_the_end_at_once(how: str) -> None:
+    server = Paced()
+    outlet = await server.shake_hands()
+    resting = asyncio.create_task(outlet.rest(3600))
+    await turns(3)
+    server.protocol.connection_lost(None) if how == "lost" else server.protocol.shutdown()
+    await turns(3)
+    assert resting.done()
+    assert not resting.result()
+    server.may_go_on.set()
+    await asyncio.gather(*server.tasks)
+
+
+@pytest.mark.breaks("app/wire.py", "looking.poll(0)", "False")
+async def test_a_browser_that_leaves_unread_things_behind_is_noticed() -> None:
+    server = Paced()
+    outlet = await server.shake_hands()
+    ours, theirs = socketpair()
+    server.transport.socket = ours
+    assert await outlet.rest(0.01)
+    theirs.send(b"not read")
+    theirs.close()
+    assert not await outlet.rest(3600)
+    assert server.transport.aborted
+    ours.close()
+    server.may_go_on.set()
+    await server.end()
+
+
+@pytest.mark.breaks("app/wire.py", "super().shutdown()\n        self.conn.reader.discard()", "super().shutdown()")
+async def test_a_stop_reads_nothing_more() -> None:
+    server = Paced()
+    await server.shake_hands()
+    server.protocol.data_received(frame(1, b"x") * 100)
+    server.protocol.shutdown()
+    server.may_go_on.set()
+    await turns(400)
+    assert server.frames == 0
+    await server.end()
+
+
+@pytest.mark.breaks("app/wire.py", "for _ in range(FRAMES_AFTER_CLOSE):", "for _ in range(0):")
+async def test_after_our_close_the_answer_is_found_behind_what_was_on_its_way() -> None:
+    server = Server()
+    await server.shake_hands("permessage-deflate")
+    await server.protocol.send({"type": "websocket.close", "code": 1013})
+    server.protocol.data_received(frame(1, b"late") * 3)
+    assert not server.transport.is_closing()
+    server.protocol.data_received(frame(8, b"\x03\xf5"))
+    assert server.transport.is_closing()
+    await server.end()
+    assert server.heard == []

@@ -1,6 +1,7 @@
 """A transport of ours, for protocols without a socket."""
 
 import asyncio
+import socket
 from typing import Any
 
 HANDSHAKE = (
@@ -24,6 +25,8 @@ class Transport(asyncio.Transport):
         self.aborted = False
         self.closed = False
         self.unsent = 0
+        self._is_paused = False
+        self.socket: socket.socket | None = None
 
     def get_write_buffer_size(self) -> int:
         return self.unsent
@@ -38,10 +41,16 @@ class Transport(asyncio.Transport):
         self.closed = True
 
     def pause_reading(self) -> None:
-        pass
+        self._is_paused = True
 
     def resume_reading(self) -> None:
-        pass
+        self._is_paused = False
+
+    def is_reading(self) -> bool:
+        return not self._is_paused
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self.socket if name == "socket" else default
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         pass

@@ -10,7 +10,6 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -229,7 +228,6 @@ bytes_of_any_kind = st.lists(messages() | messages() | frames() | st.binary(max_
 chops = st.lists(st.tuples(st.integers(0, 400), st.sampled_from(["", "turn", "publish"])), max_size=30)
 
 
-@pytest.mark.breaks("app/wire.py", "self.handle_events()", "self.conn.parser_exc or self.handle_events()")
 @given(st.sampled_from(OFFERS), bytes_of_any_kind, chops)
 @example(DEFAULT_OFFER, Frame(TEXT, b"\xff").encoded() + Frame(CLOSE).encoded(), [])
 @example("", Frame(TEXT, b"one").encoded() + b"\xff\xff" + Frame(TEXT, b"two").encoded(), [(5, "turn")])
