@@ -68,7 +68,6 @@ KEEPERS = {
     "aiosqlite": set(),
     "sqlite3": set(),
     "itsdangerous": {"identity"},
-    "linkify_it": {"links"},
     "prometheus_client": {"metrics"},
     "uvicorn": {"arrivals", "serving", "wire", "workers"},
     "websockets": {"rules", "wire"},

@@ -19,6 +19,7 @@ from app.frames import parse, parse_cursor
 from app.identity import Signer
 from app.limits import is_among as is_address_among
 from app.limits import site
+from app.links import split
 from app.messages import Refused, clean
 from app.representations import is_among
 from app.security import drop_foreign_cookies, is_foreign, is_ours
@@ -61,6 +62,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "origin": lambda text: is_foreign(origin(text).scope, ()),
     "etag": lambda text: is_among('"etag"', text),
     "address": lambda text: site.__wrapped__(text),
+    "links": lambda text: split(text),
     "proxy": lambda text: is_address_among.__wrapped__(text, "127.0.0.1,::1"),
 }
 
