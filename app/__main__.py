@@ -20,6 +20,7 @@ from app.copying import copy
 from app.events import set_up_logging
 from app.findings import status
 from app.migrating import migrate
+from app.removing import remove_room
 from app.restore import renew, restore
 from app.serving import reload, serve
 from app.settings import Settings
@@ -97,6 +98,12 @@ def parser() -> argparse.ArgumentParser:
         "--to", required=True, metavar="URL", help="an empty database: postgresql://name@host/database"
     )
     copying.add_argument("--from", type=Path, metavar="FILE", dest="file", help="instead of the configured database")
+    rooms = commands.add_parser("room", help="remove a room", description="What can be done to a room.")
+    of_rooms = rooms.add_subparsers(dest="action", required=True, metavar="ACTION")
+    words = "remove a room and everything said in it, for good, while the chat goes on"
+    removing = of_rooms.add_parser("remove", help=words, description=words.capitalize() + ".")
+    removing.add_argument("slug", metavar="SLUG", help="its address: of /rooms/watercooler, watercooler")
+    removing.set_defaults(run=_remove_room)
     add("doctor", _doctor, "say what is configured, reachable, sane, and how to mend what is not")
     return parser
 
@@ -133,6 +140,10 @@ def _renew(settings: Settings, _: argparse.Namespace) -> int:
 
 def _copy(settings: Settings, chosen: argparse.Namespace) -> int:
     return tell(settings, copy(settings, chosen.to, chosen.file))
+
+
+def _remove_room(settings: Settings, chosen: argparse.Namespace) -> int:
+    return tell(settings, remove_room(settings, chosen.slug))
 
 
 def _doctor(settings: Settings, _: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import structlog
 
+from app.limits import DAY_SECONDS
 from app.settings import Settings
 from app.shared import Grant, Wish
 from app.store import Store, StoreUnavailable
@@ -51,12 +52,13 @@ class Denial(NamedTuple):
 class Allowance:
     """The buckets that all processes share. Where they cannot be asked, nobody is refused: each has its own, too."""
 
-    MESSAGE, ADDRESS, CREATION = "message", "address", "creation"
+    MESSAGE, ADDRESS, CREATION, ROOM = "message", "address", "creation", "room"
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._messages = Pace(self.MESSAGE, settings.messages_per_second, settings.messages_burst)
         self._addresses = Pace(self.ADDRESS, settings.address_messages_per_second, settings.address_messages_burst)
         self._creations = Pace(self.CREATION, settings.creations_per_minute / 60, settings.creations_burst)
+        self._rooms = Pace(self.ROOM, settings.rooms_per_day / DAY_SECONDS, settings.rooms_burst)
         self._store = store
         self._asked: list[tuple[Sequence[Token], asyncio.Future[Denial | None]]] = []
         self._refunds: Counter[Token] = Counter()
@@ -72,8 +74,16 @@ class Allowance:
         self._refund([Token(self._messages, member_id), Token(self._addresses, address)])
 
     async def creation(self, address: str) -> Denial | None:
-        """Count a name or a room that is made from an address; return what forbids it, if anything does."""
+        """Count a name or a room that is tried from an address; return what forbids it, if anything does."""
         return await self._take(Token(self._creations, address))
+
+    async def room(self, address: str) -> Denial | None:
+        """Count a room that is made from an address; return what forbids it, if anything does."""
+        return await self._take(Token(self._rooms, address))
+
+    def refund_room(self, address: str) -> None:
+        """Put back what was taken for a room that was not made."""
+        self._refund([Token(self._rooms, address)])
 
     def sweep(self) -> None:
         """Have the buckets forgotten that have filled up again."""

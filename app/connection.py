@@ -25,7 +25,8 @@ class CloseCode(IntEnum):
 
     REFUSED = 1008  # there is nothing for you here: stay away
     TOO_BIG = 1009  # that frame was larger than any we read (uvicorn closes, by its limit)
-    RESTART = 1012  # the server stops, come back (uvicorn closes, when it shuts down)
+    # The server stops, come back (uvicorn closes, when it shuts down); or the session is another, come back with it.
+    RESTART = 1012
     OVERLOADED = 1013  # too slow, or too many: come back
 
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, func, insert, select
+from sqlalchemy import Connection, Row, Table, func, insert, select, union_all
 
 from app import migrations
 from app.commands import CommandError, alone, file_of
@@ -18,7 +18,7 @@ from app.migrating import upgrade
 from app.settings import Settings
 from app.sqlite_file import locked, opened
 from app.statements import signing_keys, totals
-from app.tables import metadata
+from app.tables import metadata, removed_rooms, rooms
 
 CHUNK = 500  # rows, of which each may have 80 kB: what is in memory at once
 
@@ -74,7 +74,10 @@ def _copy_table(source: Connection, target: Connection, table: Table) -> str:
     if (column := table.autoincrement_column) is not None:
         # Else the next row would be given a number that is taken.
         sequence = func.pg_get_serial_sequence(table.name, column.name)
-        target.execute(select(func.setval(sequence, func.max(column))))
+        # Nor may a room have the number of one that was removed.
+        numbers = union_all(select(func.max(column)), *([select(func.max(removed_rooms.c.id))] * (table is rooms)))
+        last = max((number for number in source.scalars(numbers) if number), default=1)
+        target.execute(select(func.setval(sequence, last)))
     arrived = Digest()
     for rows in _chunks(target, table):
         arrived.add(rows)

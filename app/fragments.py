@@ -115,6 +115,10 @@ class Fragments:
         """Return a frame that adds a room to the list."""
         return self._render("partials/frames/room_added.html", room=room)
 
+    def rooms(self, rooms: Sequence[Room], room: Room) -> str:
+        """Return a frame that shows the rooms that there are, to those who are in `room`."""
+        return self._render("partials/frames/rooms.html", rooms=rooms, room=room)
+
     def heartbeat(self) -> str:
         """Return a frame that says the server is there."""
         return self._render("partials/frames/heartbeat.html")
@@ -160,9 +164,12 @@ class Fragments:
         drafts = {"released": let_go, "refused": refused}
         return self._render("partials/frames/receipt.html", **drafts, notice=notice, join=join, passes=False)
 
-    def notice(self, sentence: str, passes: bool = False) -> str:
-        """Return a frame that says something to this browser alone; what `passes` goes when the page is complete."""
-        return self._render("partials/frames/notice.html", notice=sentence, join=None, passes=passes)
+    def notice(self, sentence: str, passes: bool = False, join: Room | None = None) -> str:
+        """Return a frame that says something to this browser alone; what `passes` goes when the page is complete.
+
+        `join` is the room where a name can be chosen.
+        """
+        return self._render("partials/frames/notice.html", notice=sentence, join=join, passes=passes)
 
     # What they share
 

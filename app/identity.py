@@ -1,13 +1,13 @@
 """A member <-> a signed cookie.
 
-The cookie says who somebody is; it is signed, not secret. Whether it still holds (the member may have been
-renamed since) is for the one who has the store to say.
+The cookie says who somebody is, and in which version of their session; it is signed, not secret. Whether it still
+holds (the member may have renamed or signed out since) is for the one who has the store to say.
 """
 
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from secrets import token_urlsafe
@@ -19,6 +19,7 @@ from itsdangerous import BadData, TimestampSigner, URLSafeTimedSerializer
 from app.messages import Member
 
 SALT = "parlor.member"
+HOST_SALT = "parlor.member.host"  # of a cookie that only this host can have set
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,34 +43,39 @@ class Signer:
 
     def use(self, keys: Sequence[str]) -> None:
         """Sign with the newest of `keys` from now on, and accept what any of them has signed."""
-        self._newest, *self._older = (URLSafeTimedSerializer(key, salt=SALT) for key in reversed(keys))
+        self._newest, *self._older = (URLSafeTimedSerializer(key) for key in reversed(keys))
         self._clock = TimestampSigner(keys[-1])
 
-    def sign(self, member: Member) -> str:
-        """Return the cookie's value for `member`."""
-        return self._dump(asdict(member))
+    def sign(self, member: Member, salt: str = SALT) -> str:
+        """Return the cookie's value for `member`, which is good for cookies of this `salt` alone."""
+        fields = asdict(member)
+        # Nothing is said of the first version, so that who never renamed has a cookie that any release can read.
+        return self._dump({name: value for name, value in fields.items() if name != "session" or value}, salt)
 
-    def read(self, cookie: str) -> Session | None:
+    def read(self, cookie: str, salt: str = SALT) -> Session | None:
         """Return the session that `cookie` holds; None where it is forged, damaged or too old."""
         for serializer in (self._newest, *self._older):
             # UnicodeError: half of a surrogate pair. TypeError: signed, but other fields than a member's.
             with suppress(BadData, UnicodeError, TypeError):
-                fields, signed_at = serializer.loads(cookie, return_timestamp=True)
+                fields, signed_at = serializer.loads(cookie, return_timestamp=True, salt=salt)
                 return self._session(Member(**fields), self._age(signed_at), serializer is self._newest)
         return None
 
     def _session(self, member: Member, age: timedelta, by_newest: bool) -> Session | None:
         # One from the future is as good as any, and is dated anew: the clock was set back, and that is nobody's
         # fault. The serializer's own `max_age` would refuse it.
-        if age > self._lifetime or not all(isinstance(value, str) for value in astuple(member)):
+        texts = (member.id, member.name, member.time_zone)
+        if not all(isinstance(text, str) for text in texts) or type(member.session) is not int:
+            return None
+        if age > self._lifetime:
             return None
         return Session(member, is_due=not by_newest or not timedelta(0) <= age <= self._lifetime / 4)
 
     def _age(self, signed_at: datetime) -> timedelta:
         return timedelta(seconds=self._clock.get_timestamp() - signed_at.timestamp())
 
-    def _dump(self, fields: object) -> str:
-        value = self._newest.dumps(fields)
+    def _dump(self, fields: object, salt: str = SALT) -> str:
+        value = self._newest.dumps(fields, salt)
         return value if isinstance(value, str) else value.decode()
 
 

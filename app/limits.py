@@ -13,6 +13,8 @@ ADDRESS_SHARE = 20  # times what one browser may send: a whole event behind one 
 ADDRESS_BURST = 2  # times the bytes at once: of frames that become the largest, each holds up everybody for 5 ms
 SITE_BITS = 64  # of an IPv6 address: what one household or server gets, https://www.rfc-editor.org/rfc/rfc6177
 
+DAY_SECONDS = 86_400
+
 
 class Bucket:
     """Holds up to `burst` tokens, regains `rate` of them per second, and starts full."""
@@ -104,6 +106,7 @@ class Limits:
         # By address
         self.address_messages = Buckets(settings.address_messages_per_second, settings.address_messages_burst)
         self.creations = Buckets(settings.creations_per_minute / 60, settings.creations_burst)
+        self.rooms = Buckets(settings.rooms_per_day / DAY_SECONDS, settings.rooms_burst)
         self.reads = Buckets(settings.reads_per_second, settings.reads_burst)
         self.resumes = Buckets(settings.resumes_per_second, settings.resumes_burst)
         self.frames = Buckets(settings.frames_per_second * ADDRESS_SHARE, settings.frames_burst * ADDRESS_SHARE)
@@ -129,6 +132,7 @@ class Limits:
             self.messages,
             self.address_messages,
             self.creations,
+            self.rooms,
             self.reads,
             self.resumes,
             self.frames,

@@ -4,7 +4,7 @@ Plain values. This module does no I/O, knows no clock and no HTML.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.characters import is_blank
@@ -32,11 +32,20 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Somebody who has a name. `id` stays the same when they rename."""
+    """Somebody who has a name. `id` stays the same when they rename.
+
+    `session` is the version of their session: a higher one whenever they rename or sign out. It does not tell members
+    apart, but what was handed out to one before from what counts now.
+    """
 
     id: str
     name: str
     time_zone: str
+    session: int = field(default=0, compare=False)
+
+    def is_still(self, known: "Member | None") -> bool:
+        """Whether this is who is `known`, in the session that counts."""
+        return known == self and known.session == self.session
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,17 +19,31 @@ ALLOWED_INVISIBLE = "\u200d\ufe0f"
 UNSEEN_DOT = re.compile("(?<=[ij])\u0307+")  # a dot upon the dot that is there already
 MOST_MARKS = 4  # combining marks on one letter; the neediest script in use, Vietnamese or Hebrew, takes three
 
+# Names under which somebody would be taken for the chat, for who runs it, or for all who are in it.
+# fmt: off
+RESERVED = (
+    "admin", "admins", "administrator", "administrators", "all", "bot", "bots", "channel", "everybody", "everyone",
+    "here", "mod", "moderator", "moderators", "mods", "official", "operator", "operators", "owner", "owners",
+    "parlor", "parlour", "postmaster", "robot", "room", "root", "security", "server", "staff", "support", "sysop",
+    "system", "webmaster",
+)
+# fmt: on
+
 
 def clean_name(name: str, longest: int) -> str:
     """Return `name` in its composed form with single spaces, or raise `Refused`.
 
-    Reasons: "name-blank", "name-too-long", "name-characters". `longest` counts characters.
+    Reasons: "name-blank", "name-too-long", "name-characters". `longest` counts characters, of 4 bytes at most. However
+    long the input is, no more of it is looked at than `longest` characters can take before they are composed.
     """
+    # First of all: composing takes time by the square of the number of marks.
+    if len(name) > longest * (1 + MOST_MARKS):
+        raise _too_long(longest)
     text = " ".join(unicodedata.normalize("NFC", _without_surrogates(name)).split())
     if is_blank(text):
         raise Refused("name-blank", "Please enter a name.")
     if len(text) > longest:
-        raise Refused("name-too-long", f"That name is too long: {longest} characters are the limit.")
+        raise _too_long(longest)
     if not _is_plain(text):
         raise Refused("name-characters", "That name has characters that cannot be shown in a name.")
     return text
@@ -59,6 +73,14 @@ def skeleton(name: str) -> str:
     return " ".join(unicodedata.normalize("NFKD", without_invisible(UNSEEN_DOT.sub("", seen))).split())
 
 
+def is_reserved(name: str, title: str = "") -> bool:
+    """Whether nobody may have `name`, as it is that of the chat, called `title`, or of one who speaks for it.
+
+    Only letters and digits count, and what looks like them: "@dmin" passes, "- Admin -" does not.
+    """
+    return bool(_forms(name) & (RESERVED_FORMS | (_all_forms(title) if title else set())))
+
+
 def slug_of(name: str, taken: frozenset[str] = frozenset()) -> str:
     """Return a readable address for a room called `name`: lower-case ASCII, not one of those `taken`."""
     stem = slugify(name, max_length=60, word_boundary=True) or "room"
@@ -67,6 +89,21 @@ def slug_of(name: str, taken: frozenset[str] = frozenset()) -> str:
         number += 1
         slug = f"{stem}-{number}"
     return slug
+
+
+def _too_long(longest: int) -> Refused:
+    return Refused("name-too-long", f"That name is too long: {longest} characters are the limit.")
+
+
+def _forms(name: str) -> set[str]:
+    """Return the letters and digits of what a name is compared by."""
+    forms = {"".join(filter(str.isalnum, form)) for form in (name_key(name), skeleton(name))}
+    return forms - {""}
+
+
+def _all_forms(word: str) -> set[str]:
+    # A capital I looks like a small l, so that what looks alike depends on the case.
+    return set[str]().union(*map(_forms, (word, word.lower(), word.upper(), word.title())))
 
 
 def _without_surrogates(name: str) -> str:
@@ -123,3 +160,4 @@ def _settle(character: str, first: dict[str, str]) -> str:
 
 
 LOOKALIKES = _lookalikes()
+RESERVED_FORMS = set[str]().union(*map(_all_forms, RESERVED))

@@ -19,20 +19,30 @@ from app.arrivals import STOPPING
 from app.forms import MEDIA_TYPE, read_form
 from app.fragments import HOLE, Fragments, RoomView, time_zones
 from app.frames import KEY
-from app.identity import Session
+from app.identity import HOST_SALT, SALT, Session
 from app.limits import Limits
 from app.messages import Draft, Member, Refused, Room
 from app.metrics import Metrics
 from app.representations import Current, Representation, is_among, represent
 from app.rooms import NEWEST, Rooms, new_keys
-from app.security import COOKIE, HEADERS, POLICY, Doorkeeper, add_headers, address_of
+from app.security import (
+    COOKIE,
+    HEADERS,
+    HOST_COOKIE,
+    POLICY,
+    Doorkeeper,
+    add_headers,
+    address_of,
+    cookies_of,
+    is_secure,
+)
 from app.settings import Settings
-from app.store import Store, StoreUnavailable
+from app.store import SESSION_ENDED, Store, StoreUnavailable
 from app.timeline import Gap
 
 log = structlog.get_logger("parlor.pages")
 
-NAME_LOST = "This browser had a name here that no longer holds. Please choose one again."
+NAME_LOST = SESSION_ENDED
 CACHE = "private, no-cache"  # a page is somebody's own, and old the moment somebody writes
 PAGE_KEYS = 20  # drafts that one can write before the first receipt
 # The keys in a member's page are for one composer. A browser may show what it has when it goes back, however old that
@@ -41,10 +51,15 @@ PAGE_KEYS = 20  # drafts that one can write before the first receipt
 ALONE = "*"
 STATUS = {
     "no-name": 403,
+    "no-session": 403,
     "too-fast": 429,
     "too-fast-address": 429,
     "too-many": 429,
+    "too-many-rooms": 429,
     "name-taken": 409,
+    "name-reserved": 409,
+    "room-taken": 409,
+    "rooms-full": 409,
     "unavailable": 503,
 }  # of a refusal; else 422
 SENTENCES = {
@@ -114,6 +129,7 @@ class Pages:
         router.add_api_route("/rooms/{slug}/messages", self.say, methods=["POST"], dependencies=counted)
         router.add_api_route("/rooms", self.create, methods=["POST"], dependencies=counted)
         router.add_api_route("/name", self.take_name, methods=["POST"], dependencies=counted)
+        router.add_api_route("/sign-out", self.sign_out, methods=["POST"], dependencies=counted)
         router.add_api_route("/healthz", self.alive, methods=readable)
         router.add_api_route("/readyz", self.ready, methods=readable)
         router.add_api_route("/metrics", self.figures, methods=readable)
@@ -179,6 +195,8 @@ class Pages:
             zone = self._chosen_zone(time_zone, member)
             renamed = await self._rooms.take_name(member, name, zone, address_of(request))
         except Refused as refusal:
+            if member:
+                self._doorkeeper.forget(member)
             return await self._refuse(request, here, refusal, name=name, time_zone=time_zone)
         finally:
             if member:
@@ -186,6 +204,19 @@ class Pages:
         log.info("renamed" if member else "named", member=renamed.id)
         response = _see_other(here)
         self._set_cookie(request, response, renamed)
+        return response
+
+    async def sign_out(self, request: Request, form: Form) -> Response:
+        """Be nobody again, in this browser and wherever else this cookie is; then go back to `room`."""
+        if member := await self._doorkeeper.member(request):
+            try:
+                await self._rooms.sign_out(member)
+            finally:
+                self._doorkeeper.forget(member)
+            log.info("signed out", member=member.id)
+        response = _see_other(self._rooms.find(form.get("room", "")) or self._rooms.lobby)
+        for cookie in cookies_of(request):
+            _delete_cookie(response, cookie)
         return response
 
     def _chosen_zone(self, time_zone: str, member: Member | None) -> str:
@@ -293,7 +324,7 @@ class Pages:
             keys=(),
             nonce=HOLE,
             is_newest=before == NEWEST,
-            notice="" if session or COOKIE not in request.cookies else NAME_LOST,
+            notice=NAME_LOST if cookies_of(request) and not session else "",
         )
 
     def _keep(self, request: Request, response: Response, session: Session | None) -> None:
@@ -302,18 +333,24 @@ class Pages:
             if session.is_due:
                 self._set_cookie(request, response, session.member)
         # From before a renaming it stays: a page that loads during one would delete the new cookie.
-        elif COOKIE in request.cookies and not self._doorkeeper.signer.read(request.cookies[COOKIE]):
-            response.delete_cookie(COOKIE)
+        elif (cookies := cookies_of(request)) and not self._doorkeeper.read(request):
+            _delete_cookie(response, cookies[0])
 
     def _set_cookie(self, request: Request, response: Response, member: Member) -> None:
+        name, salt = (HOST_COOKIE, HOST_SALT) if is_secure(request.scope) else (COOKIE, SALT)
         response.set_cookie(
-            COOKIE,
-            self._doorkeeper.signer.sign(member),
+            name,
+            self._doorkeeper.signer.sign(member, salt),
             max_age=int(self._settings.session_lifetime.total_seconds()),
             httponly=True,
             samesite="lax",
-            secure=request.url.scheme == "https",
+            secure=is_secure(request.scope),
         )
+
+
+def _delete_cookie(response: Response, name: str) -> None:
+    # Without `Secure`, a browser takes nothing by a name with the prefix, not even its end.
+    response.delete_cookie(name, secure=name == HOST_COOKIE, httponly=True, samesite="lax")
 
 
 def add_error_pages(app: FastAPI, fragments: Fragments) -> None:

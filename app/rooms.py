@@ -33,7 +33,7 @@ from app.hub import Audience, Hub
 from app.limits import Limits
 from app.messages import Cursor, Draft, Member, Message, Refused, Room, clean
 from app.metrics import Metrics
-from app.names import clean_name
+from app.names import clean_name, is_reserved
 from app.neighbours import Neighbours
 from app.newest import Newest, Tail
 from app.presence import everybody
@@ -52,6 +52,10 @@ MOST_BACKLOGS = 8  # kept for others who come back: after an outage most stand a
 KEY_LENGTH = 8  # characters of an idempotency key, of 6 bits each
 KEYS_DRAWN = 512  # at once
 BLANK_NOTED = 20  # characters of a blank draft that is remembered: an Enter too early, and not a flood
+
+OUTDATED, GONE = "session-ended", "room-removed"  # why a connection is ended
+SIGNED_OUT = "You have signed out. What you write here is no longer sent."
+REMOVED = "This room was removed."
 
 NEWEST = 2**63 - 1  # before this position stands the newest page
 
@@ -89,7 +93,7 @@ class Rooms:
         self._metrics = metrics
         self._limits = limits
         self._now = now  # a clock for pauses, in seconds; the store has the one for dates
-        self._directory = Directory(store.rooms_after, self._show_room)
+        self._directory = Directory(store.rooms_after, self._show_room, store.removed_since, self._close_room)
         self._newest = Newest(self._tail)
         self._said = Said()
         self._deliveries: dict[Audience, asyncio.Task[None]] = {}
@@ -483,6 +487,10 @@ class Rooms:
     async def take_name(self, member: Member | None, name: str, time_zone: str, address: str) -> Member:
         """Make somebody a member, or rename them, and return them as they are now. Raises `Refused`."""
         name = clean_name(name, self._settings.name_length)
+        if is_reserved(name, self._settings.title):
+            raise Refused("name-reserved", f"The name “{name}” is reserved. Please choose another.")
+        if member and (name, time_zone) == (member.name, member.time_zone):
+            return member
         await self._count_creation(address)
         try:
             renamed = await self._store.take_name(member, name, time_zone, self._settings.name_held_days)
@@ -491,13 +499,24 @@ class Rooms:
         self.rename(renamed)
         return renamed
 
+    async def sign_out(self, member: Member) -> None:
+        """End the session of `member` in every browser that has it. Raises `StoreUnavailable`."""
+        if ended := await self._store.sign_out(member):
+            self.rename(ended)
+
     def rename(self, member: Member) -> None:
-        """Show `member`, and have them speak from now on, by the name that they have taken, here or elsewhere."""
+        """Show `member` by the name that they have taken, here or elsewhere, and end what is open of other sessions.
+
+        Their own windows come back at once, with the cookie that counts now; a copy of an older one is nobody's.
+        """
         for audience in self.hub.audiences():
             audience.presence.rename(member)
-            for connection in audience.visitors:
-                if connection.member and connection.member.id == member.id:
-                    connection.member = member
+            for connection in list(audience.visitors):
+                known = connection.member
+                if known and known.id == member.id and known.session < member.session:
+                    if known == member:  # who has the same name has not come by another: they signed out
+                        connection.offer(self._fragments.notice(SIGNED_OUT, join=audience.room))
+                    connection.cut(OUTDATED)
 
     async def create(self, member: Member | None, name: str, address: str) -> Room:
         """Make a room called `name` and show it to everybody. Raises `Refused`."""
@@ -505,9 +524,14 @@ class Rooms:
             raise NAMELESS()
         name = clean_name(name, self._settings.name_length)
         await self._count_creation(address)
+        await self._count_room(address)
         try:
-            room = await self._store.create_room(name)
+            room = await self._store.create_room(name, self._settings.rooms_most)
+        except Refused:
+            self._uncount_room(address)
+            raise
         except StoreUnavailable as error:
+            self._uncount_room(address)
             raise UNSTORED() from error
         self._bus.announce(topics.ROOMS, room.id)
         with suppress(StoreUnavailable):  # it is made, and will be shown
@@ -522,6 +546,33 @@ class Rooms:
             audience.greeting = None
             self.hub.publish(audience, added)
 
+    def _close_room(self, room: Room) -> None:
+        """A room was removed: end what is open of it, and show everybody else the rooms that are left."""
+        self._newest.reached(room.id, NEWEST)
+        for audience in self.hub.audiences():
+            if audience.room.id == room.id:
+                for connection in list(audience.visitors):
+                    connection.offer(self._fragments.notice(REMOVED))
+                    connection.cut(GONE)
+            else:
+                audience.greeting = None
+                self.hub.publish(audience, _in_any_zone(self._fragments.rooms(self.all(), audience.room)))
+        log.info("room removed", room=room.slug)
+
+    async def _count_room(self, address: str) -> None:
+        wait = self._limits.rooms.take(address, self._now())
+        if not wait and self._allowance and (denial := await self._allowance.room(address)):
+            self._limits.rooms.refund(address)
+            wait = denial.wait
+        if wait:
+            sentence = f"Your address has made many rooms: please wait {_long(wait)} before you make another."
+            raise Refused("too-many-rooms", sentence, wait)
+
+    def _uncount_room(self, address: str) -> None:
+        self._limits.rooms.refund(address)
+        if self._allowance:
+            self._allowance.refund_room(address)
+
     async def _count_creation(self, address: str) -> None:
         wait = self._limits.creations.take(address, self._now())
         if not wait and self._allowance and (denial := await self._allowance.creation(address)):
@@ -535,7 +586,7 @@ class Rooms:
     async def running(self) -> AsyncIterator[None]:
         """Keep presence and heartbeats going."""
         await self._directory.refresh()
-        forever = (self._tick_forever, self._beat_forever, self._note_visits_forever)
+        forever = (self._tick_forever, self._beat_forever, self._note_visits_forever, self._follow_removals_forever)
         tasks = [asyncio.create_task(each()) for each in forever]
         try:
             async with self._lookout.running(on_sight=self.beat), self._register.running():
@@ -589,6 +640,17 @@ class Rooms:
             self._allowance.sweep()
         self._said.sweep(self._now())
 
+    async def _follow_removals_forever(self) -> None:
+        """Look for rooms that were removed. Who removes them is no process of ours, and announces nothing."""
+        while True:
+            try:
+                await self._directory.forget_removed()
+            except StoreUnavailable:  # whoever looks for the log says so already
+                pass
+            except Exception:
+                log.exception("not looked for removed rooms")
+            await asyncio.sleep(self._settings.look_seconds)
+
     async def _note_visits_forever(self) -> None:
         while True:
             await asyncio.sleep(VISIT_SECONDS)
@@ -622,6 +684,13 @@ def _too_fast(wait: float) -> Refused:
 def _too_fast_address(wait: float) -> Refused:
     sentence = f"Too much comes from your address: please wait {_seconds(wait)} and send it again."
     return Refused("too-fast-address", sentence, wait)
+
+
+def _long(wait: float) -> str:
+    """Return a long `wait` in words, rounded up to a unit that fits."""
+    if wait <= 120:
+        return _seconds(wait)
+    return f"{ceil(wait / 60)} minutes" if wait <= 7200 else f"{ceil(wait / 3600)} hours"
 
 
 def _seconds(wait: float) -> str:

@@ -5,6 +5,7 @@ Everything here fails closed and says why.
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -18,14 +19,17 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.identity import Session, Signer
+from app.identity import HOST_SALT, Session, Signer
 from app.limits import site
 from app.messages import Member
 from app.metrics import Metrics
 from app.store import Store
 
 COOKIE = "parlor_member"
-OWN_COOKIE = re.compile(rf"(?:^|; ?)({COOKIE}=[^\s;,\"]*)".encode())
+# Under HTTPS. A browser takes it from this host alone: no neighbour under the same domain can plant one.
+# https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix
+HOST_COOKIE = f"__Host-{COOKIE}"
+OWN_COOKIES = [re.compile(rf"(?:^|; ?)({name}=[^\s;,\"]*)".encode()) for name in (HOST_COOKIE, COOKIE)]
 VOUCHED_SECONDS = (
     60.0  # for which somebody who was looked up is not looked up again; the store notes visits by the hour
 )
@@ -155,14 +159,25 @@ def is_foreign(scope: Scope, allowed_origins: tuple[str, ...]) -> bool:
         return False
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         return True
-    return origin is not None and not is_own(origin, headers.get("host", ""))
+    return origin is not None and not is_own(origin, headers.get("host", ""), is_secure(scope))
 
 
-def is_own(origin: str, host: str) -> bool:
-    """Whether the page at `origin` is ours: it has the host and the port under which we were called."""
+def is_secure(scope: Scope) -> bool:
+    """Whether a request or a handshake came by HTTPS, to us or to a proxy that is trusted to say so."""
+    return scope.get("scheme") in ("https", "wss")
+
+
+def is_own(origin: str, host: str, is_secure: bool = False) -> bool:
+    """Whether the page at `origin` is ours: it has the host and the port under which we were called.
+
+    Where we were called by HTTPS, so was the page: one that came without may be anybody's who is on the way. Where we
+    were not, it may be that a proxy ends HTTPS and does not say so.
+    """
     if len(origin) > LONGEST_HOST + len("https://"):
         return False
     try:
+        if is_secure and urlsplit(origin).scheme != "https":
+            return False
         page, called = urlsplit(origin), urlsplit(f"//{host}")
         default = DEFAULT_PORTS.get(page.scheme)
         return bool(page.hostname) and (page.hostname, page.port or default) == (
@@ -188,14 +203,31 @@ class Doorkeeper:
 
         A cookie from before a renaming is nobody's: the name in it may belong to another by now.
         """
-        session = self.signer.read(connection.cookies.get(COOKIE, ""))
-        if session is None or self._is_vouched(session.member):
-            return session
+        session = self.read(connection)
+        return session if session and await self.counts(session.member) else None
+
+    def read(self, connection: HTTPConnection) -> Session | None:
+        """Return what the cookie of a request or a handshake says, whether it still holds or not.
+
+        Under HTTPS, one from before it had a prefix is taken over where there is no other. It has another salt, so that
+        no cookie that somebody gets today can be planted as one of those.
+        """
+        if is_secure(connection.scope):
+            if HOST_COOKIE in connection.cookies:
+                return self.signer.read(connection.cookies[HOST_COOKIE], HOST_SALT)
+            session = self.signer.read(connection.cookies.get(COOKIE, ""))
+            return replace(session, is_due=True) if session else None
+        return self.signer.read(connection.cookies.get(COOKIE, ""))
+
+    async def counts(self, member: Member) -> bool:
+        """Whether this is how `member` is called now, and the session that counts. Raises `StoreUnavailable`."""
+        if self._is_vouched(member):
+            return True
         changes = self._changes
-        known = await self._store.member(session.member.id)
+        known = await self._store.member(member.id)
         if known and changes == self._changes:
             self._vouch(known)
-        return session if known == session.member else None
+        return member.is_still(known)
 
     def forget(self, member: Member) -> None:
         """What we know of `member`, or are being told right now, no longer holds: they may have another name."""
@@ -204,7 +236,7 @@ class Doorkeeper:
 
     def _is_vouched(self, member: Member) -> bool:
         known, until = self._vouched.get(member.id, (None, 0.0))
-        return known == member and self._now() < until
+        return member.is_still(known) and self._now() < until
 
     def _vouch(self, member: Member) -> None:
         if len(self._vouched) >= MOST_VOUCHED:
@@ -225,8 +257,17 @@ def drop_foreign_cookies(scope: Scope) -> None:
     """
     cookies = [value for name, value in scope["headers"] if name == b"cookie"]
     if cookies:
-        own = [(b"cookie", found[1]) for value in cookies if (found := OWN_COOKIE.search(value))]
-        scope["headers"] = [field for field in scope["headers"] if field[0] != b"cookie"] + own
+        found = [pattern.search(value) for value in cookies for pattern in OWN_COOKIES]
+        own = b"; ".join(match[1] for match in found if match)
+        scope["headers"] = [field for field in scope["headers"] if field[0] != b"cookie"]
+        if own:
+            scope["headers"].append((b"cookie", own))
+
+
+def cookies_of(connection: HTTPConnection) -> list[str]:
+    """Return the names of the cookies that a request or a handshake brings, of those that say who somebody is."""
+    names = (HOST_COOKIE, COOKIE) if is_secure(connection.scope) else (COOKIE,)
+    return [name for name in names if name in connection.cookies]
 
 
 def address_of(connection: HTTPConnection) -> str:

@@ -115,11 +115,16 @@ class Settings(BaseSettings):
         500, ge=1, description="Messages that may come at once from one address, after a pause."
     )
     creations_per_minute: float = Field(
-        10, gt=0, description="Names and rooms that may be taken and made per minute from one address, in the long run."
+        10, gt=0, description="Names and rooms that one address may try to have per minute, in the long run."
     )
     creations_burst: int = Field(
-        300, ge=1, description="Names and rooms that may be taken and made at once: a whole event behind one address."
+        300, ge=1, description="Names and rooms that one address may try to have at once: a whole event behind one."
     )
+    rooms_per_day: float = Field(
+        20, gt=0, description="Rooms that may be made per day from one address, in the long run."
+    )
+    rooms_burst: int = Field(5, ge=1, description="Rooms that may be made at once from one address, after a pause.")
+    rooms_most: int = Field(1000, ge=1, description="Rooms that there may be; who asks for more is refused.")
     frames_per_second: float = Field(
         20, gt=0, description="Frames that are read per second from one browser, in the long run; more have to wait."
     )

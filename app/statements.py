@@ -17,19 +17,26 @@ from sqlalchemy import (
     Dialect,
     Insert,
     Row,
+    Table,
     Update,
     bindparam,
+    delete,
     func,
     insert,
     or_,
     select,
+    union_all,
     update,
 )
 
 from app import migrations
-from app.messages import Member, Message, Room
-from app.names import slug_of
-from app.tables import log, members, messages, rooms
+from app.messages import Member, Message
+from app.room_statements import Held, insert_room
+from app.tables import former_names, log, members, messages, rooms
+
+
+class Outdated(Exception):
+    """A member has renamed or signed out since the session that wants something."""
 
 
 class Submission(NamedTuple):
@@ -138,7 +145,7 @@ def prepare(connection: Connection, slug: str, name: str, now: int) -> str:
     if not connection.scalar(select(func.count()).select_from(log)):
         connection.execute(insert(log).values(epoch=token_hex(4)))
     if not connection.scalar(select(func.count()).select_from(rooms)):
-        _insert_room(connection, slug, name, now)
+        insert_room(connection, slug, name, now)
     return str(connection.scalar(select(log.c.epoch)))
 
 
@@ -272,36 +279,6 @@ def _time(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
-# Rooms
-
-
-def all_rooms(connection: Connection) -> list[Room]:
-    """Return all rooms, oldest first."""
-    return [_room(row) for row in connection.execute(select(rooms).order_by(rooms.c.id))]
-
-
-def rooms_after(connection: Connection, room_id: int) -> list[Room]:
-    """Return the rooms that were made after the one with this id, oldest first."""
-    return [_room(row) for row in connection.execute(select(rooms).where(rooms.c.id > room_id).order_by(rooms.c.id))]
-
-
-def create_room(connection: Connection, name: str, now: int) -> Room:
-    """Store a room with a slug of its own and return it."""
-    # One after the other, whichever process asks: in the order of their ids, and none with another's slug.
-    connection.execute(select(log.c.epoch).with_for_update())
-    taken = connection.scalars(select(rooms.c.slug)).all()
-    return _insert_room(connection, slug_of(name, frozenset(taken)), name, now)
-
-
-def _insert_room(connection: Connection, slug: str, name: str, now: int) -> Room:
-    values = {"slug": slug, "name": name, "position": 0, "created_at": now}
-    return _room(connection.execute(insert(rooms).values(values).returning(rooms)).one())
-
-
-def _room(row: Row[Any]) -> Room:
-    return Room(row.id, row.slug, row.name)
-
-
 # Members
 
 
@@ -320,7 +297,8 @@ def save_member(
 ) -> int:
     """Store `member`, whose name has these `keys`, which are taken from who was not seen since `unseen_since`.
 
-    Returns the number of the renaming, 0 where it is none. Raises `IntegrityError` where others have the keys.
+    Returns the number of the renaming, 0 where it is none. Raises `IntegrityError` where others have the keys, `Held`
+    where they gave them up after `unseen_since`, and `Outdated` where the member's session is another by now.
     """
     renaming = 0 if is_new else _next_renaming(connection)
     abandoned = (_have_either(keys), members.c.seen_at < unseen_since)
@@ -329,7 +307,39 @@ def save_member(
     if is_new:
         connection.execute(insert(members).values(id=member.id, **values))
     else:
-        connection.execute(update(members).where(members.c.id == member.id).values(renaming=renaming, **values))
+        _hold_name(connection, member, keys, now)
+        renew = update(members).where(members.c.id == member.id, members.c.session == member.session)
+        if not connection.execute(renew.values(renaming=renaming, session=renaming, **values)).rowcount:
+            raise Outdated
+    # After the name is stored: now nobody can be giving it up at the same moment.
+    theirs = (_have_either(keys, former_names), former_names.c.member_id != member.id)
+    if connection.scalar(select(former_names.c.member_id).where(*theirs, former_names.c.given_up_at >= unseen_since)):
+        raise Held
+    connection.execute(delete(former_names).where(_have_either(keys, former_names)))
+    return renaming
+
+
+def _hold_name(connection: Connection, member: Member, keys: Mapping[str, str], now: int) -> None:
+    """Hold for `member` the name that they have, which they give up for one with these `keys`."""
+    had = (members.c.id, members.c.name_key, members.c.name_skeleton)
+    _, key, look = connection.execute(select(*had).where(members.c.id == member.id)).one_or_none() or (None,) * 3
+    if key is None or look is None or key == keys["name_key"]:
+        return
+    held = former_names.c
+    connection.execute(delete(former_names).where(held.member_id == member.id, held.name_key == key))
+    values = {"member_id": member.id, "name_key": key, "name_skeleton": look, "given_up_at": now}
+    connection.execute(insert(former_names).values(values))
+
+
+def end_session(connection: Connection, member: Member) -> int:
+    """End the session of `member` wherever it is open, and return the number of this change.
+
+    Raises `Outdated` where their session is another by now.
+    """
+    renaming = _next_renaming(connection)
+    end = update(members).where(members.c.id == member.id, members.c.session == member.session)
+    if not connection.execute(end.values(renaming=renaming, session=renaming)).rowcount:
+        raise Outdated
     return renaming
 
 
@@ -342,14 +352,16 @@ def renamed_since(connection: Connection, renaming: int) -> tuple[int, list[Memb
     """Return the number of the last renaming, and as they are now the members of those after `renaming`."""
     last = connection.execute(select(log.c.renamings)).scalar_one()
     rows = connection.execute(select(members).where(members.c.renaming > renaming))
-    return int(last), [Member(row.id, row.name, row.time_zone) for row in rows]
+    return int(last), [Member(row.id, row.name, row.time_zone, row.session) for row in rows]
 
 
 def others_with(connection: Connection, keys: Mapping[str, str], member_id: str) -> list[str]:
-    """Return the name keys of all but this member whose names have either of `keys`."""
+    """Return the name keys of all but this member who have a name with either of `keys`, or gave one up."""
     theirs = (_have_either(keys), members.c.id != member_id)
-    return list(connection.scalars(select(members.c.name_key).where(*theirs)))
+    former = (_have_either(keys, former_names), former_names.c.member_id != member_id)
+    found = union_all(select(members.c.name_key).where(*theirs), select(former_names.c.name_key).where(*former))
+    return list(connection.scalars(found))
 
 
-def _have_either(keys: Mapping[str, str]) -> ColumnElement[bool]:
-    return or_(*(members.c[column] == key for column, key in keys.items()))
+def _have_either(keys: Mapping[str, str], table: Table = members) -> ColumnElement[bool]:
+    return or_(*(table.c[column] == key for column, key in keys.items()))

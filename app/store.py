@@ -6,10 +6,11 @@ It knows nothing of sockets, HTML or who is here; what it does to the database i
 """
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
@@ -21,14 +22,15 @@ import structlog
 from sqlalchemy import Row
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from app import shared, statements, topics
+from app import room_statements, shared, statements, topics
 from app.engines import open_engine
 from app.lookups import Lookups
 from app.messages import Member, Message, Refused, Room
 from app.migrations import UnknownRevision
 from app.names import name_key, skeleton
+from app.room_statements import Full, Held
 from app.shared import Attendance, Attended, Grant, Seat, Wish
-from app.statements import Committed, Submission
+from app.statements import Committed, Outdated, Submission
 from app.work import Result, Work
 
 log = structlog.get_logger("parlor.store")
@@ -41,6 +43,7 @@ VISIT_NOTED_EVERY_MS = 3_600_000
 VISIT_WAIT = 0.1  # seconds that somebody's page may be late because their visit is noted
 ANOTHER = "another log lies in the place of the one that was opened: give it a new epoch (renew), and start anew"
 DAY_MS = 86_400_000
+SESSION_ENDED = "This browser had a name here that no longer holds. Please choose one again."
 
 Clock = Callable[[], datetime]
 
@@ -207,15 +210,30 @@ class Store:
 
     async def rooms(self) -> list[Room]:
         """Return all rooms, oldest first: the lobby leads."""
-        return await self._read(statements.all_rooms)
+        return await self._read(room_statements.all_rooms)
 
     async def rooms_after(self, room_id: int) -> list[Room]:
         """Return the rooms that were made after the one with this id, oldest first."""
-        return await self._read(partial(statements.rooms_after, room_id=room_id))
+        return await self._read(partial(room_statements.rooms_after, room_id=room_id))
 
-    async def create_room(self, name: str) -> Room:
-        """Store a room with a slug of its own and return it."""
-        return await self._write(partial(statements.create_room, name=name, now=self._now()))
+    async def create_room(self, name: str, most: int = sys.maxsize) -> Room:
+        """Store a room with a slug of its own and return it. There may be `most` of them.
+
+        Raises `Refused` ("room-taken", "rooms-full").
+        """
+        try:
+            return await self._write(partial(room_statements.create_room, name=name, now=self._now(), most=most))
+        except Full as error:
+            sentence = f"This chat has {most:,} rooms already, and that is its limit."
+            raise Refused("rooms-full", sentence) from error
+        except Held as error:
+            is_it = name_key(name) in await self._read(partial(room_statements.rooms_with, name=name))
+            clash = f"There is a room called “{name}” already" if is_it else f"“{name}” looks like the name of a room"
+            raise Refused("room-taken", f"{clash}. Please choose another name.") from error
+
+    async def removed_since(self, removal: int) -> list[tuple[int, str]]:
+        """Return the number of each removal after `removal` with the address of the room, in their order."""
+        return await self._read(partial(room_statements.removed_since, removal=removal))
 
     # Members
 
@@ -227,7 +245,7 @@ class Store:
         if row.seen_at < self._now() - VISIT_NOTED_EVERY_MS:
             with suppress(StoreUnavailable):
                 await self.saw([member_id], VISIT_WAIT)
-        return Member(row.id, row.name, row.time_zone)
+        return Member(row.id, row.name, row.time_zone, row.session)
 
     async def _find_members(self, member_ids: Sequence[str]) -> dict[str, Row[Any]]:
         return await self._read(partial(statements.find_members, member_ids=member_ids))
@@ -240,12 +258,14 @@ class Store:
     async def take_name(self, member: Member | None, name: str, time_zone: str, held_days: float) -> Member:
         """Give `name` to `member`, or to a new one, and return them as they are now.
 
-        A name, and what looks like it, belongs to who took it until they have not been seen for `held_days`.
-        Raises `Refused` ("name-taken").
+        A name, and what looks like it, belongs to who took it until they have not been seen for `held_days`, or gave
+        it up so long ago. Raises `Refused` ("name-taken", "no-session").
         """
         now = self._now()
         keys = {"name_key": name_key(name), "name_skeleton": skeleton(name)}
-        renamed = Member(member.id if member else token_hex(8), name, time_zone)
+        renamed = Member(
+            member.id if member else token_hex(8), name, time_zone, session=member.session if member else 0
+        )
         save = partial(
             statements.save_member,
             member=renamed,
@@ -256,11 +276,23 @@ class Store:
         )
         try:
             renaming = await self._write(save)
-        except IntegrityError as error:
+        except (IntegrityError, Held) as error:
             raise await self._taken(renamed, keys) from error
+        except Outdated as error:
+            raise Refused("no-session", SESSION_ENDED) from error
         if renaming:
+            renamed = replace(renamed, session=renaming)
             self.on_renamed(renaming)
         return renamed
+
+    async def sign_out(self, member: Member) -> Member | None:
+        """End the session of `member` wherever it is open; return them as they are now, None where it has ended."""
+        try:
+            renaming = await self._write(partial(statements.end_session, member=member))
+        except Outdated:
+            return None
+        self.on_renamed(renaming)
+        return replace(member, session=renaming)
 
     async def renamed_since(self, renaming: int) -> tuple[int, list[Member]]:
         """Return the number of the last renaming, and as they are now the members of those after `renaming`."""

@@ -50,8 +50,32 @@ members = Table(
     Column("seen_at", BigInteger, nullable=False),
     # The number of their last renaming, so that a process can ask who was renamed since.
     Column("renaming", BigInteger),
+    # The version of their session. Renaming and signing out raise it, and what was signed before counts no more.
+    Column("session", BigInteger, nullable=False, server_default="0"),
     Index("ix_members_renaming", "renaming"),
     Index("ix_members_name_skeleton", "name_skeleton", unique=True),
+)
+
+# Names that members have given up, and that are held for them for a while.
+former_names = Table(
+    "former_names",
+    metadata,
+    Column("member_id", String(32), ForeignKey(members.c.id), primary_key=True),
+    Column("name_key", Text, primary_key=True),
+    Column("name_skeleton", Text, nullable=False),
+    Column("given_up_at", BigInteger, nullable=False),
+    Index("ix_former_names_name_key", "name_key"),
+    Index("ix_former_names_name_skeleton", "name_skeleton"),
+)
+
+# Rooms that were removed. Their ids and addresses are not given again: what is still open somewhere leads nowhere.
+removed_rooms = Table(
+    "removed_rooms",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("slug", String(80), nullable=False, unique=True),
+    # Counts the removals in commit order, so that a process can ask which rooms were removed since.
+    Column("removal", BigInteger, nullable=False, unique=True),
 )
 
 rooms = Table(
@@ -60,10 +84,15 @@ rooms = Table(
     Column("id", Integer, primary_key=True),
     Column("slug", String(80), nullable=False, unique=True),
     Column("name", Text, nullable=False),
+    # As those of members; null in a room that is older than this rule, and whose name another has.
+    Column("name_key", Text),
+    Column("name_skeleton", Text),
     # The position of the newest message. Whoever appends takes this row first, so positions are gapless and
     # in commit order; a sequence's are neither, and a cursor would step over what commits late.
     Column("position", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Index("ix_rooms_name_key", "name_key", unique=True),
+    Index("ix_rooms_name_skeleton", "name_skeleton", unique=True),
 )
 
 messages = Table(

@@ -21,10 +21,10 @@ from app.limits import Limits, Reading, Turnstile
 from app.messages import Room
 from app.metrics import Metrics
 from app.outlet import AsgiOutlet
-from app.rooms import Rooms
-from app.security import Doorkeeper, address_of
+from app.rooms import GONE, OUTDATED, REMOVED, Rooms
+from app.security import Doorkeeper, address_of, cookies_of
 from app.settings import Settings
-from app.store import LOBBY, StoreUnavailable
+from app.store import LOBBY, SESSION_ENDED, StoreUnavailable
 
 log = structlog.get_logger("parlor.websocket")
 
@@ -35,6 +35,8 @@ ADDRESS = re.compile(r"/ws(/(?P<slug>[^/]+))?")
 # Why uvicorn ended a connection, by its close code. https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 BROKEN = {1002: "not-websocket", 1007: "not-utf-8", CloseCode.TOO_BIG: "frame-too-big"}
 LARGEST_AT_ONCE = 20  # times the longest frame that one address may have begun and not ended, in bytes
+# What ends a connection though there is nothing wrong with it, and how.
+ENDINGS = {OUTDATED: CloseCode.RESTART, GONE: CloseCode.REFUSED}
 UNREADY_SECONDS = (1.0, 3.0)  # until a browser is let go when the store does not answer
 CLOSE_SECONDS = 1.0  # for a close frame to be taken, before the socket is dropped
 
@@ -143,13 +145,35 @@ class Sockets:
         if isinstance(outlet, wire.WireProtocol):
             outlet.pace(reading, self._unread, connection.address)
         async with connection.until_cut_off():
+            await self._look_again(socket, outlet, audience, connection)
             while await self._pace(outlet, connection, reading.wait):
                 if not await self._read(socket, outlet, audience, connection, reading):
                     break
-        if connection.cut_off:
+        if connection.cut_off in ENDINGS:
+            log.info("ended", reason=connection.cut_off, room=audience.room.slug)
+            await self._drop(socket, ENDINGS[connection.cut_off])
+        elif connection.cut_off:
             self._metrics.cut(connection.cut_off)
             log.warning("cut off", reason=connection.cut_off, room=audience.room.slug)
             await self._drop(socket, CloseCode.OVERLOADED)
+
+    async def _look_again(self, socket: WebSocket, outlet: Outlet, audience: Audience, connection: Connection) -> None:
+        """End a connection whose session or room ended while it was let in; tell one whose session ended before.
+
+        From here on, it is among those that are ended with them.
+        """
+        try:
+            if self._rooms.find(audience.room.slug) is None:
+                connection.offer(self._fragments.notice(REMOVED))
+                connection.cut(GONE)
+            elif connection.member and not await self._doorkeeper.counts(connection.member):
+                connection.cut(OUTDATED)
+            elif not connection.member and cookies_of(HTTPConnection(socket.scope)):
+                connection.offer(self._fragments.notice(SESSION_ENDED, join=audience.room))
+        except StoreUnavailable as error:
+            log.error("not looked up", error=str(error))
+            if await _hesitate(outlet):
+                connection.cut("unavailable")
 
     async def _pace(self, outlet: Outlet, connection: Connection, wait: Callable[[float], float]) -> bool:
         """Return when `wait`, given the time, no longer says to wait: whether the browser is still there.

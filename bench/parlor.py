@@ -40,6 +40,8 @@ ALLOWED = {
     # Names and rooms are taken and made in one go.
     "PARLOR_CREATIONS_PER_MINUTE": ENOUGH,
     "PARLOR_CREATIONS_BURST": ENOUGH,
+    "PARLOR_ROOMS_BURST": ENOUGH,
+    "PARLOR_ROOMS_MOST": ENOUGH,
 }
 
 

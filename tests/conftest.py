@@ -75,7 +75,7 @@ def today(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path, presence_grace=0, allowed_hosts=("testserver",))
+    return Settings(data_dir=tmp_path, presence_grace=0, allowed_hosts=("testserver",), rooms_burst=1000)
 
 
 @pytest.fixture

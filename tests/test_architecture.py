@@ -38,7 +38,7 @@ CORE = {
 LAYERS: tuple[set[str], ...] = (
     CORE,
     {"arrivals", "assets", "events", "lookups", "metrics", "outlet", "rules", "tables", "templates", "work"},
-    {"follower", "migrations", "postgres", "sqlite", "wire"},
+    {"follower", "migrations", "postgres", "room_statements", "sqlite", "wire"},
     {"engines", "shared", "statements"},
     {"connection", "fragments", "store"},
     {"bus", "channel", "directory", "newest"},
@@ -51,18 +51,19 @@ LAYERS: tuple[set[str], ...] = (
     {"main"},
     {"commands", "findings", "serving"},
     {"database_server", "dumps", "machine", "migrating", "sqlite_file", "workers"},
-    {"backup", "copying", "databases"},
+    {"backup", "copying", "databases", "removing"},
     {"doctor", "restore"},
     {"__main__"},
 )
 # The commands that work on a database as a whole, and not on what is in the log: the store has no words for that.
 OPERATORS = {"__main__", "commands", "copying", "database_server", "databases", "doctor"}
-OPERATORS |= {"migrating", "restore", "sqlite_file"}
+OPERATORS |= {"migrating", "removing", "restore", "sqlite_file"}
+STATEMENTS = {"room_statements", "statements"}
 # Who alone may use which library; the rest goes through them.
 KEEPERS = {
     "jinja2": {"templates"},
     "markupsafe": {"fragments"},
-    "sqlalchemy": {"migrations", "postgres", "shared", "sqlite", "statements", "store", "tables", "work"} | OPERATORS,
+    "sqlalchemy": {"migrations", "postgres", "shared", "sqlite", "store", "tables", "work"} | STATEMENTS | OPERATORS,
     "asyncpg": {"database_server", "doorbell", "postgres"},
     "alembic": {"migrations"},
     "aiosqlite": set(),

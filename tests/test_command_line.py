@@ -10,7 +10,7 @@ import pytest
 from tests.operating import parlor, sqlite_url, talk
 from tests.server import ROOT
 
-COMMANDS = ("serve", "migrate", "backup", "restore", "renew", "copy", "doctor")
+COMMANDS = ("serve", "migrate", "backup", "restore", "renew", "copy", "room", "doctor")
 
 
 def test_it_says_which_commands_there_are(tmp_path: Path) -> None:

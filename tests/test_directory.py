@@ -16,11 +16,15 @@ class Register:
 
     def __init__(self) -> None:
         self.rooms = [LOBBY]
+        self.removed: list[tuple[int, str]] = []
         self.reads = 0
 
     async def after(self, room_id: int) -> Sequence[Room]:
         self.reads += 1
         return [room for room in self.rooms if room.id > room_id]
+
+    async def removals(self, removal: int) -> Sequence[tuple[int, str]]:
+        return [each for each in self.removed if each[0] > removal]
 
 
 @pytest.fixture
@@ -35,7 +39,7 @@ def new() -> list[Room]:
 
 @pytest.fixture
 def directory(register: Register, new: list[Room]) -> Directory:
-    return Directory(register.after, new.append)
+    return Directory(register.after, new.append, register.removals, new.remove)
 
 
 async def test_rooms_are_known_in_their_order_and_new_once(

@@ -1,6 +1,7 @@
 """A member <-> a signed cookie."""
 
 import stat
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Barrier, Thread
@@ -10,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from app import identity
-from app.identity import Signer, is_open_to_others, read_keys
+from app.identity import HOST_SALT, Signer, is_open_to_others, read_keys
 from app.messages import Member
 from tests.cast import ANN, BOB
 from tests.conftest import Clock
@@ -82,20 +83,32 @@ def test_who_has_another_key_is_nobody() -> None:
     assert SIGNER.read(Signer(["the key of somebody else"], YEAR).sign(ANN)) is None
 
 
-def test_a_signature_for_another_purpose_is_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "SALT", "parlor.elsewhere")
-    elsewhere = Signer([KEY], YEAR)
-    assert elsewhere.read(elsewhere.sign(ANN))
-    assert SIGNER.read(elsewhere.sign(ANN)) is None
+def test_a_signature_for_another_purpose_is_nobody() -> None:
+    for salt in (HOST_SALT, "parlor.elsewhere"):
+        assert SIGNER.read(SIGNER.sign(ANN, salt), salt)
+        assert SIGNER.read(SIGNER.sign(ANN, salt)) is None
 
 
-@pytest.mark.breaks("app/identity.py", " or not all(isinstance(value, str) for value in astuple(member))", "")
+def test_a_cookie_says_which_session_it_is_of() -> None:
+    for session in (0, 1, 2**62):
+        found = SIGNER.read(SIGNER.sign(replace(ANN, session=session)))
+        assert found and found.member.session == session
+
+
+def test_a_cookie_from_before_sessions_had_versions_is_of_the_first() -> None:
+    found = SIGNER.read(SIGNER._dump({"id": ANN.id, "name": ANN.name, "time_zone": ANN.time_zone}))
+    assert found and found.member.is_still(ANN)
+
+
+@pytest.mark.breaks("app/identity.py", "if not all(isinstance(text, str) for text in texts)", "if not texts")
 @pytest.mark.parametrize(
     "content",
     [
         {},
         {"id": "a"},
         {"id": "a", "name": "Ann", "time_zone": "UTC", "role": "admin"},
+        {"id": "a", "name": "Ann", "time_zone": "UTC", "session": "1"},
+        {"id": "a", "name": "Ann", "time_zone": "UTC", "session": True},
         {"id": 1, "name": "Ann", "time_zone": "UTC"},
         {"id": "a", "name": None, "time_zone": "UTC"},
         {"id": "a", "name": "Ann", "time_zone": ["UTC"]},

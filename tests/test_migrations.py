@@ -107,3 +107,25 @@ def test_of_members_who_look_alike_the_one_seen_last_keeps_the_name(database: Ca
     ]
     database(lambda connection: migrate(connection, "0001"))
     assert "name_skeleton" not in database(lambda connection: str(inspect(connection).get_columns("members")))
+
+
+def test_of_rooms_by_one_name_the_oldest_has_it_and_the_others_stay(database: Callable[..., Any]) -> None:
+    database(lambda connection: migrate(connection, "0004"))
+    called = ("Lobby", "Tea", "Lobby", "L\N{CYRILLIC SMALL LETTER O}bby", "TEA", "Cake")
+    add = text("INSERT INTO rooms (id, slug, name, position, created_at) VALUES (:id, :slug, :name, 0, 0)")
+    rows = [{"id": number, "slug": f"room-{number}", "name": name} for number, name in enumerate(called, start=1)]
+    database(lambda connection: connection.execute(add, rows))
+    member = text("INSERT INTO members (id, name, time_zone, seen_at) VALUES ('a', 'Ann', 'UTC', 0)")
+    database(lambda connection: connection.execute(member))
+    database(migrations.upgrade)
+    query = text("SELECT slug, name, name_key, name_skeleton IS NOT NULL FROM rooms ORDER BY id")
+    assert [tuple(row) for row in database(lambda connection: connection.execute(query).all())] == [
+        ("room-1", "Lobby", "lobby", 1),
+        ("room-2", "Tea", "tea", 1),
+        ("room-3", "Lobby", None, 0),
+        ("room-4", "L\N{CYRILLIC SMALL LETTER O}bby", None, 0),
+        ("room-5", "TEA", None, 0),
+        ("room-6", "Cake", "cake", 1),
+    ]
+    session = text("SELECT session FROM members")
+    assert database(lambda connection: connection.scalar(session)) == 0  # what cookies without a version are of

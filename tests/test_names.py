@@ -4,14 +4,16 @@ import re
 import string
 import unicodedata
 from itertools import combinations
+from typing import Literal
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from app import names
 from app.characters import is_blank, without_invisible
 from app.messages import Refused
-from app.names import LOOKALIKES, clean_name, name_key, skeleton, slug_of
+from app.names import LOOKALIKES, clean_name, is_reserved, name_key, skeleton, slug_of
 
 LONGEST = 40
 SLUG_COLUMN = 80
@@ -338,3 +340,89 @@ def test_an_address_is_plain_and_one_of_a_kind_for_any_name(name: str, others: i
         assert len(slug) <= SLUG_COLUMN
         assert slug not in taken
         taken.add(slug)
+
+
+# What is said by nobody
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "System",
+        "SYSTEM",
+        "moderator",
+        "Parlor",
+        "Admin",
+        "\N{CYRILLIC CAPITAL LETTER A}DMIN",
+        "\N{FULLWIDTH LATIN SMALL LETTER A}dmin",
+        "b\N{GREEK SMALL LETTER OMICRON}t",
+        "- Server -",
+        "\N{PARTY POPPER} everyone",
+        "R o o m",
+        "here.",
+    ],
+)
+def test_names_that_speak_for_the_chat_are_reserved_however_they_are_written(name: str) -> None:
+    assert is_reserved(name)
+
+
+@pytest.mark.parametrize("name", ["Ann", "Boot", "Adam", "Hera", "Rooney", "\N{PARTY POPPER}", "Parlor fan"])
+def test_other_names_are_not_reserved(name: str) -> None:
+    assert not is_reserved(name)
+
+
+def test_the_title_of_the_chat_is_reserved_too() -> None:
+    assert is_reserved("TEA house", "Tea House") and not is_reserved("Tea", "Tea House")
+    assert not is_reserved("\N{PARTY POPPER}", "\N{SPARKLES}")
+
+
+# Of any length
+
+WORST = [
+    "\u0301",
+    "\u0316\u0301",
+    " ",
+    "\u00a0",
+    "a\u0301",
+    "\ufdfa",
+    "\u1100\u1161\u11a8",
+    "\ud800",
+    "\u200d",
+    "I\u0307",
+]
+
+
+@pytest.mark.breaks("app/names.py", "if len(name) > longest * (1 + MOST_MARKS):", "if False:")
+@pytest.mark.parametrize("part", WORST, ids=ascii)
+def test_no_more_of_a_name_is_looked_at_than_a_name_can_take(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = [0]
+
+    class Watched:
+        """Unicode's data, that notes how much it is asked about at once, and in all."""
+
+        @staticmethod
+        def normalize(form: Literal["NFC", "NFKC", "NFKD"], text: str) -> str:
+            seen.append(len(text))
+            return unicodedata.normalize(form, text)
+
+        @staticmethod
+        def category(character: str) -> str:
+            seen.append(1)
+            return unicodedata.category(character)
+
+    monkeypatch.setattr(names, "unicodedata", Watched)
+    for count in (1, LONGEST, 5 * LONGEST, 5 * LONGEST + 1, 1_000, 60_000):
+        del seen[1:]
+        try:
+            name = clean_name("a" + part * count, LONGEST)
+        except Refused:
+            pass
+        else:
+            name_key(name), skeleton(name), is_reserved(name), slug_of(name)
+        assert max(seen) <= 20 * LONGEST and sum(seen) <= 400 * LONGEST
+
+
+@pytest.mark.parametrize("longest", [1, 40, 100])
+def test_every_name_of_the_longest_kind_is_still_taken_before_it_is_composed(longest: int) -> None:
+    assert clean_name("\N{LATIN SMALL LETTER U}\u031b\u0323" * longest, longest) == "\u1ef1" * longest
+    assert clean_name(unicodedata.normalize("NFD", "각") * longest, longest) == "각" * longest

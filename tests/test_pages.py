@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from app.main import create_app
-from app.security import COOKIE
+from app.security import COOKIE, HOST_COOKIE
 from app.settings import SQLITE_FILE, Settings
 from tests.conftest import Clock
 
@@ -169,11 +169,117 @@ def test_a_name_that_cannot_be_is_refused(client: TestClient, name: str) -> None
     assert one(answer, "#name-refused").text.strip()
 
 
-def test_renaming_frees_the_old_name(client: TestClient, other: TestClient) -> None:
+def test_renaming_holds_the_old_name(client: TestClient, other: TestClient) -> None:
     join(client, "Ann")
     join(client, "Anna")
     assert one(client.get("/"), ".account__name").text == "Anna"
-    assert join(other, "Ann").status_code == 200
+    assert join(other, "Ann").status_code == 409
+    assert join(client, "Ann").status_code == 200
+
+
+@pytest.mark.breaks("app/rooms.py", "if is_reserved(name, self._settings.title):", "if False:")
+@pytest.mark.parametrize("name", ["System", "MODERATOR", "p\N{CYRILLIC SMALL LETTER A}rlor", "- admin -", "Tea House"])
+def test_a_name_that_speaks_for_the_chat_is_nobodys(settings: Settings, name: str) -> None:
+    with TestClient(create_app(settings.model_copy(update={"title": "Tea House"}), Clock())) as client:
+        answer = join(client, name)
+    assert answer.status_code == 409
+    assert "is reserved" in one(answer, "#name-refused").text
+
+
+def test_a_name_that_somebody_has_already_costs_no_other_session(client: TestClient) -> None:
+    join(client, "Ann")
+    cookie = client.cookies[COOKIE]
+    assert join(client, "Ann").status_code == 200
+    client.cookies.set(COOKIE, cookie)
+    assert one(client.get("/"), "#composer")
+
+
+# Signing out
+
+
+def sign_out(client: TestClient, **headers: str) -> Response:
+    return client.post("/sign-out", data={"room": "lobby"}, headers=headers)
+
+
+def test_who_signs_out_is_asked_for_a_name_and_no_copy_of_the_cookie_counts(
+    client: TestClient, other: TestClient
+) -> None:
+    join(client)
+    assert one(client.get("/"), "form[action='/sign-out'] button.when-ready").text == "Sign out"
+    other.cookies.set(COOKIE, client.cookies[COOKIE])
+    assert one(other.get("/"), "#composer")
+    assert one(sign_out(client), "#join")
+    assert COOKIE not in client.cookies
+    assert say(other, "as Ann").status_code == 403
+    assert one(sign_out(other), "#join")  # again, by the copy: nothing happens
+    assert join(client, "Ann").status_code == 409  # it is held
+
+
+def test_no_other_site_signs_anybody_out(client: TestClient) -> None:
+    join(client)
+    assert sign_out(client, Origin="http://evil.test").status_code == 403
+    assert one(client.get("/"), "#composer")
+
+
+def test_while_the_store_does_not_answer_nobody_is_told_that_they_are_signed_out(
+    client: TestClient, broken_store: Callable[[], None]
+) -> None:
+    join(client)
+    client.get("/")
+    broken_store()
+    assert sign_out(client).status_code == 503
+    assert COOKIE in client.cookies
+
+
+@pytest.mark.breaks("app/messages.py", " and known.session == self.session", "")
+def test_a_cookie_from_before_a_renaming_stays_nobodys_when_the_name_is_the_same_again(
+    client: TestClient, other: TestClient
+) -> None:
+    join(client, "Ann")
+    other.cookies.set(COOKIE, client.cookies[COOKIE])
+    join(client, "Ann2")
+    join(client, "Ann")
+    assert one(other.get("/"), "#join")
+    assert one(client.get("/"), "#composer")
+
+
+# Under HTTPS
+
+
+def secure(app: FastAPI, client: TestClient) -> TestClient:
+    browser = TestClient(app, base_url="https://testserver")
+    browser.portal = client.portal
+    return browser
+
+
+def test_under_https_the_cookie_is_this_hosts_alone(app: FastAPI, client: TestClient) -> None:
+    browser = secure(app, client)
+    cookie = browser.post("/name", data={"name": "Ann"}, follow_redirects=False).headers["set-cookie"]
+    assert cookie.startswith(f"{HOST_COOKIE}=") and "; Secure" in cookie and "; Path=/" in cookie
+    assert "Domain" not in cookie
+    ended = sign_out(browser).history[0].headers["set-cookie"]
+    assert ended.startswith(f'{HOST_COOKIE}=""') and "Max-Age=0" in ended and "; Secure" in ended
+
+
+def test_under_https_a_cookie_from_before_the_prefix_is_taken_over(app: FastAPI, client: TestClient) -> None:
+    join(client)
+    browser = secure(app, client)
+    browser.cookies.set(COOKIE, client.cookies[COOKIE])
+    assert one(browser.get("/"), ".account__name").text == "Ann"
+    assert HOST_COOKIE in browser.cookies
+    ended = sign_out(browser).history[0].headers.get_list("set-cookie")
+    assert [each.partition("=")[0] for each in ended if "Max-Age=0" in each] == [HOST_COOKIE, COOKIE]
+
+
+@pytest.mark.breaks("app/security.py", "HOST_SALT)", 'self.signer and "parlor.member")')
+def test_under_https_no_neighbour_can_plant_a_cookie_of_todays(app: FastAPI, client: TestClient) -> None:
+    neighbour, victim = secure(app, client), secure(app, client)
+    join(neighbour, "Eve")
+    victim.cookies.set(COOKIE, neighbour.cookies[HOST_COOKIE])
+    assert one(victim.get("/"), "#join")
+    join(victim, "Ann")
+    victim.cookies.set(COOKIE, "planted")
+    assert one(victim.get("/"), ".account__name").text == "Ann"
 
 
 def test_a_cookie_from_before_a_renaming_is_nobodys(client: TestClient, other: TestClient) -> None:
@@ -301,7 +407,7 @@ def test_a_room_keeps_its_messages_to_itself(client: TestClient) -> None:
         ("Café Olé!", "cafe-ole"),
         ("Привет", "privet"),
         ("🎉", "room"),
-        ("Lobby", "lobby-2"),
+        ("Lobby!", "lobby-2"),
     ],
 )
 def test_a_room_has_a_readable_address_of_its_own(client: TestClient, name: str, slug: str) -> None:
@@ -336,6 +442,29 @@ def test_an_address_makes_only_so_many_names_and_rooms_and_no_other_notices(sett
         assert "from your address" in one(refused, "#room-refused").text
         assert join(client, "Anna").status_code == 429
         assert join(neighbour, "Bob").status_code == 200
+
+
+@pytest.mark.breaks("app/rooms.py", "        await self._count_room(address)\n", "")
+def test_an_address_makes_only_so_many_rooms_a_day(settings: Settings) -> None:
+    few = settings.model_copy(update={"rooms_burst": 2, "rooms_per_day": 24})
+    with TestClient(create_app(few, Clock())) as client:
+        join(client)
+        assert client.post("/rooms", data={"name": "One"}).status_code == 200
+        assert client.post("/rooms", data={"name": "ONE"}).status_code == 409  # costs nothing
+        assert client.post("/rooms", data={"name": "Two"}).status_code == 200
+        refused = client.post("/rooms", data={"name": "Three"})
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "3600")
+        assert "60 minutes" in one(refused, "#room-refused").text
+        assert join(client, "Anna").status_code == 200
+
+
+def test_there_are_only_so_many_rooms(settings: Settings) -> None:
+    with TestClient(create_app(settings.model_copy(update={"rooms_most": 2}), Clock())) as client:
+        join(client)
+        assert client.post("/rooms", data={"name": "One"}).status_code == 200
+        refused = client.post("/rooms", data={"name": "Two"})
+        assert refused.status_code == 409
+        assert "its limit" in one(refused, "#room-refused").text
 
 
 def test_rooms_and_messages_survive_a_restart(settings: Settings) -> None:

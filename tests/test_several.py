@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from app.doorbell import PostgresBus
 from app.identity import Signer, read_keys
+from app.removing import remove_room
 from app.security import COOKIE
 from app.settings import KEY_FILE, Settings
 from tests.page import Page
@@ -173,6 +174,8 @@ async def test_pages_that_were_live_that_moved_and_that_are_loaded_now_are_the_s
             await moving.connect((one, other)[number % 2])
         if number == 5:
             await ann.take_name("Anna")
+            await ann.closed.wait()
+            await ann.connect()
         if number == 7:
             await bob.request("POST", "/rooms", data={"name": "Tea"})
     await all_show(both, *(f"message {number}" for number in range(12)))
@@ -217,14 +220,14 @@ async def test_a_room_is_found_at_once_though_nobody_has_heard_of_it(
     assert (await bob.request("GET", "/rooms/none")).status_code == 404
 
 
-async def test_rooms_that_are_made_at_once_by_the_same_name_have_addresses_of_their_own(both: list[Browser]) -> None:
+async def test_of_rooms_that_are_made_at_once_by_the_same_name_there_is_one(both: list[Browser]) -> None:
     ann, bob, *_ = both
-    made = [each.request("POST", "/rooms", data={"name": "Tea"}) for _ in range(6) for each in (ann, bob)]
+    made = [each.request("POST", "/rooms", data={"name": name}) for name in ("Tea", "TEA!") for each in (ann, bob)]
     answers = await asyncio.gather(*made)
-    assert {answer.status_code for answer in answers} == {200}
-    assert len({answer.url.path for answer in answers}) == 12
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 409, 409]
+    assert {answer.url.path for answer in answers} == {"/rooms", "/rooms/tea", "/rooms/tea-2"}
     for each in both:
-        await until(lambda each=each: len(each.rooms) == 13)  # type: ignore[misc]
+        await until(lambda each=each: len(each.rooms) == 3)  # type: ignore[misc]
     loaded = Browser(bob.process)
     await loaded.load()
     addresses = [[link["href"] for link in each.page.soup.select("#rooms a")] for each in (*both, loaded)]
@@ -252,17 +255,60 @@ async def test_a_cookie_from_before_a_renaming_is_nobodys_in_any_process(both: l
     assert not await is_nobody(other, ann.cookies)
 
 
+@by_bell_alone
 @pytest.mark.breaks("app/main.py", "rooms.rename(member)", "pass")
-async def test_who_was_renamed_elsewhere_speaks_by_the_new_name_from_then_on(
+async def test_who_was_renamed_elsewhere_goes_on_by_the_new_cookie_and_a_copy_of_the_old_one_does_not(
     both: list[Browser], other: Process
 ) -> None:
     ann, bob, *_ = both
-    async with Browser(other).of(ann) as second:
+    async with Browser(other).of(ann) as own, Browser(other).of(ann) as copied:
         await ann.take_name("Anna")
         await until(lambda: "Anna" in bob.members)
-        assert await second.said("who am I") == ""
+        for each in (ann, own, copied):
+            await until(each.closed.is_set)
+            assert each.code == 1012  # come back
+        for each in (ann, own.of(ann), copied):
+            await each.connect()
+        assert await own.said("who am I") == ""
         await all_show(both, "who am I")
         assert [name.text for name in bob.page.soup.select(".message__author")] == ["Anna"]
+        assert "no longer holds" in copied.notice
+        assert "choose a name" in await copied.said("and I")
+        await all_show(both, "who am I")
+
+
+@by_bell_alone
+async def test_who_signs_out_is_signed_out_in_every_process(both: list[Browser], other: Process) -> None:
+    ann, bob, *_ = both
+    async with Browser(other).of(ann) as copied:
+        old = httpx2.Cookies(ann.cookies)
+        assert 'id="join"' in (await ann.request("POST", "/sign-out", data={})).text
+        await until(copied.closed.is_set)
+        assert copied.code == 1012
+        assert "You have signed out" in copied.notice
+        await copied.connect()
+        assert "choose a name" in await copied.said("still Ann")
+        assert await is_nobody(other, old)
+        assert bob.bodies == []
+
+
+async def test_a_removed_room_is_closed_in_every_process(
+    both: list[Browser], one: Process, other: Process, shared: Settings
+) -> None:
+    ann, *_ = both
+    await ann.request("POST", "/rooms", data={"name": "Tea"})
+    in_tea = [Browser(one), Browser(other)]
+    for each in in_tea:
+        await each.load("/rooms/tea")
+        await each.connect(slug="tea")
+    await asyncio.to_thread(lambda: list(remove_room(shared, "tea")))
+    for each in in_tea:
+        await until(each.closed.is_set)
+        assert each.code == 1008  # stay away
+        assert each.notice == "This room was removed."
+    for each in both:
+        await until(lambda each=each: each.rooms == ["Lobby"])  # type: ignore[misc]
+        assert (await each.request("GET", "/rooms/tea")).status_code == 404
 
 
 async def test_a_name_that_two_take_at_once_is_given_to_one(one: Process, other: Process) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from traceback import format_exception
 from typing import Any
@@ -15,6 +16,7 @@ from structlog.testing import capture_logs
 
 from app import store
 from app.messages import Member, Message, Refused, Room
+from app.room_statements import close_room, erase_messages, erase_room
 from app.store import LARGEST_BATCH, LOBBY, Append, Store, Stored, StoreUnavailable
 from tests.conftest import Clock
 from tests.logs import HELD_DAYS, Opener, bodies, locked, until
@@ -391,20 +393,59 @@ async def test_who_leaves_before_the_receipt_has_said_it_and_disturbs_nobody(
 
 
 async def test_rooms_stand_in_the_order_of_their_making(log: Store) -> None:
-    made = [await log.create_room(name) for name in ("Zebra", "Apple", "Apple")]
+    made = [await log.create_room(name) for name in ("Zebra", "Apple", "Apple!")]
     assert [room.slug for room in made] == ["zebra", "apple", "apple-2"]
-    assert [room.name for room in made] == ["Zebra", "Apple", "Apple"]
+    assert [room.name for room in made] == ["Zebra", "Apple", "Apple!"]
     assert (await log.rooms())[1:] == made
 
 
 async def test_rooms_made_at_once_have_addresses_of_their_own(log: Store) -> None:
-    made = await asyncio.gather(*(log.create_room("Tea") for _ in range(12)))
+    made = await asyncio.gather(*(log.create_room(f"Tea{'!' * number}") for number in range(12)))
     assert len({room.slug for room in made}) == 12
     assert len({room.id for room in made}) == 12
 
 
-async def test_nobody_makes_another_lobby(log: Store, lobby: Room) -> None:
-    assert (await log.create_room("Lobby")).slug != lobby.slug
+@pytest.mark.breaks("app/room_statements.py", "if rooms_with(connection, name):", "if False:")
+@pytest.mark.parametrize(
+    ("name", "clash"),
+    [
+        ("Lobby", "There is a room called “Lobby” already"),
+        ("lOBBY", "There is a room called “lOBBY” already"),
+        ("L\N{CYRILLIC SMALL LETTER O}bby", "looks like the name of a room"),
+    ],
+)
+async def test_nobody_makes_another_lobby_nor_one_that_looks_like_it(log: Store, name: str, clash: str) -> None:
+    with pytest.raises(Refused, match=clash) as refusal:
+        await log.create_room(name)
+    assert refusal.value.reason == "room-taken"
+    assert len(await log.rooms()) == 1
+
+
+async def test_of_rooms_made_at_once_by_one_name_there_is_one(log: Store) -> None:
+    made = await asyncio.gather(*(log.create_room("Tea") for _ in range(8)), return_exceptions=True)
+    assert [type(each) for each in made if isinstance(each, Exception)] == [Refused] * 7
+    assert [room.slug for room in await log.rooms()] == ["lobby", "tea"]
+
+
+async def test_there_are_no_more_rooms_than_there_may_be(log: Store) -> None:
+    await log.create_room("Tea", most=2)
+    assert await refused(log.create_room("Cake", most=2)) == "rooms-full"
+
+
+async def test_neither_the_id_nor_the_address_of_a_removed_room_is_given_again(log: Store, ann: Member) -> None:
+    tea = await log.create_room("Tea")
+    await log.append(tea.id, ann, "hello", "k")
+    assert await log._write(partial(close_room, slug="tea")) == tea
+    assert [room.slug for room in await log.rooms_after(0)] == ["lobby"]
+    assert await log._write(partial(erase_messages, room_id=tea.id, limit=10)) == 1
+    assert await log._write(partial(erase_room, room_id=tea.id)) == 0
+    with pytest.raises(StoreUnavailable):
+        await log.append(tea.id, ann, "hello", "k")
+    again = await log.create_room("Tea")
+    assert (again.slug, again.id) == ("tea-2", tea.id + 1)
+    assert await log.removed_since(0) == [(1, "tea")]
+    assert await log.removed_since(1) == []
+    assert await log._write(partial(close_room, slug="tea")) is None
 
 
 # Names
@@ -446,7 +487,7 @@ async def test_one_who_is_called_the_same_in_other_letters_may_change_them(
     assert await log.member(ann.id) == lookalike
     with pytest.raises(Refused, match="“Ann” looks like one that is taken"):
         await log.take_name(bob, "Ann", "UTC", HELD_DAYS)
-    assert await log.take_name(ann, "Ann", "UTC", HELD_DAYS) == ann
+    assert await log.take_name(lookalike, "Ann", "UTC", HELD_DAYS) == ann
 
 
 async def test_an_abandoned_name_is_no_reason_to_refuse_what_looks_like_it(
@@ -458,17 +499,65 @@ async def test_an_abandoned_name_is_no_reason_to_refuse_what_looks_like_it(
     assert await log.member(ann.id) is None
 
 
-async def test_renaming_keeps_the_member_and_frees_the_old_name(log: Store, ann: Member) -> None:
+async def test_renaming_keeps_the_member_and_begins_another_session(log: Store, ann: Member) -> None:
     anna = await log.take_name(ann, "Anna", "Asia/Kathmandu", HELD_DAYS)
     assert anna == Member(ann.id, "Anna", "Asia/Kathmandu")
     assert await log.member(ann.id) == anna
-    assert (await log.take_name(None, "Ann", "UTC", HELD_DAYS)).id != ann.id
+    known = await log.member(ann.id)
+    assert known and anna.is_still(known) and not ann.is_still(known)
+
+
+@pytest.mark.breaks(
+    "app/statements.py",
+    "members.c.id == member.id, members.c.session == member.session)\n        if not connection.execute(renew",
+    "members.c.id == member.id)\n        if not connection.execute(renew",
+)
+async def test_who_renames_or_signs_out_by_an_old_session_changes_nothing(log: Store, ann: Member) -> None:
+    anna = await log.take_name(ann, "Anna", "UTC", HELD_DAYS)
+    back = await log.take_name(anna, "Ann", "UTC", HELD_DAYS)
+    assert ann.session < anna.session < back.session
+    for old in (ann, anna):
+        assert await refused(log.take_name(old, "Eve", "UTC", HELD_DAYS)) == "no-session"
+        assert await log.sign_out(old) is None
+    known = await log.member(ann.id)
+    assert known == ann and back.is_still(known)
+
+
+async def test_who_signs_out_has_no_session_that_counts_and_their_name_is_held(log: Store, ann: Member) -> None:
+    numbers = list[int]()
+    log.on_renamed = numbers.append
+    ended = await log.sign_out(ann)
+    assert ended == ann and ended.session == numbers[0]
+    assert await log.renamed_since(0) == (1, [ann])
+    assert not ann.is_still(await log.member(ann.id))
+    assert await refused(log.take_name(None, "Ann", "UTC", HELD_DAYS)) == "name-taken"
+
+
+@pytest.mark.breaks("app/statements.py", "        raise Held\n", "        pass\n")
+async def test_a_name_that_was_given_up_is_held_for_who_had_it(
+    log: Store, ann: Member, bob: Member, clock: Clock
+) -> None:
+    anna = await log.take_name(ann, "Anna", "UTC", HELD_DAYS)
+    for member, name in ((None, "Ann"), (bob, "ANN"), (bob, "\N{CYRILLIC CAPITAL LETTER A}nn")):
+        with pytest.raises(Refused, match="is taken" if name.isascii() else "looks like one that is taken"):
+            await log.take_name(member, name, "UTC", HELD_DAYS)
+    assert await log.member(bob.id) == bob
+    back = await log.take_name(anna, "Ann", "UTC", HELD_DAYS)
+    assert back == ann
+    assert await refused(log.take_name(bob, "Anna", "UTC", HELD_DAYS)) == "name-taken"
+    clock.advance(days=HELD_DAYS)
+    await log.saw([ann.id])
+    assert await refused(log.take_name(bob, "Anna", "UTC", HELD_DAYS)) == "name-taken"
+    clock.advance(seconds=1)
+    assert (await log.take_name(bob, "Anna", "UTC", HELD_DAYS)).name == "Anna"
+    assert await refused(log.take_name(None, "Ann", "UTC", HELD_DAYS)) == "name-taken"
 
 
 async def test_ones_own_name_can_be_taken_again_and_written_otherwise(log: Store, ann: Member, clock: Clock) -> None:
-    assert await log.take_name(ann, "ANN", "UTC", HELD_DAYS) == Member(ann.id, "ANN", "UTC")
+    loud = await log.take_name(ann, "ANN", "UTC", HELD_DAYS)
+    assert loud == Member(ann.id, "ANN", "UTC")
     clock.advance(days=HELD_DAYS + 1)
-    assert await log.take_name(ann, "Ann", "UTC", HELD_DAYS) == ann
+    assert await log.take_name(loud, "Ann", "UTC", HELD_DAYS) == ann
     assert await log.member(ann.id) == ann
 
 

@@ -1,5 +1,6 @@
 """The socket, by FastAPI's test client: frames in, frames out, close codes."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,11 @@ from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketDenialResponse, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
+from app.connection import Connection
+from app.hub import Audience
 from app.main import create_app
+from app.messages import Room
+from app.rooms import Rooms
 from app.settings import Settings
 from tests.conftest import Clock
 
@@ -451,16 +456,62 @@ def test_while_the_store_is_gone_a_page_is_told_and_tries_again(
         assert somebody.close_code() == 1013
 
 
-def test_renaming_holds_for_sockets_that_are_open(client: TestClient) -> None:
+@pytest.mark.breaks("app/rooms.py", "                    connection.cut(OUTDATED)\n", "                    pass\n")
+def test_renaming_ends_what_is_open_and_the_new_cookie_goes_on(client: TestClient, other: TestClient) -> None:
+    join(client, "Ann")
+    other.cookies = client.cookies.__class__(client.cookies)
+    with browser(client) as ann, browser(other) as copied:
+        ann.resume()
+        copied.resume()
+        join(client, "Anna")
+        assert ann.close_code() == copied.close_code() == 1012  # come back
+    with browser(client) as anna, browser(other) as copied:
+        assert "no longer holds" in str(copied.resume())
+        assert "choose a name" in str(copied.say("as Anna"))
+        anna.resume()
+        anna.say("as Anna", "2")
+        (author,) = anna.frame_with("#message-1").select(".message__author")
+        assert author.text == "Anna"
+
+
+def test_signing_out_ends_what_is_open_and_says_so(client: TestClient) -> None:
     join(client, "Ann")
     with browser(client) as ann:
         ann.resume()
-        ann.say("as Ann", "1")
-        ann.frame_with("#message-1")
-        join(client, "Anna")
-        ann.say("as Anna", "2")
-        (author,) = ann.frame_with("#message-2").select(".message__author")
-        assert author.text == "Anna"
+        client.post("/sign-out")
+        notice = ann.frame_with("[hx-swap-oob='innerHTML:#notice']")
+        assert "You have signed out" in notice.text and notice.select("a[href='/rooms/lobby']")
+        assert ann.close_code() == 1012
+    with browser(client) as nobody:
+        nobody.resume()
+        assert "choose a name" in str(nobody.say("as Ann"))
+
+
+@pytest.mark.breaks("app/websocket.py", "elif connection.member and not await", "elif False and not await")
+def test_a_session_that_ends_while_its_socket_is_let_in_does_not_go_on(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    join(client, "Ann")
+    enter = Rooms.enter
+
+    async def enter_late(rooms: Rooms, room: Room, connection: Connection) -> Audience:
+        assert connection.member
+        await rooms._store.sign_out(connection.member)  # noticed by nobody yet: this socket is not among the open ones
+        await asyncio.sleep(0.05)
+        return await enter(rooms, room, connection)
+
+    monkeypatch.setattr(Rooms, "enter", enter_late)
+    with browser(client) as ann:
+        assert ann.close_code() == 1012
+
+
+def test_a_handshake_without_https_is_none_of_a_site_with_it(client: TestClient) -> None:
+    secure = TestClient(client.app, base_url="https://testserver")
+    secure.portal = client.portal
+    with pytest.raises(WebSocketDenialResponse), secure.websocket_connect("wss://testserver/ws", headers=ORIGIN):
+        pass
+    with secure.websocket_connect("wss://testserver/ws", headers={"Origin": "https://testserver"}):
+        pass
 
 
 # Who is here, and where

@@ -87,7 +87,7 @@ class Person:
         """Take another name in the account menu."""
         self.page.locator("#account > summary").click()
         self.page.locator("#account input[name=name]").fill(name)
-        self.page.locator("#account button.when-ready").click()
+        self.page.locator(".account__form button.when-ready").click()
         self.name = name
         return self
 

@@ -104,3 +104,19 @@ def test_times_are_shown_in_the_chosen_zone(cast: Cast, room: str, bob: Person) 
     assert gita.message("namaste").locator(stamp).get_attribute("datetime") == bob.message("namaste").locator(
         stamp
     ).get_attribute("datetime")
+
+
+def test_who_signs_out_is_asked_for_a_name_and_their_other_window_says_so(cast: Cast, room: str) -> None:
+    gina = cast.somebody().opens(room).joins_as("Gina").is_connected()
+    other = gina.page.context.new_page()
+    other.goto(gina.page.url)
+    expect(other.locator("#connection")).to_have_attribute("data-state", "connected")
+    gina.page.locator("#account > summary").click()
+    gina.page.locator(".account__sign-out button.when-ready").click()
+    expect(gina.page.locator("#join")).to_be_visible()
+    expect(other.locator("#notice")).to_contain_text("You have signed out")
+    expect(other.locator("#connection")).to_have_attribute("data-state", "connected")
+    other.locator("#composer textarea").last.fill("still me?")
+    other.keyboard.press("Enter")
+    expect(other.locator("#notice")).to_contain_text("Please choose a name first")
+    expect(other.locator("#composer textarea").first).to_have_value("still me?")

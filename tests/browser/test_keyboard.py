@@ -72,7 +72,7 @@ def test_the_account_menu_and_the_zone(cast: Cast, room: str) -> None:
     mona.presses("Control+a").types("Monika")
     tabs_to(mona, mona.page.locator("#account select"))
     mona.types("Europe/Berlin")
-    tabs_to(mona, mona.page.locator("#account button.when-ready"))
+    tabs_to(mona, mona.page.locator(".account__form button.when-ready"))
     mona.presses("Enter")
     expect(mona.page.locator("#account .account__name")).to_have_text("Monika")
     expect(mona.page.locator("#account select")).to_have_value("Europe/Berlin")

@@ -159,7 +159,7 @@ def test_two_tabs_of_one_person_keep_their_drafts_apart_and_count_once(gather: G
         expect(bob.members).to_have_text(["Ann", "Bob"])
 
 
-@pytest.mark.breaks("app/rooms.py", "connection.member = member", "pass")
+@pytest.mark.breaks("app/websocket.py", "OUTDATED: CloseCode.RESTART", "OUTDATED: CloseCode.REFUSED")
 def test_a_name_that_is_taken_in_one_tab_holds_in_the_other(gather: Gather, tmp_path: Path) -> None:
     with serving(tmp_path, **GENEROUS) as server, proxying(server.port) as link:
         bob, ann = gather(server).member("Bob").opens(), gather(server, link.url).member("Ann").opens()

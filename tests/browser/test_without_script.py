@@ -29,6 +29,14 @@ def test_one_reads_joins_and_writes(cast: Cast, room: str, bob: Person) -> None:
     vera.sees("hello", "hello from long ago", "hello again")
 
 
+def test_one_signs_out(cast: Cast, room: str) -> None:
+    wanda = opens(cast.somebody(java_script_enabled=False), room).joins_as("Wanda")
+    wanda.page.locator("#account > summary").click()
+    wanda.page.get_by_role("button", name="Sign out").click()
+    expect(wanda.page.locator("#join")).to_be_visible()
+    assert wanda.page.url == f"{wanda.url}/rooms/{room}"
+
+
 def test_nothing_is_shown_that_only_works_with_script(cast: Cast, room: str) -> None:
     vera = opens(cast.member("Ann", java_script_enabled=False), room)
     expect(vera.status).to_be_hidden()

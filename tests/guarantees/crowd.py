@@ -36,6 +36,8 @@ CROWD: dict[str, object] = {
     "frames_burst": 1_000_000,
     "creations_per_minute": 1_000_000,
     "creations_burst": 1_000_000,
+    "rooms_burst": 1_000_000,
+    "rooms_most": 1_000_000,
     "connections_per_address": 100_000,
     "address_messages_per_second": 1_000_000,
     "address_messages_burst": 1_000_000,

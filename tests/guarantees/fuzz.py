@@ -31,6 +31,8 @@ SETTINGS = {
     "messages_burst": 10**9,
     "creations_per_minute": 1e9,
     "creations_burst": 10**9,
+    "rooms_burst": 10**9,
+    "rooms_most": 10**9,
     "connections_per_address": 10**6,
     "address_messages_per_second": 1e9,
     "address_messages_burst": 10**9,

@@ -181,7 +181,10 @@ async def test_a_crowd_of_writers_at_one_address(server: Server, flooder: str, n
 @pytest.mark.breaks("app/rooms.py", "wait = self._limits.creations.take(address, self._now())", "wait = 0.0")
 async def test_names_and_rooms_without_end(server: Server, flooder: str, neighbours: None) -> None:
     cookie = await sign_in(server.host, f"Founder {flooder}", flooder)
-    rooms = [await request(server.host, "POST", "/rooms", {"name": f"Room {n}"}, cookie, flooder) for n in range(5)]
+    rooms = [
+        await request(server.host, "POST", "/rooms", {"name": f"Room {n} of {flooder}"}, cookie, flooder)
+        for n in range(5)
+    ]
     assert [answer.startswith("HTTP/1.1 303 ") for answer in rooms] == [True] * 4 + [False]
     assert refused(rooms[-1], 429)
     assert refused(await request(server.host, "POST", "/name", {"name": "One more"}, address=flooder), 429)
