@@ -149,6 +149,9 @@ def shape(html: str) -> tuple[list[Element], str]:
         assert re.match(r"https?://|mailto:[^?]*$", str(link["href"]), re.I)
         assert link["rel"] == ["noopener", "nofollow", "ugc"]
         assert link.get("target") == (None if str(link["href"]).startswith("mailto:") else "_blank")
+        if "xn--" in link.text and "xn--" not in link["href"]:  # what deceives is shown in another way
+            prefix = "" if ":" in link.text else "mailto:" if "@" in link.text else "https://"
+            link.string = str(link["href"]).removeprefix(prefix)
         link.unwrap()
     for avatar in soup.select(".avatar"):  # its letter and its colour follow from the name
         assert not avatar.find(True)
