@@ -38,7 +38,7 @@ soak: install-dev ## Try the guarantees at full size, for up to half an hour (AR
 	@scripts/install-test-tools $(BIN)/python
 	@$(BIN)/python -m tests.guarantees $(ARGS)
 
-prove: install-dev ## Take out each mechanism that a test watches, and see the test fail (ARGS="-k name")
+prove: install-dev ## Take out each mechanism that a test watches, and see the test fail (ARGS="-k name", ARGS=--changed for the files of a change)
 	@$(BIN)/python scripts/prove.py $(ARGS)
 
 bench: compiler $(BENCH) bench/node_modules/.installed ## Measure Parlor beside its alternatives, in 50 minutes (ARGS="broadcast" for one scenario)

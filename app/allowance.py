@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import structlog
 
-from app.limits import DAY_SECONDS
+from app.limits import DAY_SECONDS, WIDER, networks
 from app.settings import Settings
 from app.shared import Grant, Wish
 from app.store import Store, StoreUnavailable
@@ -67,23 +67,23 @@ class Allowance:
 
     async def message(self, member_id: str, address: str) -> Denial | None:
         """Count a message of a member, from an address; return what forbids it, if anything does."""
-        return await self._take(Token(self._messages, member_id), Token(self._addresses, address))
+        return await self._take(Token(self._messages, member_id), *tokens_of(self._addresses, address))
 
     def refund_message(self, member_id: str, address: str) -> None:
         """Put back what was taken for a message that was none."""
-        self._refund([Token(self._messages, member_id), Token(self._addresses, address)])
+        self._refund([Token(self._messages, member_id), *tokens_of(self._addresses, address)])
 
     async def creation(self, address: str) -> Denial | None:
         """Count a name or a room that is tried from an address; return what forbids it, if anything does."""
-        return await self._take(Token(self._creations, address))
+        return await self._take(*tokens_of(self._creations, address))
 
     async def room(self, address: str) -> Denial | None:
         """Count a room that is made from an address; return what forbids it, if anything does."""
-        return await self._take(Token(self._rooms, address))
+        return await self._take(*tokens_of(self._rooms, address))
 
     def refund_room(self, address: str) -> None:
         """Put back what was taken for a room that was not made."""
-        self._refund([Token(self._rooms, address)])
+        self._refund(tokens_of(self._rooms, address))
 
     def sweep(self) -> None:
         """Have the buckets forgotten that have filled up again."""
@@ -139,6 +139,12 @@ class Allowance:
         self._is_sweep_due = False
         with suppress(StoreUnavailable):  # they can wait
             await self._store.forget_full_buckets()
+
+
+def tokens_of(pace: Pace, address: str) -> list[Token]:
+    """Return a token of `address`, and one of each network around it, which may do more."""
+    counted = zip(networks(address), (1, *WIDER.values()), strict=False)
+    return [Token(Pace(pace.kind, pace.rate * factor, pace.burst * factor), network) for network, factor in counted]
 
 
 def wish(asked: Iterable[Sequence[Token]], refunds: Mapping[Token, int]) -> dict[str, Wish]:

@@ -122,6 +122,10 @@ class HttpProtocol(HttpToolsProtocol):
         """The head is there."""
         if self._given_up:
             return
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            self._give_up("host", HTTPStatus.BAD_REQUEST)  # https://www.rfc-editor.org/rfc/rfc9112#section-3.2
+            return
         super().on_headers_complete()
         self._in_head = False
         self._parts += 1

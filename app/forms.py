@@ -6,7 +6,7 @@ https://url.spec.whatwg.org/#application/x-www-form-urlencoded
 from urllib.parse import parse_qsl
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"
-MOST_FIELDS = 20
+MOST_FIELDS = 100  # a page has a key for each of twenty drafts
 ENCODED_BYTES = 12  # that one character may take: four bytes of UTF-8, each as %XX
 
 

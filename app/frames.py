@@ -19,10 +19,14 @@ LARGEST_POSITION = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Send me what came after `cursor`; None asks for the newest page. `drafts` still wait for their receipt."""
+    """Send me what came after `cursor`; None asks for the newest page. `drafts` still wait for their receipt.
+
+    `left_out` is how many there were beyond the most that are read at once; so in `Say`.
+    """
 
     cursor: Cursor | None
     drafts: tuple[Draft, ...] = ()
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Say:
 
     drafts: tuple[Draft, ...]
     is_open: bool = False
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +82,18 @@ def parse(text: str, largest: int) -> Frame:
 
 def _read(fields: Fields) -> Frame:
     drafts = _drafts(fields.message, fields.key)
+    left_out = 0 if isinstance(fields.message, str) else max(0, len(fields.message) - MOST_DRAFTS)
     if drafts is None:
         return Malformed("bad-message", "That could not be read: each message has a key.")
     if fields.cursor is msgspec.UNSET:
         if not drafts:
             return Malformed("unknown", "That could not be read: neither a message nor a cursor.")
-        return Say(drafts, is_open=fields.open is not msgspec.UNSET)
+        return Say(drafts, is_open=fields.open is not msgspec.UNSET, left_out=left_out)
     if fields.cursor == "":
-        return Resume(None, drafts)
+        return Resume(None, drafts, left_out)
     cursor = parse_cursor(fields.cursor)
     return (
-        Resume(cursor, drafts)
+        Resume(cursor, drafts, left_out)
         if cursor
         else Malformed("bad-cursor", "That could not be read: a cursor is epoch:position.")
     )

@@ -11,6 +11,8 @@ from app.settings import Settings
 
 ADDRESS_SHARE = 20  # times what one browser may send: a whole event behind one address
 ADDRESS_BURST = 2  # times the bytes at once: of frames that become the largest, each holds up everybody for 5 ms
+# How much more than one household's the networks around it may do, by their bits: an /48 has 65,536 of them.
+WIDER = {56: 4, 48: 16}
 SITE_BITS = 64  # of an IPv6 address: what one household or server gets, https://www.rfc-editor.org/rfc/rfc6177
 
 DAY_SECONDS = 86_400
@@ -97,6 +99,39 @@ class Buckets:
         self._buckets = {who: bucket for who, bucket in self._buckets.items() if not bucket.is_full(now)}
 
 
+class AddressBuckets:
+    """Buckets for addresses, each with those of the networks around it: a token is taken of all, or of none."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._by_width = [Buckets(rate * factor, burst * factor) for factor in (1, *WIDER.values())]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_width))
+
+    def take(self, address: str, now: float) -> float:
+        """Take a token of `address`; returns as `Bucket.take`."""
+        buckets = self.of(address, now)
+        wait = max(bucket.wait(now) for bucket in buckets)
+        if not wait:
+            for bucket in buckets:
+                bucket.take(now)
+        return wait
+
+    def of(self, address: str, now: float) -> list[Bucket]:
+        """Return the bucket of `address`, and those of the networks around it."""
+        return [buckets.of(network, now) for buckets, network in zip(self._by_width, networks(address), strict=False)]
+
+    def refund(self, address: str) -> None:
+        """Put back a token of `address`, as `Bucket.refund`."""
+        for buckets, network in zip(self._by_width, networks(address), strict=False):
+            buckets.refund(network)
+
+    def sweep(self, now: float) -> None:
+        """Forget the buckets that have filled up again."""
+        for buckets in self._by_width:
+            buckets.sweep(now)
+
+
 class Limits:
     """The buckets of one application: each limit holds for everybody apart."""
 
@@ -104,13 +139,13 @@ class Limits:
         # By member
         self.messages = Buckets(settings.messages_per_second, settings.messages_burst)
         # By address
-        self.address_messages = Buckets(settings.address_messages_per_second, settings.address_messages_burst)
-        self.creations = Buckets(settings.creations_per_minute / 60, settings.creations_burst)
-        self.rooms = Buckets(settings.rooms_per_day / DAY_SECONDS, settings.rooms_burst)
-        self.reads = Buckets(settings.reads_per_second, settings.reads_burst)
-        self.resumes = Buckets(settings.resumes_per_second, settings.resumes_burst)
-        self.frames = Buckets(settings.frames_per_second * ADDRESS_SHARE, settings.frames_burst * ADDRESS_SHARE)
-        self.octets = Buckets(settings.bytes_per_second * ADDRESS_SHARE, settings.bytes_burst * ADDRESS_BURST)
+        self.address_messages = AddressBuckets(settings.address_messages_per_second, settings.address_messages_burst)
+        self.creations = AddressBuckets(settings.creations_per_minute / 60, settings.creations_burst)
+        self.rooms = AddressBuckets(settings.rooms_per_day / DAY_SECONDS, settings.rooms_burst)
+        self.reads = AddressBuckets(settings.reads_per_second, settings.reads_burst)
+        self.resumes = AddressBuckets(settings.resumes_per_second, settings.resumes_burst)
+        self.frames = AddressBuckets(settings.frames_per_second * ADDRESS_SHARE, settings.frames_burst * ADDRESS_SHARE)
+        self.octets = AddressBuckets(settings.bytes_per_second * ADDRESS_SHARE, settings.bytes_burst * ADDRESS_BURST)
         # By browser
         self._frames = settings.frames_per_second, settings.frames_burst
         self._octets = settings.bytes_per_second, settings.bytes_burst
@@ -127,7 +162,7 @@ class Limits:
         for buckets in self._all():
             buckets.sweep(now)
 
-    def _all(self) -> tuple[Buckets, ...]:
+    def _all(self) -> tuple[Buckets | AddressBuckets, ...]:
         return (
             self.messages,
             self.address_messages,
@@ -164,15 +199,15 @@ class Reading:
         """Return the seconds until the next frame may be read."""
         return max(bucket.wait(now) for bucket in (*self._frames(now), *self._octets(now)))
 
-    def _frames(self, now: float) -> tuple[Bucket, Bucket]:
-        return self._own_frames, self._limits.frames.of(self._address, now)
+    def _frames(self, now: float) -> list[Bucket]:
+        return [self._own_frames, *self._limits.frames.of(self._address, now)]
 
-    def _octets(self, now: float) -> tuple[Bucket, Bucket]:
-        return self._own_octets, self._limits.octets.of(self._address, now)
+    def _octets(self, now: float) -> list[Bucket]:
+        return [self._own_octets, *self._limits.octets.of(self._address, now)]
 
 
 class Turnstile:
-    """Counts what each address holds: open sockets, or bytes."""
+    """Counts what each address holds, and the networks around it: open sockets, or bytes."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -183,16 +218,19 @@ class Turnstile:
 
     def enter(self, address: str, count: int = 1) -> bool:
         """Count so many more of `address`; False where that is more than it may have."""
-        if self._open[address] + count > self._most:
-            return False
-        self._open[address] += count
+        counted = networks(address)
+        for network, factor in zip(counted, (1, *WIDER.values()), strict=False):
+            if self._open[network] + count > self._most * factor:
+                return False
+        self._open.update(dict.fromkeys(counted, count))
         return True
 
     def leave(self, address: str, count: int = 1) -> None:
         """Count so many less."""
-        self._open[address] -= count
-        if self._open[address] <= 0:
-            del self._open[address]
+        for network in networks(address):
+            self._open[network] -= count
+            if self._open[network] <= 0:
+                del self._open[network]
 
 
 @lru_cache(maxsize=1024)
@@ -210,6 +248,15 @@ def site(address: str) -> str:
     if ip.ipv4_mapped:
         return str(ip.ipv4_mapped)
     return f"{IPv6Address(int(ip) >> SITE_BITS << SITE_BITS)}/{SITE_BITS}"
+
+
+@lru_cache(maxsize=1024)
+def networks(address: str) -> tuple[str, ...]:
+    """Return what `address`, as `site` has it, is counted as: itself, and the networks around one of IPv6."""
+    if not address.endswith(f"/{SITE_BITS}"):
+        return (address,)
+    network = ip_network(address)
+    return (address, *(str(network.supernet(new_prefix=bits)) for bits in WIDER))
 
 
 @lru_cache(maxsize=1024)

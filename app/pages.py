@@ -4,7 +4,8 @@ import asyncio
 from dataclasses import replace
 from http import HTTPStatus
 from math import ceil
-from secrets import token_urlsafe
+from secrets import compare_digest, token_urlsafe
+from shutil import disk_usage
 from time import monotonic
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from app.fragments import HOLE, Fragments, RoomView, time_zones
 from app.frames import KEY
 from app.identity import HOST_SALT, SALT, Session
 from app.limits import Limits
+from app.limits import is_among as is_address_among
 from app.messages import Draft, Member, Refused, Room
 from app.metrics import Metrics
 from app.representations import Current, Representation, is_among, represent
@@ -44,6 +46,7 @@ log = structlog.get_logger("parlor.pages")
 
 NAME_LOST = SESSION_ENDED
 CACHE = "private, no-cache"  # a page is somebody's own, and old the moment somebody writes
+LEAST_FREE = 4_000_000  # bytes on the disk: SQLite needs a page for each message, and the log of what it writes
 PAGE_KEYS = 20  # drafts that one can write before the first receipt
 # The keys in a member's page are for one composer. A browser may show what it has when it goes back, however old that
 # is, but not what "never matches" (RFC 9111, 4.1 and 6). `no-store` would do it, too, and have browsers forget the
@@ -65,6 +68,7 @@ STATUS = {
 SENTENCES = {
     404: "There is nothing at this address. A room may have another name, or the link lost a piece on its way.",
     400: "That could not be read.",
+    403: "This is not for everybody. Whoever runs the server can allow it: PARLOR_METRICS_FROM.",
     405: "This address does not take such a request.",
     413: "That is more than we take at once.",
     415: "That could not be read: what is sent here is a form, application/x-www-form-urlencoded.",
@@ -242,10 +246,14 @@ class Pages:
             await self._store.check()
         except StoreUnavailable:
             return PlainTextResponse("the store does not answer\n", 503)
+        if not self._settings.is_shared and disk_usage(self._settings.data_dir).free < LEAST_FREE:
+            return PlainTextResponse("the disk is full\n", 503)
         return PlainTextResponse("ready\n")
 
-    async def figures(self) -> Response:
-        """All figures, for Prometheus."""
+    async def figures(self, request: Request) -> Response:
+        """All figures, for Prometheus, and for nobody else."""
+        if not self._may_see_figures(request):
+            raise HTTPException(403)
         self._metrics.rooms.set(len(self._rooms.all()))
         self._metrics.active_rooms.set(len(self._rooms.hub.audiences()))
         self._metrics.waiting.set(self._store.waiting)
@@ -253,6 +261,13 @@ class Pages:
         self._metrics.buckets.set(self._rooms.remembered)
         self._metrics.bus.behind.set(self._rooms.behind)
         return Response(self._metrics.text(), media_type=self._metrics.content_type)
+
+    def _may_see_figures(self, request: Request) -> bool:
+        token = self._settings.metrics_token
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token and compare_digest(given.encode(), token.get_secret_value().encode()):
+            return True
+        return is_address_among(request.client.host if request.client else "", self._settings.metrics_from)
 
     # What they share
 

@@ -20,6 +20,7 @@ KEY_FILE = "secret.key"
 # What else the databases that we serve are called in their URLs.
 DATABASES = {"postgres": "postgresql", "postgresql+asyncpg": "postgresql", "sqlite+aiosqlite": "sqlite"}
 
+PRIVATE = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7,fe80::/10"
 HOST_NAME = re.compile(r"(?!-)[a-z0-9-]+(\.[a-z0-9-]+)*", re.IGNORECASE)
 
 # A list is written as one line, `a,b`: pydantic-settings would want JSON.
@@ -79,6 +80,13 @@ class Settings(BaseSettings):
         (),
         description="Other origins that may use this server from a browser, with commas between. `*` is refused.",
     )
+    metrics_from: str = Field(
+        PRIVATE,
+        description="Addresses and networks that may read /metrics, with commas between; `*` is any.",
+    )
+    metrics_token: SecretStr | None = Field(
+        None, min_length=16, description="Who sends it, as `Authorization: Bearer …`, may read /metrics from anywhere."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
     log_format: Literal["text", "json"] = Field("text", description="How a line of the log looks.")
 
@@ -109,16 +117,16 @@ class Settings(BaseSettings):
     messages_per_second: float = Field(1, gt=0, description="Messages a member may send per second, in the long run.")
     messages_burst: int = Field(20, ge=1, description="Messages a member may send at once, after a pause.")
     address_messages_per_second: float = Field(
-        20, gt=0, description="Messages that may come per second from one address, in the long run."
+        50, gt=0, description="Messages that may come per second from one address, in the long run."
     )
     address_messages_burst: int = Field(
-        500, ge=1, description="Messages that may come at once from one address, after a pause."
+        1000, ge=1, description="Messages that may come at once from one address, after a pause."
     )
     creations_per_minute: float = Field(
         10, gt=0, description="Names and rooms that one address may try to have per minute, in the long run."
     )
     creations_burst: int = Field(
-        300, ge=1, description="Names and rooms that one address may try to have at once: a whole event behind one."
+        600, ge=1, description="Names and rooms that one address may try to have at once: a whole event behind one."
     )
     rooms_per_day: float = Field(
         20, gt=0, description="Rooms that may be made per day from one address, in the long run."
@@ -142,14 +150,14 @@ class Settings(BaseSettings):
         1000, ge=1, description="Pages brought up to date at once for one address: a whole event after a restart."
     )
     reads_per_second: float = Field(
-        20, gt=0, description="Pages and parts of history that one address may ask for per second, in the long run."
+        50, gt=0, description="Pages and parts of history that one address may ask for per second, in the long run."
     )
     reads_burst: int = Field(
-        1000, ge=1, description="Pages and parts of history that one address may ask for at once, after a pause."
+        3000, ge=1, description="Pages and parts of history that one address may ask for at once, after a pause."
     )
-    connections_per_address: int = Field(200, ge=1, description="Open sockets from one address.")
+    connections_per_address: int = Field(1000, ge=1, description="Open sockets from one address.")
     unfinished_per_address: int = Field(
-        100, ge=1, description="Connections from one address that have not brought a whole request yet."
+        500, ge=1, description="Connections from one address that have not brought a whole request yet."
     )
     request_seconds: float = Field(15, gt=0, description="Seconds in which a request has to be there as a whole.")
     frame_length: int = Field(
@@ -247,7 +255,7 @@ class Settings(BaseSettings):
             raise ValueError("not a known time zone")
         return value
 
-    @field_validator("secret_key", mode="before")
+    @field_validator("secret_key", "metrics_token", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return value or None

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from app import wire
 from app.connection import CloseCode, Connection
 from app.fragments import Fragments
-from app.frames import Frame, Malformed, Resume, Say, parse
+from app.frames import MOST_DRAFTS, Frame, Malformed, Resume, Say, parse
 from app.hub import Audience
 from app.limits import Limits, Reading, Turnstile
 from app.messages import Room
@@ -211,6 +211,9 @@ class Sockets:
         return await self._take(frame, outlet, audience, connection)
 
     async def _take(self, frame: Frame, outlet: Outlet, audience: Audience, connection: Connection) -> bool:
+        if not isinstance(frame, Malformed) and frame.left_out:
+            self._metrics.refused("too-many-drafts")
+            connection.offer(self._fragments.notice(LEFT_OUT))
         try:
             match frame:
                 case Malformed(reason, sentence):
@@ -276,6 +279,7 @@ async def _hesitate(outlet: Outlet) -> bool:
     return await outlet.rest(uniform(*UNREADY_SECONDS))  # noqa: S311 - no secret
 
 
+LEFT_OUT = f"That was a lot at once: {MOST_DRAFTS} messages were read. Please send the rest again."
 UNREADY = "The server is not ready. Trying again."
 SLOWED = "That is a lot at once. It is read, one after the other."
 BINARY = Malformed("binary", "That could not be read: a frame is text, not bytes.")

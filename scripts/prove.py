@@ -1,7 +1,9 @@
 """Takes out each mechanism that a test watches, and sees the test fail: `make prove`.
 
 A test says what it watches: `@pytest.mark.breaks(path, line, instead)`. In a copy of the project, `line` is replaced by
-`instead`, and the test has to fail. Arguments are passed to pytest, to choose tests: `-k receipt`.
+`instead`, and the test has to fail. Arguments are passed to pytest, to choose tests: `-k receipt`. With `--changed`,
+only those are tried that watch a file, or stand in one, which differs from the branch `main`, or from the last commit
+where that is `main`; `--changed=<commit>` compares with another one.
 """
 
 import os
@@ -20,6 +22,8 @@ ROOT = Path(__file__).parent.parent
 INSTALLED = (".venv", "node_modules")
 SERVED = "static/vendor"  # installed as well, but nothing is served by way of a link
 PROFILE = {"TEST_PROFILE": "prove"}
+CHANGED = "--changed"
+HOLDS = "fails"  # as the test should, without what it watches
 FAILED = 1  # pytest's exit status where tests ran and failed; others are errors of another kind
 
 
@@ -39,6 +43,12 @@ class Collector:
 
     proofs: dict[Proof, None] = field(default_factory=dict)
 
+    def keep(self, files: set[str]) -> None:
+        """Forget the tests that neither stand in one of `files` nor watch one."""
+        self.proofs = {
+            proof: None for proof in self.proofs if not files.isdisjoint((proof.path, proof.test.partition("::")[0]))
+        }
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note what was collected."""
         for item in session.items:
@@ -47,18 +57,39 @@ class Collector:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Try all proofs, a line each; returns the exit status."""
+    """Try the chosen proofs, a line each, and say which did not hold; returns the exit status."""
     collector = Collector()
-    pytest.main(["--collect-only", "-qq", "--no-summary", *arguments], plugins=[collector])
+    chosen = [argument for argument in arguments if not argument.startswith(CHANGED)]
+    pytest.main(["--collect-only", "-qq", "--no-summary", *chosen], plugins=[collector])
+    for argument in set(arguments) - set(chosen):
+        collector.keep(changed(argument.partition("=")[2]))
+    if not collector.proofs:
+        print("no test that was chosen watches anything")
+        return 0 if len(chosen) < len(arguments) else 1
     with TemporaryDirectory() as folder:
         copy = copy_project(Path(folder) / "parlor")
         control = run(copy, *dict.fromkeys(proof.test for proof in collector.proofs))
         if control.returncode:
             print(f"{control.stdout}there are tests that fail with everything in its place, or none")
             return 1
-        unproven = [proof for proof in collector.proofs if not show(copy, proof)]
-    print(f"{len(collector.proofs) - len(unproven)} of {len(collector.proofs)} mechanisms are watched by a test")
-    return 1 if unproven or not collector.proofs else 0
+        verdicts = {proof: show(copy, proof) for proof in collector.proofs}
+    unproven = {proof: verdict for proof, verdict in verdicts.items() if verdict != HOLDS}
+    print(f"{len(verdicts) - len(unproven)} of {len(verdicts)} mechanisms are watched by a test")
+    for proof, verdict in unproven.items():
+        print(f"{verdict:12} {proof.test}  {proof.path}: {proof.line!r} -> {proof.instead!r}")
+    return 1 if unproven else 0
+
+
+def changed(base: str) -> set[str]:
+    """Return the files that differ from the commit `base`; from `main` where none is named, or the last one there."""
+    if not base:
+        base = _git("merge-base", "HEAD", "main").strip()
+        base = f"{base}~1" if base == _git("rev-parse", "HEAD").strip() else base
+    return {*_git("diff", "--name-only", base).splitlines(), *_git("ls-files", "-o", "--exclude-standard").splitlines()}
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def copy_project(target: Path) -> Path:
@@ -75,14 +106,12 @@ def copy_project(target: Path) -> Path:
     return target
 
 
-def show(copy: Path, proof: Proof) -> bool:
-    """Try one proof, print what came of it, and return whether it holds."""
+def show(copy: Path, proof: Proof) -> str:
+    """Try one proof, print what came of it, and return that."""
     started = monotonic()
     verdict = try_out(copy, proof)
     print(f"{verdict:12} {monotonic() - started:5.1f} s  {proof.test}", flush=True)
-    if verdict != "fails":
-        print(f"{'':22}{proof.path}: {proof.line!r} -> {proof.instead!r}", flush=True)
-    return verdict == "fails"
+    return verdict
 
 
 def try_out(copy: Path, proof: Proof) -> str:
@@ -96,7 +125,7 @@ def try_out(copy: Path, proof: Proof) -> str:
         status = run(copy, proof.test).returncode
     finally:
         path.write_text(whole)
-    return {0: "PASSES", FAILED: "fails"}.get(status, f"ERROR {status}")
+    return {0: "PASSES", FAILED: HOLDS}.get(status, f"ERROR {status}")
 
 
 def run(copy: Path, *tests: str) -> subprocess.CompletedProcess[str]:

@@ -75,7 +75,9 @@ def today(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path, presence_grace=0, allowed_hosts=("testserver",), rooms_burst=1000)
+    return Settings(
+        data_dir=tmp_path, presence_grace=0, allowed_hosts=("testserver",), rooms_burst=1000, metrics_from="*"
+    )
 
 
 @pytest.fixture

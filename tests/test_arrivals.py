@@ -153,6 +153,26 @@ async def test_a_head_that_comes_whole_has_its_limits_too(fields: bytes, upgrade
     protocol.connection_lost(None)
 
 
+@pytest.mark.breaks("app/arrivals.py", "if hosts > 1 or (hosts == 0", "if False and (hosts == 0")
+@pytest.mark.parametrize(
+    ("head", "is_answered"),
+    [
+        (b"HTTP/1.1\r\nHost: parlor.test\r\nHost: evil.test\r\n", False),
+        (b"HTTP/1.1\r\nHost: parlor.test\r\nHost: parlor.test\r\n", False),
+        (b"HTTP/1.1\r\n", False),
+        (b"HTTP/1.0\r\n", True),
+        (b"HTTP/1.0\r\nHost: a\r\nHost: b\r\n", False),
+    ],
+)
+async def test_a_request_has_one_host(head: bytes, is_answered: bool) -> None:
+    here = Door()
+    protocol, transport = here.open()
+    protocol.data_received(b"GET / " + head + b"\r\n")
+    await here.answered()
+    assert transport.written.startswith(b"HTTP/1.1 200" if is_answered else b"HTTP/1.1 400")
+    protocol.connection_lost(None)
+
+
 @pytest.mark.breaks("app/arrivals.py", "if self._address_bytes > ADDRESS_BYTES:", "if False:")
 async def test_an_address_has_an_end() -> None:
     here = Door()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.limits import Bucket, Buckets, Limits, Turnstile, is_among, site
+from app.limits import AddressBuckets, Bucket, Buckets, Limits, Turnstile, is_among, networks, site
 from app.settings import Settings
 
 A_MOMENT = 1e-6  # more than any rounding error, less than anybody notices
@@ -193,3 +193,74 @@ def test_every_limit_forgets_whom_it_need_not_remember() -> None:
 )
 def test_a_proxy_is_one_of_those_listed(address: str, listed: str, among: bool) -> None:
     assert is_among(address, listed) is among
+
+
+# The networks around an address
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.1", ("192.0.2.1",)),
+        ("unknown", ("unknown",)),
+        ("2001:db8:1:2304::/64", ("2001:db8:1:2304::/64", "2001:db8:1:2300::/56", "2001:db8:1::/48")),
+    ],
+)
+def test_what_an_address_is_counted_as(address: str, counted: tuple[str, ...]) -> None:
+    assert networks(address) == counted
+
+
+@pytest.mark.breaks("app/limits.py", "for factor in (1, *WIDER.values())]", "for factor in (1,)]")
+def test_who_has_many_networks_has_no_more_than_sixteen_households() -> None:
+    buckets = AddressBuckets(rate=1, burst=10)
+    hosts = [site(f"2001:db8:1:{number:x}::1") for number in range(4096)]
+    taken = [host for host in hosts for _ in range(10) if not buckets.take(host, 0)]
+    assert len(taken) == 160
+    assert len(set(taken[:40])) == 4
+    assert buckets.take(site("2001:db8:2::1"), 0) == 0.0
+    assert buckets.take("192.0.2.1", 0) == 0.0
+
+
+def test_what_is_refused_by_one_bucket_is_taken_of_none() -> None:
+    buckets = AddressBuckets(rate=1, burst=1)
+    one, other = site("2001:db8:1:1::1"), site("2001:db8:1:2::1")
+    assert [buckets.take(one, 0) for _ in range(9)] == [0.0] + [1.0] * 8
+    assert buckets.take(other, 0) == 0.0
+
+
+@pytest.mark.breaks("app/limits.py", "self._most * factor:", "10**9:")
+def test_what_many_networks_hold_open_is_counted_together() -> None:
+    turnstile = Turnstile(10)
+    hosts = [site(f"2001:db8:1:{number:x}::1") for number in range(4096)]
+    entered = [host for host in hosts for _ in range(10) if turnstile.enter(host)]
+    assert len(entered) == 160
+    for host in entered:
+        turnstile.leave(host)
+    assert len(turnstile) == 0
+
+
+def test_a_conference_of_400_behind_one_address_comes_and_talks() -> None:
+    """Two windows each, within two minutes, then a restart, then talk: by the limits as they are by default."""
+    settings, address = Settings(), "192.0.2.1"
+    limits, windows = Limits(settings), Turnstile(settings.connections_per_address)
+    assert settings.unfinished_per_address >= 400
+    refused = 0
+    for number in range(400):
+        now = number * 0.3
+        refused += bool(limits.creations.take(address, now))
+        for _ in range(2):  # a page, the name, the page again, something older; then the socket
+            refused += sum(bool(limits.reads.take(address, now)) for _ in range(4))
+            refused += bool(limits.resumes.take(address, now))
+            refused += not windows.enter(address)
+    refused += sum(bool(limits.resumes.take(address, 300)) for _ in range(800))  # all at once, after a restart
+    readings = [limits.reading(address, 300) for _ in range(800)]
+    for reading in readings:
+        refused += bool(reading.wait(300))
+        reading.charge(300, 1, 1_000)
+    for second in range(60):  # each says something every ten seconds
+        now = 301 + second
+        for reading in readings[:40]:
+            refused += bool(limits.address_messages.take(address, now))
+            refused += bool(reading.wait(now))
+            reading.charge(now, 1, 300)
+    assert refused == 0

@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from socket import gethostname
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from fastapi import FastAPI
@@ -381,3 +382,83 @@ async def test_only_so_many_are_remembered(
     for member in crowd:
         assert await doorkeeper.member(request_of(doorkeeper, member)) == member
         assert len(doorkeeper._vouched) <= 2
+
+
+# What every answer says to the browser
+
+DIRECTIVES = {
+    "default-src": "'none'",
+    "script-src": "'nonce-{nonce}'",
+    "style-src": "'self' 'nonce-{nonce}'",
+    "connect-src": "'self' data:",
+    "img-src": "'self' data:",
+    "form-action": "'self'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+    "require-trusted-types-for": "'script'",
+    "trusted-types": "htmx",
+}
+HEADERS_SENT = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), interest-cohort=()",
+}
+
+
+@pytest.mark.breaks("app/security.py", "default-src 'none'; ", "")
+@pytest.mark.breaks("app/security.py", "script-src 'nonce-{nonce}'; ", "")
+@pytest.mark.breaks("app/security.py", "style-src 'self' 'nonce-{nonce}'; ", "")
+@pytest.mark.breaks("app/security.py", "connect-src 'self' data:; ", "")
+@pytest.mark.breaks("app/security.py", "img-src 'self' data:; ", "")
+@pytest.mark.breaks("app/security.py", "form-action 'self'; ", "")
+@pytest.mark.breaks("app/security.py", "base-uri 'none'; ", "")
+@pytest.mark.breaks("app/security.py", "frame-ancestors 'none'; ", "")
+@pytest.mark.breaks("app/security.py", "require-trusted-types-for 'script'; ", "")
+@pytest.mark.breaks("app/security.py", "; trusted-types htmx", "; ")
+def test_the_policy_has_each_of_its_directives(client: TestClient) -> None:
+    answer = client.get("/")
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
+    nonce = re.search(r'nonce="([^"]+)"', answer.text)
+    assert nonce
+    assert policy == {name: value.format(nonce=nonce[1]) for name, value in DIRECTIVES.items()}
+
+
+@pytest.mark.breaks("app/security.py", '"X-Content-Type-Options": "nosniff",', "")
+@pytest.mark.breaks("app/security.py", '"X-Frame-Options": "DENY",', "")
+@pytest.mark.breaks("app/security.py", '"Referrer-Policy": "same-origin",', "")
+@pytest.mark.breaks("app/security.py", '"Cross-Origin-Opener-Policy": "same-origin",', "")
+@pytest.mark.breaks("app/security.py", '"Cross-Origin-Resource-Policy": "same-origin",', "")
+@pytest.mark.breaks("app/security.py", "camera=(), geolocation=(), microphone=(), interest-cohort=()", "")
+@pytest.mark.parametrize("path", ["/", "/nowhere", "/healthz", "/metrics"])
+def test_every_answer_has_each_of_the_headers(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+    assert {name: headers.get(name) for name in HEADERS_SENT} == HEADERS_SENT
+
+
+# Who may read the figures
+
+
+@pytest.mark.breaks("app/pages.py", "if not self._may_see_figures(request):", "if False:")
+@pytest.mark.parametrize(
+    ("options", "address", "header", "status"),
+    [
+        ({}, "127.0.0.1", "", 200),
+        ({}, "192.168.7.9", "", 200),
+        ({}, "203.0.113.7", "", 403),
+        ({}, "", "", 403),
+        ({"metrics_from": "203.0.113.0/24"}, "203.0.113.7", "", 200),
+        ({"metrics_from": "203.0.113.0/24"}, "127.0.0.1", "", 403),
+        ({"metrics_token": "a token that nobody knows"}, "203.0.113.7", "Bearer a token that nobody knows", 200),
+        ({"metrics_token": "a token that nobody knows"}, "203.0.113.7", "Bearer another one", 403),
+        ({"metrics_token": "a token that nobody knows"}, "203.0.113.7", "", 403),
+    ],
+)
+def test_the_figures_are_for_who_may_read_them(
+    tmp_path: Path, options: dict[str, Any], address: str, header: str, status: int
+) -> None:
+    app = create_app(Settings(data_dir=tmp_path, allowed_hosts=("testserver",), **options))
+    with TestClient(app, client=(address, 1)) as client:
+        assert client.get("/metrics", headers={"Authorization": header}).status_code == status

@@ -94,7 +94,7 @@ def test_the_menu_holds_rooms_and_members(cast: Cast, room: str, phone: dict[str
 def test_the_account_menu(cast: Cast, room: str, phone: dict[str, Any]) -> None:
     ann = cast.member("Ann", **phone).opens(room)
     ann.page.locator("#account > summary").tap()
-    form = ann.page.locator("#account form")
+    form = ann.page.locator(".account__form")
     expect(form).to_be_in_viewport(ratio=1)
     is_for_fingers(form.locator("input[name=name]"), form.locator("select"), form.locator("button:visible"))
     fits(ann)

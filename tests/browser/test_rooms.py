@@ -33,14 +33,6 @@ def test_a_room_is_made_listed_shared_and_talked_in(ann: Person, bob: Person) ->
     expect(bob.page.locator("#rooms [aria-current=page]")).to_have_text("Café of the Überfans")
 
 
-def test_two_rooms_of_one_name_have_two_addresses(ann: Person, bob: Person) -> None:
-    first = make(ann, "Twins")
-    second = make(bob, "Twins")
-    assert first == "twins"
-    assert second != first
-    assert second.startswith("twins")
-
-
 def test_a_link_to_a_room_can_be_shared(cast: Cast, ann: Person, room: str) -> None:
     ann.says("come in")
     guest = cast.somebody()

@@ -32,6 +32,7 @@ class Window(Guest):
 
     async def returns_to(self, host: str) -> None:
         """Lose the link, and come back to the process at `host`."""
+        await self.until(lambda: self.link is not None, "a link")
         assert self.link
         self.host = host
         back = self.comes_back()

@@ -37,6 +37,7 @@ CROWD: dict[str, object] = {
     "creations_per_minute": 1_000_000,
     "creations_burst": 1_000_000,
     "rooms_burst": 1_000_000,
+    "rooms_per_day": 10**12,
     "rooms_most": 1_000_000,
     "connections_per_address": 100_000,
     "address_messages_per_second": 1_000_000,
