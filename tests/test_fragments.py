@@ -164,6 +164,10 @@ def test_a_new_room(fragments: Fragments, snapshot: Snapshot) -> None:
     snapshot("frame_room_added", fragments.room_added(WATERCOOLER))
 
 
+def test_the_rooms_once_one_was_removed(fragments: Fragments, snapshot: Snapshot) -> None:
+    snapshot("frame_rooms", fragments.rooms([LOBBY, WATERCOOLER], LOBBY))
+
+
 def test_a_heartbeat(fragments: Fragments, snapshot: Snapshot) -> None:
     snapshot("frame_heartbeat", fragments.heartbeat())
 

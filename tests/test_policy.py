@@ -190,6 +190,7 @@ def frames() -> dict[str, str]:
         "replaced by all": fragments.replaced(LOBBY, Page(entries, len(log) + 1, None), cursor, "UTC"),
         "members": fragments.members([ANN, BOB]),
         "room_added": fragments.room_added(WATERCOOLER),
+        "rooms": fragments.rooms([LOBBY, WATERCOOLER], LOBBY),
         "heartbeat": fragments.heartbeat(),
         "resumed": fragments.resumed([LOBBY, WATERCOOLER], LOBBY, [ANN, BOB]),
         "receipt": fragments.receipt([Place(1, "k1"), Place(2, "k2")], [Place(3, "k3")], BODIES[0], ["k4", "k5"]),

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 
 from tests.cluster.entries import ENTRIES as CLUSTER
+from tests.guarantees.attack import attack
 from tests.guarantees.churn import churn
 from tests.guarantees.drops import drops
 from tests.guarantees.entry import Entry, Scenario, by_pytest
@@ -47,6 +48,9 @@ ENTRIES = (
         "the status at its real times",
         by_pytest("tests/browser/test_connection.py", "-k", "real", TEST_PROFILE="soak"),
         by_pytest("tests/browser/test_connection.py", "-k", "quick"),
+    ),
+    Entry(
+        "G7", "attack", "attackers beside neighbours", attack, partial(attack, sockets=20, names=("bombs", "ghosts"))
     ),
     Entry("G7", "frames", "frames of any kind", frames, partial(frames, count=5_000)),
     Entry("G7", "requests", "requests of any kind", requests, partial(requests, count=1_500)),

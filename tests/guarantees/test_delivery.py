@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.guarantees.attack import attack
 from tests.guarantees.churn import churn
 from tests.guarantees.drops import drops
 from tests.guarantees.kill import kill
@@ -44,6 +45,11 @@ async def test_a_restart_loses_nothing_and_all_come_back(tmp_path: Path) -> None
 @pytest.mark.breaks("app/connection.py", "wait = self._stall_seconds / LOOKS", "wait = 3600")
 async def test_a_reader_that_stalls_is_cut_off_and_comes_back(tmp_path: Path) -> None:
     check(await slow(tmp_path, readers=10, rounds=1, seconds=1, stall_seconds=1, outbox_length=10**8, judged=False))
+
+
+@pytest.mark.breaks("app/rules.py", "self.reader.is_held = frame.opcode is not Opcode.CLOSE", "pass")
+async def test_attackers_cost_the_server_next_to_nothing(tmp_path: Path) -> None:
+    check(await attack(tmp_path, sockets=20, names=("bombs", "ghosts"), timed=False))
 
 
 @pytest.mark.breaks("app/hub.py", "audience.visitors.discard(connection)", "pass")
