@@ -38,6 +38,7 @@ LARGEST_AT_ONCE = 20  # times the longest frame that one address may have begun 
 # What ends a connection though there is nothing wrong with it, and how.
 ENDINGS = {OUTDATED: CloseCode.RESTART, GONE: CloseCode.REFUSED}
 UNREADY_SECONDS = (1.0, 3.0)  # until a browser is let go when the store does not answer
+LEAST_REST = 0.25  # seconds that one who has to wait waits
 CLOSE_SECONDS = 1.0  # for a close frame to be taken, before the socket is dropped
 
 
@@ -186,7 +187,8 @@ class Sockets:
                 told = True
                 self._metrics.refused("paced")
                 connection.offer(self._fragments.notice(SLOWED, passes=True))
-            if not await outlet.rest(seconds):
+            # Many who share an address would all wake up for the same token.
+            if not await outlet.rest(max(seconds, LEAST_REST)):
                 return False
         return True
 

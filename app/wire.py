@@ -243,10 +243,10 @@ class WireProtocol(WebSocketsSansIOProtocol):
         """Wait, with nothing being read; return whether the browser is still there. Returns early when it is not."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
+        self._gone = self._gone or loop.create_future()
         while not self._has_left() and (left := until - loop.time()) > 0:
-            self._gone = self._gone or loop.create_future()
             await asyncio.wait([self._gone], timeout=min(left, LOOK_SECONDS))
-        return not self._has_left()
+        return not self.disconnected and self.conn.state is State.OPEN
 
     def _has_left(self) -> bool:
         return self.disconnected or self.conn.state is not State.OPEN or self._has_left_unheard()
