@@ -246,8 +246,10 @@ class Pages:
             await self._store.check()
         except StoreUnavailable:
             return PlainTextResponse("the store does not answer\n", 503)
-        if not self._settings.is_shared and disk_usage(self._settings.data_dir).free < LEAST_FREE:
+        if (folder := self._settings.database_folder) and disk_usage(folder).free < LEAST_FREE:
             return PlainTextResponse("the disk is full\n", 503)
+        if folder and self._store.fails():
+            return PlainTextResponse("the store cannot be written\n", 503)
         return PlainTextResponse("ready\n")
 
     async def figures(self, request: Request) -> Response:
@@ -264,8 +266,9 @@ class Pages:
 
     def _may_see_figures(self, request: Request) -> bool:
         token = self._settings.metrics_token
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if token and compare_digest(given.encode(), token.get_secret_value().encode()):
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        is_told = bool(token) and scheme.lower() == "bearer"
+        if token and is_told and compare_digest(given.encode(), token.get_secret_value().encode()):
             return True
         return is_address_among(request.client.host if request.client else "", self._settings.metrics_from)
 

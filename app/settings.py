@@ -279,6 +279,11 @@ class Settings(BaseSettings):
         return self.store_url.startswith("postgresql://")
 
     @property
+    def database_folder(self) -> Path | None:
+        """Where the file of SQLite lies; None where the database is a server's."""
+        return None if self.is_shared else Path(urlsplit(self.store_url).path.removeprefix("/")).parent
+
+    @property
     def key_file(self) -> Path:
         """Where the key is kept, when it is not set."""
         return self.data_dir / KEY_FILE

@@ -43,6 +43,7 @@ VISIT_NOTED_EVERY_MS = 3_600_000
 VISIT_WAIT = 0.1  # seconds that somebody's page may be late because their visit is noted
 ANOTHER = "another log lies in the place of the one that was opened: give it a new epoch (renew), and start anew"
 DAY_MS = 86_400_000
+FAILURE_SECONDS = 10.0  # for which a write that failed counts, where none comes after it
 SESSION_ENDED = "This browser had a name here that no longer holds. Please choose one again."
 
 Clock = Callable[[], datetime]
@@ -82,6 +83,7 @@ class Store:
     def __init__(self, url: str, clock: Clock, lock_wait: float = 5) -> None:
         self.epoch = ""  # of the log that is open
         self._is_another = False  # what the database holds now
+        self._failed_at: float | None = None  # when the last write failed; None where it did not
         self._database = open_engine(url, lock_wait)
         self._clock = clock
         self._lock_wait = lock_wait
@@ -89,9 +91,8 @@ class Store:
         self._last_batch = 1  # how many were committed together
         self._appending: asyncio.Task[None] | None = None  # while there is something to append
         self._lookups = Lookups(self._find_members)
-        # Called after each commit, for each room in it, with the position of the room's newest message and those
-        # that are new, in order. Whoever delivers listens here, so that a message is announced even when the one who
-        # sent it has gone before hearing of it.
+        # Called after each commit, for each room in it, with the position of its newest message and those that are new,
+        # in order. Whoever delivers listens here: what is said is announced even when its sender does not hear of it.
         self.on_commit: Callable[[int, int, Sequence[Message]], None] = lambda room_id, position, messages: None
         self.on_batch: Callable[[int, float], None] = lambda size, seconds: None
         self.on_renamed: Callable[[int], None] = lambda renaming: None  # called with the number of each renaming
@@ -366,13 +367,23 @@ class Store:
         """Return when the database answers; raises `StoreUnavailable`."""
         await self.head(0)
 
+    def fails(self) -> bool:
+        """Whether the last write failed, a moment ago: later another may succeed."""
+        return self._failed_at is not None and monotonic() - self._failed_at < FAILURE_SECONDS
+
     async def _read(self, work: Work[Result]) -> Result:
         with _unavailable():
             return await self._database.read(work)
 
     async def _write(self, work: Work[Result], deadline: float | None = None, is_single: bool = False) -> Result:
-        with _unavailable():
-            return await self._database.write(work, deadline, is_single)
+        try:
+            with _unavailable():
+                done = await self._database.write(work, deadline, is_single)
+        except StoreUnavailable:
+            self._failed_at = monotonic()
+            raise
+        self._failed_at = None
+        return done
 
     def _now(self) -> int:
         return int(self._clock().timestamp() * 1000)

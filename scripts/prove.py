@@ -2,8 +2,8 @@
 
 A test says what it watches: `@pytest.mark.breaks(path, line, instead)`. In a copy of the project, `line` is replaced by
 `instead`, and the test has to fail. Arguments are passed to pytest, to choose tests: `-k receipt`. With `--changed`,
-only those are tried that watch a file, or stand in one, which differs from the branch `main`, or from the last commit
-where that is `main`; `--changed=<commit>` compares with another one.
+only those are tried that watch a file, or stand in one, which differs from where this branch left `origin/main`, or
+`main`, or from the commit before the last one where it left neither; `--changed=<commit>` compares with another one.
 """
 
 import os
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -81,11 +82,20 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def changed(base: str) -> set[str]:
-    """Return the files that differ from the commit `base`; from `main` where none is named, or the last one there."""
-    if not base:
-        base = _git("merge-base", "HEAD", "main").strip()
-        base = f"{base}~1" if base == _git("rev-parse", "HEAD").strip() else base
+    """Return the files that differ from the commit `base`, or else from where this branch began."""
+    base = base or branching_point()
     return {*_git("diff", "--name-only", base).splitlines(), *_git("ls-files", "-o", "--exclude-standard").splitlines()}
+
+
+def branching_point() -> str:
+    """Return where this branch left `origin/main`, or `main`; the commit before the last one where there is neither."""
+    head = _git("rev-parse", "HEAD").strip()
+    for main_branch in ("origin/main", "main"):
+        with suppress(subprocess.CalledProcessError):  # there is none
+            base = _git("merge-base", "HEAD", main_branch).strip()
+            if base != head:
+                return base
+    return "HEAD~1"
 
 
 def _git(*arguments: str) -> str:

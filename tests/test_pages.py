@@ -1,6 +1,8 @@
 """HTTP: what somebody's browser gets, with and without script."""
 
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from bs4 import BeautifulSoup
@@ -10,6 +12,7 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from app.main import create_app
+from app.pages import LEAST_FREE
 from app.security import COOKIE, HOST_COOKIE
 from app.settings import SQLITE_FILE, Settings
 from tests.conftest import Clock
@@ -498,6 +501,48 @@ def test_health_readiness_and_figures(client: TestClient) -> None:
         'parlor_process_info{process="',
     ):
         assert line in figures
+
+
+@pytest.mark.breaks("app/pages.py", "disk_usage(folder).free < LEAST_FREE", "False")
+@pytest.mark.breaks("app/settings.py", 'Path(urlsplit(self.store_url).path.removeprefix("/")).parent', "self.data_dir")
+def test_nobody_is_sent_here_while_the_disk_is_full(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    free = {elsewhere: LEAST_FREE}
+    monkeypatch.setattr("app.pages.disk_usage", lambda folder: SimpleNamespace(free=free.get(folder, 10**9)))
+    moved = settings.model_copy(update={"database_url": f"sqlite:///{elsewhere / 'chat.db'}"})
+    with TestClient(create_app(moved, Clock())) as client:
+        assert client.get("/readyz").text == "ready\n"
+        free[elsewhere] = LEAST_FREE - 1
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, "the disk is full\n")
+        assert client.get("/healthz").status_code == 200  # to start it anew would help nobody
+        free[elsewhere] = LEAST_FREE
+        assert client.get("/readyz").text == "ready\n"
+
+
+@pytest.mark.breaks("app/pages.py", "if folder and self._store.fails():", "if False:")
+@pytest.mark.breaks("app/store.py", "self._failed_at = monotonic()", "pass")
+@pytest.mark.breaks("app/store.py", "        self._failed_at = None\n        return done", "        return done")
+@pytest.mark.breaks("app/store.py", "and monotonic() - self._failed_at < FAILURE_SECONDS", "")
+def test_nobody_is_sent_here_while_the_last_write_failed(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    join(client)
+
+    async def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("app.sqlite.Sqlite.write", full)
+        assert say(client, "hello").status_code == 503
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, "the store cannot be written\n")
+        # Where nobody is sent, nobody writes: that it failed does not count for ever.
+        disk.setattr("app.store.FAILURE_SECONDS", 0)
+        assert client.get("/readyz").status_code == 200
+    assert client.get("/readyz").status_code == 503
+    assert say(client, "hello").status_code == 200
+    assert client.get("/readyz").text == "ready\n"
 
 
 def test_a_store_that_does_not_answer_is_said(client: TestClient, broken_store: Callable[[], None]) -> None:

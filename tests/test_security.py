@@ -442,6 +442,10 @@ def test_every_answer_has_each_of_the_headers(client: TestClient, path: str) -> 
 
 
 @pytest.mark.breaks("app/pages.py", "if not self._may_see_figures(request):", "if False:")
+@pytest.mark.breaks(
+    "app/pages.py", "if token and is_told and compare_digest(", "if token and is_told or compare_digest("
+)
+@pytest.mark.breaks("app/pages.py", 'bool(token) and scheme.lower() == "bearer"', "bool(token)")
 @pytest.mark.parametrize(
     ("options", "address", "header", "status"),
     [
@@ -452,7 +456,12 @@ def test_every_answer_has_each_of_the_headers(client: TestClient, path: str) -> 
         ({"metrics_from": "203.0.113.0/24"}, "203.0.113.7", "", 200),
         ({"metrics_from": "203.0.113.0/24"}, "127.0.0.1", "", 403),
         ({"metrics_token": "a token that nobody knows"}, "203.0.113.7", "Bearer a token that nobody knows", 200),
+        ({"metrics_token": "a token that nobody knows"}, "203.0.113.7", "bearer a token that nobody knows", 200),
         ({"metrics_token": "a token that nobody knows"}, "203.0.113.7", "Bearer another one", 403),
+        ({"metrics_token": "a token that nobody knows"}, "203.0.113.7", "a token that nobody knows", 403),
+        ({"metrics_token": "a token that nobody knows"}, "203.0.113.7", "Basic a token that nobody knows", 403),
+        ({"metrics_token": "a token that nobody knows"}, "203.0.113.7", "Bearer ", 403),
+        ({}, "203.0.113.7", "Bearer ", 403),
         ({"metrics_token": "a token that nobody knows"}, "203.0.113.7", "", 403),
     ],
 )

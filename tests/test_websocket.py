@@ -12,6 +12,7 @@ from starlette.testclient import WebSocketDenialResponse, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 from app.connection import Connection
+from app.frames import MOST_DRAFTS
 from app.hub import Audience
 from app.main import create_app
 from app.messages import Room
@@ -409,6 +410,25 @@ def test_frames_that_come_too_fast_are_read_later_and_none_is_lost(settings: Set
             ann.resume()
             assert 'parlor_refused_total{reason="paced"}' in client.get("/metrics").text
         assert len(bodies(BeautifulSoup(client.get("/").text, "html.parser"))) == 10
+
+
+@pytest.mark.breaks("app/websocket.py", "if not isinstance(frame, Malformed) and frame.left_out:", "if False:")
+@pytest.mark.breaks("app/frames.py", "max(0, len(fields.message) - MOST_DRAFTS)", "0")
+@pytest.mark.parametrize("cursor", [{}, {"cursor": ""}], ids=["said", "with a cursor"])
+def test_whoever_sends_too_many_drafts_at_once_is_told(settings: Settings, cursor: dict[str, str]) -> None:
+    patient = settings.model_copy(update={"messages_burst": 100})
+    with TestClient(create_app(patient, Clock())) as client:
+        join(client, "Ann")
+        many = [str(number) for number in range(MOST_DRAFTS + 1)]
+        with browser(client) as ann:
+            ann.send(message=many, key=many, **cursor)
+            assert "50 messages were read. Please send the rest again." in notice(ann.frame())
+            assert 'parlor_refused_total{reason="too-many-drafts"} 1.0' in client.get("/metrics").text
+            ann.send(message=many[:MOST_DRAFTS], key=many[:MOST_DRAFTS])
+            while not (receipt := ann.frame()).select("[hx-swap-oob^=delete]"):
+                pass
+            assert "Please send the rest again" not in notice(receipt)
+        assert "parlor_messages_total 50.0" in client.get("/metrics").text
 
 
 def test_a_store_that_fails_is_said_and_the_text_kept(client: TestClient, broken_store: Callable[[], None]) -> None:

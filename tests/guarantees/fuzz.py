@@ -19,6 +19,7 @@ from urllib.parse import quote
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from app.rooms import NEWEST
 from tests.guarantees.outcome import Outcome, first
 from tests.hostile import BODIES, CURSORS, GAPS, HOSTS, NAMES, ORIGINS, POSITIONS, SLUGS, TIME_ZONES
 from tests.server import Server, serving
@@ -418,10 +419,10 @@ def _bytes_of_frame(random: Random) -> bytes:
 async def _request(server: Server, cookie: str, random: Random, count: int, result: Result) -> None:
     """Send `count` requests, one after the other, over connections that are kept where the server keeps them."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    for _ in range(count):
+    for number in range(count):
         result.sent += 1
-        method, request = _any_request(random, server, cookie)
-        if random.random() < 0.15:
+        method, request = _any_request(random, server, cookie) if number else _beyond_the_newest(server)
+        if number and random.random() < 0.15:
             await _status(server, _broken(random, request) * random.choice([1, 1, 3]), result)
             continue
         kept = False
@@ -488,6 +489,11 @@ def _any_request(random: Random, server: Server, cookie: str) -> tuple[str, byte
         chunks = f"{len(content):x}".encode() + b"\r\n" + content + b"\r\n0\r\n\r\n"
         return method, _bytes([*lines, "Transfer-Encoding: chunked"]) + chunks
     return method, _bytes([*lines, f"Content-Length: {len(content)}"]) + content
+
+
+def _beyond_the_newest(server: Server) -> tuple[str, bytes]:
+    """Return a request for a position that no log has, and its method: chance may leave it out."""
+    return "GET", _bytes([f"GET /?before={NEWEST + 1} HTTP/1.1", f"Host: {server.host}"])
 
 
 def _bytes(lines: list[str]) -> bytes:
