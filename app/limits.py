@@ -10,6 +10,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from app.settings import Settings
 
 ADDRESS_SHARE = 20  # times what one browser may send: a whole event behind one address
+ADDRESS_FRAMES = 5  # times the frames at once: 800 windows that come back in one moment, and 60 ms of work
 ADDRESS_BURST = 2  # times the bytes at once: of frames that become the largest, each holds up everybody for 5 ms
 # How much more than one household's the networks around it may do, by their bits: an /48 has 65,536 of them.
 WIDER = {56: 4, 48: 16}
@@ -144,7 +145,7 @@ class Limits:
         self.rooms = AddressBuckets(settings.rooms_per_day / DAY_SECONDS, settings.rooms_burst)
         self.reads = AddressBuckets(settings.reads_per_second, settings.reads_burst)
         self.resumes = AddressBuckets(settings.resumes_per_second, settings.resumes_burst)
-        self.frames = AddressBuckets(settings.frames_per_second * ADDRESS_SHARE, settings.frames_burst * ADDRESS_SHARE)
+        self.frames = AddressBuckets(settings.frames_per_second * ADDRESS_SHARE, settings.frames_burst * ADDRESS_FRAMES)
         self.octets = AddressBuckets(settings.bytes_per_second * ADDRESS_SHARE, settings.bytes_burst * ADDRESS_BURST)
         # By browser
         self._frames = settings.frames_per_second, settings.frames_burst
