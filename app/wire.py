@@ -244,9 +244,11 @@ class WireProtocol(WebSocketsSansIOProtocol):
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         self._gone = self._gone or loop.create_future()
-        while not self._has_left() and (left := until - loop.time()) > 0:
+        while (left := until - loop.time()) > 0:
+            if self._has_left():
+                return False
             await asyncio.wait([self._gone], timeout=min(left, LOOK_SECONDS))
-        return not self.disconnected and self.conn.state is State.OPEN
+        return not self._has_left()
 
     def _has_left(self) -> bool:
         return self.disconnected or self.conn.state is not State.OPEN or self._has_left_unheard()
