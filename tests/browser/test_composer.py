@@ -47,6 +47,24 @@ def test_the_enter_of_an_input_method_neither_sends_nor_breaks_the_line(ann: Per
     bob.sees("日本go")
 
 
+@pytest.mark.breaks("templates/partials/composer.html", "&amp;&amp;keyCode!=229", "")
+def test_the_enter_that_comes_after_its_composition_sends_nothing(ann: Person, bob: Person) -> None:
+    """Safari: it is no part of a composition any more, and no Enter of the writer's, either."""
+    ann.composer.focus()
+    devtools = ann.context.new_cdp_session(ann.page)
+    devtools.send("Input.imeSetComposition", {"text": "にほん", "selectionStart": 3, "selectionEnd": 3})
+    devtools.send("Input.insertText", {"text": "日本"})
+    ann.composer.evaluate("element => element.addEventListener('keydown', event => window.pressed = event)")
+    enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 229}
+    devtools.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", **enter})
+    devtools.send("Input.dispatchKeyEvent", {"type": "keyUp", **enter})
+    pressed = ann.page.evaluate("[pressed.key, pressed.isComposing, pressed.keyCode, pressed.defaultPrevented]")
+    assert pressed == ["Enter", False, 229, False]
+    expect(ann.composer).to_have_value("日本")
+    ann.types("go\n").has_receipt()
+    bob.sees("日本go")
+
+
 def test_the_button_sends(ann: Person, bob: Person) -> None:
     ann.writes("by the button").page.locator("#composer button.when-ready").click()
     ann.has_receipt()
