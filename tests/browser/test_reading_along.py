@@ -42,7 +42,7 @@ def test_a_page_that_nobody_changed_is_shown_again_and_works(cast: Cast, room: s
     bob.says("live")
     reader.reads("live")
     assert reader.reloads().reads("live") and nonce(reader.page) != first
-    reader.joins_as("Olga").is_connected().says("hello")
+    reader.joins_as("Olga of long ago").is_connected().says("hello")
     bob.sees("message 0", "message 1", "message 2", "live", "hello")
 
 

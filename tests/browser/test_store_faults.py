@@ -65,8 +65,8 @@ def test_what_cannot_be_stored_stays_with_its_sender_until_it_can(
         expect(ann.notice).to_have_text(UNSTORED)
         expect(ann.drafts.first.locator("output")).to_have_text("Not sent")
         expect(ann.drafts.first.locator("textarea")).to_have_value("kept")
-        # Those who read notice nothing.
-        assert bob.context.request.get(f"{own_server.url}/readyz").ok
+        # Nobody new is sent here; those who are here and read notice nothing.
+        assert bob.context.request.get(f"{own_server.url}/readyz").status == 503
         bob.reloads().sees("before")
         # What else would be stored is refused as clearly, and stands in its form.
         bob.renames_to("Robert")
