@@ -10,7 +10,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from app.settings import Settings
 
 ADDRESS_SHARE = 20  # times what one browser may send: a whole event behind one address
-ADDRESS_FRAMES = 5  # times the frames at once: 800 windows that come back in one moment, and 60 ms of work
+ADDRESS_FRAMES = 4  # times the frames at once: 800 windows that come back in one moment, and 50 ms of work
 ADDRESS_BURST = 2  # times the bytes at once: of frames that become the largest, each holds up everybody for 5 ms
 # How much more than one household's the networks around it may do, by their bits: an /48 has 65,536 of them.
 WIDER = {56: 4, 48: 16}
