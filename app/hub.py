@@ -7,12 +7,20 @@ how far the log has been shown. It knows no database and no HTML: frames come re
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import perf_counter
+from typing import NamedTuple
 
 from app.channel import Channel
 from app.connection import Connection
 from app.encoding import Frame
 from app.messages import Message, Room
 from app.presence import Presence
+
+
+class Backlog(NamedTuple):
+    """A frame with some of what a page missed, and up to where the page is complete with it."""
+
+    frame: Frame
+    position: int
 
 
 class Audience:
@@ -23,7 +31,7 @@ class Audience:
         self.tail = deque(tail, longest_tail)  # the newest that were shown: most who come back missed no more
         self.position = tail[-1].position if tail else 0  # shown up to here; only a delivery moves it
         self.reached = self.position  # the log is known to go up to here
-        self.backlogs: dict[tuple[int, str], Frame] = {}  # what was missed since a position, by it and time zone
+        self.backlogs: dict[tuple[int, str], Backlog] = {}  # what was missed since a position, by it and time zone
         self.presence = Presence()
         self.members_due = 0.0  # not before this time is the list of who is here shown again
         self.greeting: Frame | None = None  # the frame that ends a resume, while it is up to date

@@ -29,7 +29,7 @@ from app.directory import Directory
 from app.drafts import Said, whole
 from app.encoding import Frame
 from app.fragments import Fragments, Place
-from app.hub import Audience, Hub
+from app.hub import Audience, Backlog, Hub
 from app.limits import Limits
 from app.messages import Cursor, Draft, Member, Message, Refused, Room, clean
 from app.metrics import Metrics
@@ -39,7 +39,7 @@ from app.newest import Newest, Tail
 from app.presence import everybody
 from app.settings import Settings
 from app.store import Store, StoreUnavailable
-from app.timeline import Entry, Gap, Page, arrange
+from app.timeline import Entry, Gap, Page, arrange, portion
 
 log = structlog.get_logger("parlor.rooms")
 
@@ -48,6 +48,8 @@ MEMBER_LISTS_PER_SECOND = 1000  # sent to one room, where it is so full that eac
 RETRY_SECONDS = 1.0  # until a delivery that the store could not serve is tried again
 VISIT_SECONDS = 3600.0  # between two notes in the store that those present are here
 FRAME_MESSAGES = 100  # most messages in one frame
+# Most characters of them in one frame or page: rendering ten times as much would hold up everybody for 0.1 s.
+RENDERED_CHARACTERS = 20_000
 MOST_BACKLOGS = 8  # kept for others who come back: after an outage most stand at the same position
 KEY_LENGTH = 8  # characters of an idempotency key, of 6 bits each
 KEYS_DRAWN = 512  # at once
@@ -165,9 +167,7 @@ class Rooms:
         return Tail(partial(self._paged, messages), messages[-1].position if messages else 0)
 
     def _paged(self, messages: Sequence[Message], zone: str) -> Page:
-        # One more than we show: it decides how the first of the page is grouped.
-        is_all = len(messages) <= self._settings.page_size
-        after, shown = (None, messages) if is_all else (messages[0], messages[1:])
+        after, shown = self._last_of(messages, self._settings.page_size)
         return Page(
             self._arrange(shown, after, zone),
             position=shown[-1].position if shown else 0,
@@ -177,12 +177,19 @@ class Rooms:
     async def fill(self, room: Room, zone: str, gap: Gap) -> tuple[list[Entry], Gap | None]:
         """Return the newest messages of `gap`, and the gap that remains before them."""
         size = min(self._settings.page_size, gap.size)
-        messages = await self._store.before(room.id, gap.before, size + 1)
-        after = messages[0] if len(messages) > size else None
-        shown = messages[1:] if after else messages
+        after, shown = self._last_of(await self._store.before(room.id, gap.before, size + 1), size)
         first = shown[0].position if shown else gap.before
         remaining = Gap(gap.after, first)
         return self._arrange(shown, after, zone), remaining if remaining.size > 0 else None
+
+    def _last_of(self, messages: Sequence[Message], most: int) -> tuple[Message | None, Sequence[Message]]:
+        """Return the last of `messages` that are shown together, and the one before them, if there is one.
+
+        It decides how the first of them is grouped: there is one more than the `most` that are shown.
+        """
+        count = portion(messages[: -most - 1 : -1], RENDERED_CHARACTERS)
+        start = len(messages) - count
+        return messages[start - 1] if start else None, messages[start:]
 
     def _arrange(self, messages: Sequence[Message], after: Message | None, zone: str) -> list[Entry]:
         return arrange(messages, after, ZoneInfo(zone), self._settings.group_window)
@@ -283,18 +290,22 @@ class Rooms:
             if key not in audience.backlogs:
                 if len(audience.backlogs) >= MOST_BACKLOGS:
                     audience.backlogs.clear()
-                audience.backlogs[key] = Frame(self._backlog(known, position, zone))
-            connection.offer(audience.backlogs[key])
-            return audience.position
-        # One more than we send: the last message that the page has decides how the next is grouped.
-        messages = await self._store.since(audience.room.id, position - 1, audience.position, FRAME_MESSAGES + 1)
-        connection.offer(self._backlog(messages, position, zone))
-        return messages[-1].position
+                audience.backlogs[key] = self._backlog(known, position, zone)
+            backlog = audience.backlogs[key]
+        else:
+            # One more than we send: the last message that the page has decides how the next is grouped.
+            messages = await self._store.since(audience.room.id, position - 1, audience.position, FRAME_MESSAGES + 1)
+            backlog = self._backlog(messages, position, zone)
+        connection.offer(backlog.frame)
+        return backlog.position
 
-    def _backlog(self, messages: Sequence[Message], position: int, zone: str) -> str:
-        """Return the frame with `messages`, of which the first is the one at `position`, if there is one."""
+    def _backlog(self, messages: Sequence[Message], position: int, zone: str) -> Backlog:
+        """Return a frame with as many of `messages` as one takes; the first is the one at `position`, if not 0."""
         after, missed = (messages[0], messages[1:]) if position else (None, messages)
-        return self._fragments.appended(self._arrange(missed, after, zone), self.cursor(messages[-1].position), zone)
+        missed = missed[: portion(missed, RENDERED_CHARACTERS)]
+        upto = missed[-1].position
+        html = self._fragments.appended(self._arrange(missed, after, zone), self.cursor(upto), zone)
+        return Backlog(Frame(html), upto)
 
     # Say
 
@@ -416,9 +427,10 @@ class Rooms:
         if audience is None or audience in self._deliveries or not messages:
             return
         try:
-            for first in range(0, len(messages), FRAME_MESSAGES):
+            at_once = portion(messages, RENDERED_CHARACTERS)  # the rest is read from the log, others in between
+            for first in range(0, at_once, FRAME_MESSAGES):
                 if messages[first].position == audience.position + 1:
-                    self._show(audience, messages[first : first + FRAME_MESSAGES])
+                    self._show(audience, messages[first : min(first + FRAME_MESSAGES, at_once)])
         except Exception:  # whatever it is: the log is still there, and will be shown
             log.exception("not delivered at once", room=audience.room.slug)
 
@@ -464,7 +476,7 @@ class Rooms:
         if not messages:  # announced, and not there: the log says what is
             audience.reached = audience.position
             return
-        self._show(audience, messages)
+        self._show(audience, messages[: portion(messages, RENDERED_CHARACTERS)])
 
     def _show(self, audience: Audience, messages: Sequence[Message]) -> None:
         cursor = self.cursor(messages[-1].position)

@@ -49,6 +49,17 @@ class Gap:
         return self.before - self.after - 1
 
 
+def portion(messages: Sequence[Message], most: int) -> int:
+    """Return how many of `messages`, from the first, are at most `most` characters together; at least one."""
+    count, characters = 0, 0
+    for message in messages:
+        characters += len(message.body)
+        if characters > most and count:
+            break
+        count += 1
+    return count
+
+
 def arrange(messages: Iterable[Message], after: Message | None, zone: tzinfo, window: timedelta) -> list[Entry]:
     """Return the entries of `messages`, which come after `after` (None: the log begins with them).
 

@@ -144,8 +144,9 @@ async def test_what_is_announced_without_a_connection_is_told_as_soon_as_there_i
     finally:
         postgres.start()  # here: what a thread has started ends with it
     # The other hears of it, or knows that it may have missed something.
-    await until(lambda: one.figure("notifications_sent_total") == 1 and other.missed == 2)
-    assert other.heard in ([("room:1", 8)], [])
+    # On a busy machine a connection may be given up and made once more, and all of this be told again.
+    await until(lambda: bool(one.figure("notifications_sent_total")) and other.missed >= 2)
+    assert set(other.heard) <= {("room:1", 8)}
 
 
 class Broken:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from markupsafe import Markup
 
 from app import topics
 from app.bus import LocalBus
@@ -28,7 +29,7 @@ from app.outlet import AsgiOutlet
 from app.rooms import KEY_LENGTH, KEYS_DRAWN, Rooms, new_keys
 from app.settings import SQLITE_FILE, Settings
 from app.store import Store, StoreUnavailable
-from app.timeline import Gap
+from app.timeline import Entry, Gap
 from tests.conftest import Clock
 from tests.page import Page
 
@@ -227,6 +228,7 @@ STEPS = st.lists(
     steps=STEPS,
     zone=st.sampled_from(["UTC", "Asia/Tokyo", "America/St_Johns"]),
     frame=st.sampled_from([1, 3, 100]),
+    characters=st.sampled_from([1, 10, 20_000]),
     sizes=st.sampled_from([(500, 50), (3, 2), (0, 1), (6, 4)]),
     is_alone=st.booleans(),
 )
@@ -237,6 +239,7 @@ async def test_live_resumed_and_reloaded_pages_are_the_same(
     steps: list[tuple[Any, ...]],
     zone: str,
     frame: int,
+    characters: int,
     sizes: tuple[int, int],
     is_alone: bool,
     log: Path,
@@ -248,6 +251,7 @@ async def test_live_resumed_and_reloaded_pages_are_the_same(
     options: dict[str, Any] = {"clock": clock, "resume_limit": sizes[0], "page_size": sizes[1]}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("app.rooms.FRAME_MESSAGES", frame)
+        patch.setattr("app.rooms.RENDERED_CHARACTERS", characters)
         patch.setattr("app.migrations.upgrade", lambda _: None)  # the file has its tables
         async with AsyncExitStack() as process:
             here = await process.enter_async_context(world(folder, **options))
@@ -311,6 +315,45 @@ async def test_live_resumed_and_reloaded_pages_are_the_same(
                     shown = first.show(selector)
                     for page in others:
                         assert page.show(selector) == shown
+
+
+def rendered(here: World, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that grows with each frame and page by how many characters of messages are rendered for it."""
+    counts: list[int] = []
+    render = here.fragments._messages
+
+    def count(entries: Sequence[Entry], zone: str) -> Markup:
+        counts.append(sum(len(entry.message.body) for entry in entries))
+        return render(entries, zone)
+
+    monkeypatch.setattr(here.fragments, "_messages", count)
+    return counts
+
+
+@pytest.mark.breaks("app/rooms.py", "at_once = portion(messages, RENDERED_CHARACTERS)", "at_once = len(messages)")
+@pytest.mark.breaks("app/rooms.py", "messages[: portion(messages, RENDERED_CHARACTERS)]", "messages")
+@pytest.mark.breaks("app/rooms.py", "missed[: portion(missed, RENDERED_CHARACTERS)]", "missed")
+@pytest.mark.breaks("app/rooms.py", "portion(messages[: -most - 1 : -1], RENDERED_CHARACTERS)", "len(messages[-most:])")
+async def test_no_frame_and_no_page_renders_more_characters_than_do_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever says much at once, and whoever looks at it: others are served in between."""
+    async with world(tmp_path, resume_limit=500, page_size=50) as here:
+        (ann,) = await members(here, "Ann")
+        room = here.rooms.lobby
+        live, away = await here.open(room, ann), await here.open(room, ann)
+        await say(here, room, ann, "before")
+        await away.settle()
+        await away.drop()
+        counts = rendered(here, monkeypatch)
+        await asyncio.gather(*(say(here, room, ann, f"{number} " + "x" * 3_900) for number in range(120)))
+        page = await live.settle()
+        await away.connect()
+        assert (await away.settle()).show("#messages") == page.show("#messages")
+        complete = await here.complete(await here.load(room, ann), room)
+        assert complete.show("#messages") == page.show("#messages")
+        assert sum(counts) > 120 * 3_900 * 3
+        assert max(counts) <= 20_000
 
 
 async def test_a_gap_that_is_filled_makes_the_page_whole(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.messages import Member, Message
-from app.timeline import Entry, Gap, arrange, place
+from app.timeline import Entry, Gap, arrange, place, portion
 from tests.cast import ANN, BOB, START, message
 
 WINDOW = timedelta(minutes=5)
@@ -189,3 +189,11 @@ def test_the_hour_that_comes_twice_does_not_glue_its_two_halves_together() -> No
 def test_a_gap_knows_how_much_it_hides() -> None:
     assert Gap(after=10, before=14).size == 3
     assert Gap(after=10, before=11).size == 0
+
+
+@given(st.lists(st.integers(0, 30)), st.integers(0, 100))
+def test_a_portion_is_as_much_as_fits_and_at_least_one(lengths: list[int], most: int) -> None:
+    said = [message(position, body="x" * length) for position, length in enumerate(lengths, start=1)]
+    count = portion(said, most)
+    assert count == len(said) == 0 or count == 1 or sum(lengths[:count]) <= most
+    assert count == len(said) or (count and sum(lengths[: count + 1]) > most)
