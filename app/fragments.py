@@ -28,6 +28,7 @@ MACROS = {"chat": "partials/chat.html", "draft": "partials/draft.html"}  # that 
 # Stands for a nonce that is not known yet. No text of anybody's can look so: what is not the templates' own is escaped.
 HOLE = Markup("<nonce>")
 KEY_HOLE, FRESH_HOLE = Markup("<key>"), Markup("<fresh>")  # and such for the keys of a draft: of this one, of the next
+TAG, UNANNOUNCED = '<li id="message-', '<li aria-live="off" id="message-'  # what a message begins with
 HUES = 12  # colours of avatars; `static/css/avatar.css` has as many
 
 
@@ -97,15 +98,25 @@ class Fragments:
 
     def filled(self, gap: Gap, remaining: Gap | None, entries: Sequence[Entry], zone: str) -> str:
         """Return what was missing at `gap`, and the gap that remains."""
-        messages = self._messages(entries, zone)
+        messages = _unannounced(self._messages(entries, zone))
         return self._render("partials/filled_gap.html", gap=gap, remaining=remaining, messages=messages)
 
     # Frames to everybody in a room
 
-    def appended(self, entries: Sequence[Entry], cursor: Cursor, zone: str, gap: Gap | None = None) -> str:
-        """Return a frame that adds `entries` at the end (after `gap`), with the cursor that belongs to them."""
+    def appended(
+        self, entries: Sequence[Entry], cursor: Cursor, zone: str, gap: Gap | None = None, is_announced: bool = True
+    ) -> str:
+        """Return a frame that adds `entries` at the end (after `gap`), with the cursor that belongs to them.
+
+        Screen readers read them out, unless they are many (`is_announced` is false): `missed` says how many.
+        """
         messages = self._messages(entries, zone)
+        messages = messages if is_announced else _unannounced(messages)
         return self._render("partials/frames/appended.html", messages=messages, cursor=cursor, gap=gap)
+
+    def trimmed(self, room: Room, first: int) -> str:
+        """Return a frame at which open pages forget what is before the position `first`."""
+        return self._render("partials/frames/trimmed.html", room=room, first=first)
 
     def members(self, members: Sequence[Member]) -> str:
         """Return a frame that shows who is here."""
@@ -129,9 +140,13 @@ class Fragments:
         """Return the frame that ends a resume: the page is complete, this is what else is so."""
         return self._render("partials/frames/resumed.html", rooms=rooms, room=room, members=members)
 
+    def missed(self, count: int) -> str:
+        """Return a frame that tells a screen reader how many messages come that it does not read out."""
+        return self._render("partials/frames/missed.html", count=count)
+
     def replaced(self, room: Room, page: Page, cursor: Cursor, zone: str) -> str:
         """Return a frame that replaces all messages by those of `page`."""
-        messages = self._page(page, zone)
+        messages = _unannounced(self._page(page, zone))
         return self._render("partials/frames/replaced.html", room=room, page=page, messages=messages, cursor=cursor)
 
     def receipt(
@@ -188,6 +203,12 @@ class Fragments:
 
     def _render(self, template: str, **values: Any) -> str:
         return self._templates.render(template, **values)
+
+
+def _unannounced(messages: Markup) -> Markup:
+    """Return `messages` so that a screen reader does not read them out when they are put into the log."""
+    # Texts of people are escaped: no tag is theirs.
+    return Markup(str(messages).replace(TAG, UNANNOUNCED))  # noqa: S704
 
 
 def _sendable(text: str) -> str:

@@ -31,7 +31,7 @@ class Audience:
         self.tail = deque(tail, longest_tail)  # the newest that were shown: most who come back missed no more
         self.position = tail[-1].position if tail else 0  # shown up to here; only a delivery moves it
         self.reached = self.position  # the log is known to go up to here
-        self.backlogs: dict[tuple[int, str], Backlog] = {}  # what was missed since a position, by it and time zone
+        self.backlogs: dict[tuple[int, str, bool], Backlog] = {}  # what was missed: from where, zone, is it announced
         self.presence = Presence()
         self.members_due = 0.0  # not before this time is the list of who is here shown again
         self.greeting: Frame | None = None  # the frame that ends a resume, while it is up to date

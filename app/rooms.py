@@ -50,6 +50,7 @@ VISIT_SECONDS = 3600.0  # between two notes in the store that those present are 
 FRAME_MESSAGES = 100  # most messages in one frame
 # Most characters of them in one frame or page: rendering ten times as much would hold up everybody for 0.1 s.
 RENDERED_CHARACTERS = 20_000
+MOST_ANNOUNCED = 10  # messages that were missed, which a screen reader reads out one by one
 MOST_BACKLOGS = 8  # kept for others who come back: after an outage most stand at the same position
 KEY_LENGTH = 8  # characters of an idempotency key, of 6 bits each
 KEYS_DRAWN = 512  # at once
@@ -94,6 +95,8 @@ class Rooms:
         self._fragments = fragments
         self._metrics = metrics
         self._limits = limits
+        self._open_page_size = max(settings.open_page_size, settings.page_size)
+        self._trim_every = max(1, self._open_page_size // 4)  # messages
         self._now = now  # a clock for pauses, in seconds; the store has the one for dates
         self._directory = Directory(store.rooms_after, self._show_room, store.removed_since, self._close_room)
         self._newest = Newest(self._tail)
@@ -238,8 +241,11 @@ class Rooms:
         if position is None:
             position = await self._send_newest(audience, connection)
             await connection.drained()
+        missed = audience.position - position
+        if missed > MOST_ANNOUNCED:
+            connection.offer(self._fragments.missed(missed))
         while position < audience.position:
-            position = await self._send_missed(audience, connection, position)
+            position = await self._send_missed(audience, connection, position, missed <= MOST_ANNOUNCED)
             await connection.drained()
         # No await from here to the end: the page and the audience stand at the same position.
         connection.offer(self._greeting(audience))
@@ -249,7 +255,7 @@ class Rooms:
         # Who is here is shown as of the last tick, as to everybody else: one rendering for all who come at once.
         if audience.greeting is None:
             greeting = self._fragments.resumed(self.all(), audience.room, audience.presence.members())
-            audience.greeting = Frame(greeting)
+            audience.greeting = Frame(greeting + self._trimmed(audience))
         return audience.greeting
 
     async def _starting_point(self, audience: Audience, cursor: Cursor | None) -> int | None:
@@ -276,35 +282,36 @@ class Rooms:
         )
         return page.position
 
-    async def _send_missed(self, audience: Audience, connection: Connection, position: int) -> int:
+    async def _send_missed(self, audience: Audience, connection: Connection, position: int, is_announced: bool) -> int:
         """Send the next part of what came after `position`, and return up to where the page is complete."""
         zone = connection.time_zone
         if audience.position - position > max(self._settings.resume_limit, self._settings.page_size):
             page = await self.page(audience.room, zone, audience.position + 1)
             gap = Gap(position, page.entries[0].message.position)
-            connection.offer(self._fragments.appended(page.entries, self.cursor(page.position), zone, gap))
+            cursor = self.cursor(page.position)
+            connection.offer(self._fragments.appended(page.entries, cursor, zone, gap, is_announced))
             return page.position
         if (known := audience.since(position)) is not None:
             # After an outage all come back from the same position: it is rendered once.
-            key = (position, zone)
+            key = (position, zone, is_announced)
             if key not in audience.backlogs:
                 if len(audience.backlogs) >= MOST_BACKLOGS:
                     audience.backlogs.clear()
-                audience.backlogs[key] = self._backlog(known, position, zone)
+                audience.backlogs[key] = self._backlog(known, position, zone, is_announced)
             backlog = audience.backlogs[key]
         else:
             # One more than we send: the last message that the page has decides how the next is grouped.
             messages = await self._store.since(audience.room.id, position - 1, audience.position, FRAME_MESSAGES + 1)
-            backlog = self._backlog(messages, position, zone)
+            backlog = self._backlog(messages, position, zone, is_announced)
         connection.offer(backlog.frame)
         return backlog.position
 
-    def _backlog(self, messages: Sequence[Message], position: int, zone: str) -> Backlog:
+    def _backlog(self, messages: Sequence[Message], position: int, zone: str, is_announced: bool) -> Backlog:
         """Return a frame with as many of `messages` as one takes; the first is the one at `position`, if not 0."""
         after, missed = (messages[0], messages[1:]) if position else (None, messages)
         missed = missed[: portion(missed, RENDERED_CHARACTERS)]
-        upto = missed[-1].position
-        html = self._fragments.appended(self._arrange(missed, after, zone), self.cursor(upto), zone)
+        entries, upto = self._arrange(missed, after, zone), missed[-1].position
+        html = self._fragments.appended(entries, self.cursor(upto), zone, is_announced=is_announced)
         return Backlog(Frame(html), upto)
 
     # Say
@@ -484,9 +491,18 @@ class Rooms:
         def render(zone: str) -> str:
             return self._fragments.appended(self._arrange(messages, audience.last, zone), cursor, zone)
 
+        before = audience.position
         self.hub.publish(audience, render)
         audience.advance(messages)
+        if audience.position // self._trim_every > before // self._trim_every and (frame := self._trimmed(audience)):
+            audience.greeting = None  # those who come back forget as much
+            self.hub.publish(audience, _in_any_zone(frame))
         self._metrics.bus.delivered(self._store.age(messages[-1]))
+
+    def _trimmed(self, audience: Audience) -> str:
+        """Return what makes a page forget all but the newest messages; nothing where there are no others."""
+        first = audience.position - self._open_page_size + 1
+        return self._fragments.trimmed(audience.room, first) if first > 1 else ""
 
     # Leave
 

@@ -100,6 +100,11 @@ class Settings(BaseSettings):
         5, ge=0, description="Longest pause, in minutes, between messages that are shown as one group."
     )
     page_size: int = Field(50, ge=1, le=500, description="Messages on a page, and in each older part that loads.")
+    open_page_size: int = Field(
+        200,
+        ge=100,  # more than the highest window shows
+        description="Newest messages that a page keeps while it stays open. Older ones load again.",
+    )
     resume_limit: int = Field(
         500,
         ge=0,

@@ -1,5 +1,6 @@
 """What tests share: an application with a clock that stands still, and snapshots."""
 
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,15 @@ hypothesis_settings.register_profile("soak", deadline=None, max_examples=800, pr
 # Where a test is to fail, it need not look for the smallest example.
 hypothesis_settings.register_profile("prove", derandomize=True, deadline=None, phases=[Phase.explicit, Phase.generate])
 hypothesis_settings.load_profile(PROFILE)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """What a test has logged to ends with it: another test's events would go to a file that is closed."""
+    root = logging.getLogger()
+    handlers = root.handlers
+    yield
+    root.handlers = handlers
 
 
 class Clock:

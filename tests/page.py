@@ -6,6 +6,7 @@ is gone.
 """
 
 import re
+from copy import copy
 
 from bs4 import BeautifulSoup
 from bs4.element import Tag
@@ -24,31 +25,70 @@ class Page:
         """Swap in the parts of `frame`."""
         parts = BeautifulSoup(frame, "html.parser").find_all(True, recursive=False)
         swaps = [(part, *_swap(part)) for part in parts if isinstance(part, Tag)]
-        targets = [self._find(selector) for _, _, selector in swaps]
-        for (part, style, _), target in zip(swaps, targets, strict=True):
-            if target is not None and target.parent is not None:
-                _insert(part, style, target)
+        found = [self.find_all(selector) for _, _, selector in swaps]
+        for (part, style, _), targets in zip(swaps, found, strict=True):
+            for target in targets:
+                if target.parent is not None:
+                    _insert(part if target is targets[-1] else copy(part), style, target)
+
+    # Older messages, as htmx loads them
+
+    @property
+    def loads_older(self) -> Tag | None:
+        """What loads older messages on a page that is scrolled up; None where the log begins."""
+        if self.soup.select("#history > .older"):
+            return self.soup.select_one("#history > .older > .older__loads")
+        return self.soup.select_one(".older__before + .older__loads")
+
+    def before(self) -> int:
+        """Return the position before which those are that would be loaded now."""
+        (link,) = self.soup.select("#history > .older a") or self.soup.select("#before a")
+        return int(str(link["href"]).rpartition("=")[2])
+
+    def answer(self, loads: Tag, html: str) -> None:
+        """Take older messages that `loads` has asked for."""
+        (history,) = self.find_all("#history")
+        fresh = list(BeautifulSoup(html, "html.parser").children)
+        if str(loads["hx-swap"]) == "innerHTML":
+            history.clear()
+            history.extend(fresh)
+        elif loads.parent is not None and loads.parent.parent is not None:  # else #history was emptied meanwhile
+            loads.parent.replace_with(*fresh)
+
+    def returns(self) -> None:
+        """Somebody is at the newest message again."""
+        if self.soup.select("#forget > *"):
+            for each in list(self.find_all("#history")[0].children):
+                each.extract()
 
     def show(self, selector: str) -> str:
         """Return the element that `selector` selects, normalised."""
-        return normalise(str(self._find(selector)))
+        return normalise("".join(map(str, self.find_all(selector)[:1])))
+
+    def timeline(self) -> list[str]:
+        """Return all messages, older ones first, and what else stands among them, normalised.
+
+        Whether they were read out when they came is not what is shown.
+        """
+        items = self.soup.select(".messages > li")
+        return [normalise(re.sub(' aria-live="off"', "", str(item))) for item in items]
 
     def value(self, selector: str) -> str:
         """Return the value of an input."""
-        found = self._find(selector)
-        assert found
+        (found,) = self.find_all(selector)
         return str(found["value"])
 
-    def _find(self, selector: str) -> Tag | None:
+    def find_all(self, selector: str) -> list[Tag]:
+        """Return the elements that `selector` selects."""
         # By id is what nearly all are found by, and a hundred times as fast as by a selector.
         if found := re.fullmatch(r"#([\w-]+)", selector):
             element = self.soup.find(id=found[1])
-            return element if isinstance(element, Tag) else None
-        return self.soup.select_one(selector)
+            return [element] if isinstance(element, Tag) else []
+        return list(self.soup.select(selector))
 
     def ids(self) -> list[str]:
         """Return the ids of all messages, in their order on the page."""
-        return [str(message["id"]) for message in self.soup.select("#messages .message")]
+        return [str(message["id"]) for message in self.soup.select(".messages .message")]
 
 
 def _swap(part: Tag) -> tuple[str, str]:

@@ -179,7 +179,7 @@ class Browser:
 
     def shown(self) -> list[str]:
         """Return what everybody in the room sees alike."""
-        return [self.page.show(part) for part in ("#messages", "#cursor", "#members", "#rooms")]
+        return [*self.page.timeline(), *map(self.page.show, ("#cursor", "#members", "#rooms"))]
 
 
 async def until(condition: Callable[[], bool], patience: float = PATIENCE) -> None:

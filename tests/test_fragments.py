@@ -151,6 +151,15 @@ def test_the_end_of_a_resume(fragments: Fragments, snapshot: Snapshot) -> None:
     snapshot("frame_resumed", fragments.resumed([LOBBY, WATERCOOLER], WATERCOOLER, [ANN]))
 
 
+def test_messages_that_are_not_read_out(fragments: Fragments, snapshot: Snapshot) -> None:
+    shown = fragments.appended(entries(CONVERSATION[:1]), CURSOR, "UTC", is_announced=False)
+    snapshot("frame_missed", fragments.missed(137) + shown)
+
+
+def test_what_an_open_page_forgets(fragments: Fragments, snapshot: Snapshot) -> None:
+    snapshot("frame_trimmed", fragments.trimmed(WATERCOOLER, 7))
+
+
 def test_who_is_here(fragments: Fragments, snapshot: Snapshot) -> None:
     snapshot("frame_members", fragments.members([ANN, BOB]))
 

@@ -265,7 +265,7 @@ def test_an_audience_knows_the_newest_that_it_was_shown() -> None:
     audience.advance([message(1), message(2)])
     assert audience.since(0) == [message(1), message(2)]
     assert audience.since(2) == [message(2)]
-    audience.backlogs[1, "UTC"] = Backlog(Frame("message 2"), 2)
+    audience.backlogs[1, "UTC", True] = Backlog(Frame("message 2"), 2)
     audience.advance([message(3), message(4)])
     assert (audience.position, audience.last) == (4, message(4))
     assert audience.since(2) == [message(2), message(3), message(4)]

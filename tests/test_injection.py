@@ -116,6 +116,7 @@ FRAMES: dict[str, Callable[[Sequence[str]], str]] = {
     "bodies": lambda texts: FRAGMENTS.appended(entries(texts), CURSOR, "UTC"),
     "authors": lambda texts: FRAGMENTS.appended(entries(texts, texts), CURSOR, "UTC", Gap(1, 9)),
     "everything anew": lambda texts: FRAGMENTS.replaced(rooms(texts)[0], Page(entries(texts), 1, None), CURSOR, "UTC"),
+    "where messages begin": lambda texts: "".join(FRAGMENTS.trimmed(room, 7) for room in rooms(texts)),
     "members": lambda texts: FRAGMENTS.members(people(texts)),
     "a new room": lambda texts: "".join(map(FRAGMENTS.room_added, rooms(texts))),
     "a resume": lambda texts: FRAGMENTS.resumed(rooms(texts), LOBBY, people(texts)),

@@ -186,6 +186,8 @@ def frames() -> dict[str, str]:
     return {
         "appended": fragments.appended(entries, cursor, "UTC"),
         "appended after a gap": fragments.appended(entries, cursor, "UTC", Gap(0, 2)),
+        "missed": fragments.missed(137),
+        "trimmed": fragments.trimmed(LOBBY, 7),
         "replaced": fragments.replaced(LOBBY, page, cursor, "UTC"),
         "replaced by all": fragments.replaced(LOBBY, Page(entries, len(log) + 1, None), cursor, "UTC"),
         "members": fragments.members([ANN, BOB]),

@@ -1,7 +1,7 @@
 """The crux: whatever happens, a page that was live, one that resumed and one just loaded are the same."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -10,6 +10,7 @@ from shutil import copyfile
 from typing import Any
 
 import pytest
+from bs4.element import Tag
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -108,12 +109,14 @@ class World:
             gap = Gap(*map(int, str(buttons[0]["value"]).split("-")))
             entries, remaining = await self.rooms.fill(room, zone, gap)
             page.take(self.fragments.filled(gap, remaining, entries, zone))
-        while links := page.soup.select("#older a"):
-            older = await self.rooms.page(room, zone, int(str(links[0]["href"]).rpartition("=")[2]))
-            html = self.fragments.older(room, older, zone, "nonce")
-            # The answer replaces #older itself; the rest of it is out of band.
-            page.take(html.replace('id="older"', 'id="older" hx-swap-oob="true"', 1))
+        while loads := page.loads_older:
+            page.answer(loads, await self.older(page, room, zone))
         return page
+
+    async def older(self, page: Page, room: Room, zone: str = "UTC") -> str:
+        """Return what a page is answered that asks for older messages."""
+        older = await self.rooms.page(room, zone, page.before())
+        return self.fragments.older(room, older, zone, "nonce")
 
     async def open(self, room: Room, member: Member | None = None, zone: str = "UTC") -> "Browser":
         """Open the room in a browser."""
@@ -135,6 +138,7 @@ class Browser:
     audience: Audience | None = None
     connection: Connection | None = None
     writing: asyncio.Task[None] | None = field(default=None, repr=False)
+    asked: tuple[Tag, str] | None = field(default=None, repr=False)  # what asked for older messages, and the answer
 
     async def connect(self) -> None:
         settings = self.world.settings
@@ -144,6 +148,22 @@ class Browser:
         self.writing = asyncio.create_task(outlet.run())
         cursor = parse_cursor(self.page.value("#cursor"))
         await self.world.rooms.resume(self.audience, self.connection, cursor)
+
+    async def scroll_up(self) -> None:
+        """Ask for older messages; the answer is on its way."""
+        loads = self.page.loads_older
+        if loads and not self.asked:
+            # As htmx marks an element that has asked.
+            loads["class"] = " ".join([*loads.get_attribute_list("class"), "htmx-request"])
+            self.asked = loads, await self.world.older(self.page, self.room, self.zone)
+
+    def take_older(self) -> None:
+        """Take the older messages that were asked for."""
+        if self.asked:
+            self.page.answer(*self.asked)
+            loads, _ = self.asked
+            loads["class"] = str(loads["class"]).removesuffix(" htmx-request")
+            self.asked = None
 
     async def drop(self) -> None:
         assert self.connection and self.audience and self.writing
@@ -218,6 +238,9 @@ STEPS = st.lists(
         st.tuples(st.just("join")),
         st.tuples(st.just("restart")),
         st.tuples(st.just("tick")),
+        st.tuples(st.just("scroll up"), st.sampled_from(range(len(PAGES)))),
+        st.tuples(st.just("answer"), st.sampled_from(range(len(PAGES)))),
+        st.tuples(st.just("scroll down"), st.sampled_from(range(len(PAGES)))),
     ),
     min_size=1,
     max_size=25,
@@ -229,7 +252,7 @@ STEPS = st.lists(
     zone=st.sampled_from(["UTC", "Asia/Tokyo", "America/St_Johns"]),
     frame=st.sampled_from([1, 3, 100]),
     characters=st.sampled_from([1, 10, 20_000]),
-    sizes=st.sampled_from([(500, 50), (3, 2), (0, 1), (6, 4)]),
+    sizes=st.sampled_from([(500, 50, 200), (3, 2, 4), (0, 1, 1), (6, 4, 5)]),
     is_alone=st.booleans(),
 )
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -240,7 +263,7 @@ async def test_live_resumed_and_reloaded_pages_are_the_same(
     zone: str,
     frame: int,
     characters: int,
-    sizes: tuple[int, int],
+    sizes: tuple[int, int, int],
     is_alone: bool,
     log: Path,
     tmp_path_factory: pytest.TempPathFactory,
@@ -248,7 +271,9 @@ async def test_live_resumed_and_reloaded_pages_are_the_same(
     """G2: whatever happens, each page shows the same in the end, at once or after its gaps were loaded."""
     folder, clock = tmp_path_factory.mktemp("log"), Clock()
     copyfile(log, folder / SQLITE_FILE)
-    options: dict[str, Any] = {"clock": clock, "resume_limit": sizes[0], "page_size": sizes[1]}
+    resume_limit, page_size, open_page_size = sizes
+    options: dict[str, Any] = {"clock": clock, "resume_limit": resume_limit, "page_size": page_size}
+    options["open_page_size"] = open_page_size
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("app.rooms.FRAME_MESSAGES", frame)
         patch.setattr("app.rooms.RENDERED_CHARACTERS", characters)
@@ -302,7 +327,14 @@ async def test_live_resumed_and_reloaded_pages_are_the_same(
                             await browser.connect()
                     case ("tick",):
                         here.rooms.tick()
+                    case "scroll up", which:
+                        await browsers[which].scroll_up()
+                    case "answer", which:
+                        browsers[which].take_older()
+                    case "scroll down", which:
+                        browsers[which].page.returns()
             for browser in browsers:
+                browser.take_older()
                 if not browser.connection:
                     await browser.connect()
             await here.settle()
@@ -311,10 +343,10 @@ async def test_live_resumed_and_reloaded_pages_are_the_same(
                 pages = [await browser.settle() for browser in browsers if browser.room == room]
                 pages.append(await here.load(room, people["Ann"], zone))
                 first, *others = [await here.complete(page, room, zone) for page in pages]
-                for selector in ("#messages", "#cursor", "#rooms", "#members", "#older"):
-                    shown = first.show(selector)
-                    for page in others:
-                        assert page.show(selector) == shown
+                for page in others:
+                    assert page.timeline() == first.timeline()
+                    for selector in ("#cursor", "#rooms", "#members"):
+                        assert page.show(selector) == first.show(selector)
 
 
 def rendered(here: World, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -349,9 +381,9 @@ async def test_no_frame_and_no_page_renders_more_characters_than_do_no_harm(
         await asyncio.gather(*(say(here, room, ann, f"{number} " + "x" * 3_900) for number in range(120)))
         page = await live.settle()
         await away.connect()
-        assert (await away.settle()).show("#messages") == page.show("#messages")
+        assert (await away.settle()).timeline() == page.timeline()
         complete = await here.complete(await here.load(room, ann), room)
-        assert complete.show("#messages") == page.show("#messages")
+        assert complete.timeline() == page.timeline()
         assert sum(counts) > 120 * 3_900 * 3
         assert max(counts) <= 20_000
 
@@ -372,7 +404,121 @@ async def test_a_gap_that_is_filled_makes_the_page_whole(tmp_path: Path) -> None
         await away.connect()
         page = await away.settle()
         await here.complete(page, room)
-        assert page.show("#messages") == (await whole.settle()).show("#messages")
+        assert page.timeline() == (await whole.settle()).timeline()
+
+
+@asynccontextmanager
+async def talking(folder: Path) -> AsyncIterator[tuple[World, Room, Callable[[int], Awaitable[None]]]]:
+    """A room whose open pages keep eight messages, and how many more are said there, one a day."""
+    async with world(folder, page_size=4, open_page_size=8) as here:
+        (ann,) = await members(here, "Ann")
+        room = here.rooms.lobby
+
+        async def talk(count: int) -> None:
+            for number in range(count):
+                here.clock.advance(minutes=24 * 60)
+                await say(here, room, ann, f"message {number}")
+                await here.settle()
+
+        yield here, room, talk
+
+
+def positions(page: Page) -> list[int]:
+    return [int(each.removeprefix("message-")) for each in page.ids()]
+
+
+@pytest.mark.breaks("app/rooms.py", "self.hub.publish(audience, _in_any_zone(frame))", "pass")
+@pytest.mark.breaks("templates/partials/frames/trimmed.html", ":not(.day:has(+ #message-{{ first }}))", "")
+async def test_an_open_page_keeps_its_newest_messages_and_loads_the_others_again(tmp_path: Path) -> None:
+    async with talking(tmp_path) as (here, room, talk):
+        reader = await here.open(room)
+        longest = 0
+        for _ in range(50):
+            await talk(1)
+            longest = max(longest, len((await reader.settle()).ids()))
+        assert positions(reader.page)[-8:] == list(range(43, 51))
+        assert longest <= 10
+        loaded = await here.complete(await here.load(room), room)
+        assert positions(loaded) == list(range(1, 51))
+        assert (await here.complete(reader.page, room)).timeline() == loaded.timeline()
+
+
+@pytest.mark.breaks("app/rooms.py", "Frame(greeting + self._trimmed(audience))", "Frame(greeting)")
+async def test_a_page_that_missed_much_keeps_no_more_than_another(tmp_path: Path) -> None:
+    async with talking(tmp_path) as (here, room, talk):
+        reader = await here.open(room)
+        await talk(3)
+        await reader.settle()
+        await reader.drop()
+        await talk(40)
+        await reader.connect()
+        assert positions(await reader.settle()) == list(range(36, 44))
+
+
+@pytest.mark.breaks("templates/partials/frames/trimmed.html", "#history:empty + #older", "#history + #older")
+@pytest.mark.breaks(
+    "templates/partials/frames/trimmed.html", "#messages:has(> #message-{{ first }}) ~ #forget", "#nowhere"
+)
+async def test_nothing_is_taken_from_those_who_read_further_up_until_they_are_back(tmp_path: Path) -> None:
+    async with talking(tmp_path) as (here, room, talk):
+        await talk(20)
+        reader = await here.open(room)
+        await reader.scroll_up()
+        reader.take_older()
+        assert positions(reader.page) == list(range(13, 21))
+        await talk(40)
+        assert positions(await reader.settle()) == list(range(13, 61))
+        reader.page.returns()
+        assert positions(reader.page) == list(range(17, 61))
+        await talk(2)
+        assert positions(await reader.settle()) == list(range(55, 63))
+
+
+async def test_a_page_that_keeps_little_keeps_what_is_older_as_well(tmp_path: Path) -> None:
+    """A window so high that all of it is in view."""
+    async with talking(tmp_path) as (here, room, talk):
+        await talk(20)
+        reader = await here.open(room)
+        await reader.scroll_up()
+        reader.take_older()
+        await talk(3)
+        (await reader.settle()).returns()
+        assert positions(reader.page) == list(range(13, 24))
+
+
+@pytest.mark.breaks("templates/partials/frames/trimmed.html", ":not(:has(.htmx-request))", "")
+async def test_older_messages_that_come_late_leave_no_hole(tmp_path: Path) -> None:
+    async with talking(tmp_path) as (here, room, talk):
+        await talk(20)
+        reader = await here.open(room)
+        await talk(3)
+        await reader.settle()
+        await reader.scroll_up()
+        await talk(20)
+        await reader.settle()
+        reader.take_older()
+        assert positions(reader.page) == list(range(13, 44))
+
+
+@pytest.mark.parametrize("missed", [10, 11, 60])
+async def test_many_that_were_missed_are_counted_and_not_read_out(tmp_path: Path, missed: int) -> None:
+    async with world(tmp_path, resume_limit=50) as here:
+        (ann,) = await members(here, "Ann")
+        room = here.rooms.lobby
+        reader = await here.open(room)
+        await say(here, room, ann, "before")
+        await reader.settle()
+        await reader.drop()
+        for number in range(missed):
+            await say(here, room, ann, f"message {number}")
+        await reader.connect()
+        page = await reader.settle()
+        read_out = page.soup.select("#messages > .message:not([aria-live])")
+        assert len(read_out) == (11 if missed == 10 else 1)
+        assert page.soup.select("#missed")[0].text == ("" if missed == 10 else f"{missed} new messages")
+        await say(here, room, ann, "live")
+        await reader.settle()
+        assert len(page.soup.select("#messages > .message:not([aria-live])")) == len(read_out) + 1
 
 
 async def test_history_joined_to_a_page_is_the_log(tmp_path: Path) -> None:
@@ -385,9 +531,9 @@ async def test_history_joined_to_a_page_is_the_log(tmp_path: Path) -> None:
             await say(here, room, ann, f"message {number}")
             await here.settle()
         page = await here.load(room, ann)
-        assert page.soup.select("#older[hx-get]")
+        assert page.loads_older
         await here.complete(page, room)
-        assert page.show("#messages") == (await whole.settle()).show("#messages")
+        assert page.timeline() == (await whole.settle()).timeline()
 
 
 async def test_a_page_ahead_of_what_was_shown_gets_nothing_twice(tmp_path: Path) -> None:
@@ -409,7 +555,7 @@ async def test_many_who_write_at_once_are_seen_by_all_in_one_order(tmp_path: Pat
         await asyncio.gather(*(say(here, room, who, f"{n}") for n in range(40) for who in (ann, bob)))
         pages = [await reader.settle() for reader in readers]
         assert pages[0].ids() == [f"message-{position}" for position in range(1, 81)]
-        assert pages[0].show("#messages") == pages[1].show("#messages") == pages[2].show("#messages")
+        assert pages[0].timeline() == pages[1].timeline() == pages[2].timeline()
         # What was committed together came as one frame.
         assert readers[0].frames < 40
 

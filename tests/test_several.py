@@ -184,7 +184,7 @@ async def test_pages_that_were_live_that_moved_and_that_are_loaded_now_are_the_s
     loaded = [Browser(one), Browser(other)]
     for browser in loaded:
         await browser.load()
-    shown = [[each.page.show("#messages"), each.page.show("#cursor")] for each in (*both, *loaded)]
+    shown = [[*each.page.timeline(), each.page.show("#cursor")] for each in (*both, *loaded)]
     assert all(each == shown[0] for each in shown)
 
 

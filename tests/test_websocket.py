@@ -116,7 +116,7 @@ def test_an_empty_cursor_asks_for_the_newest_page(client: TestClient) -> None:
         frame = ann.resume()
         assert bodies(frame) == ["hello"]
         assert frame.select_one("ol[hx-swap-oob='innerHTML:#messages']")
-        assert frame.select("#older") and frame.select("#rooms") and frame.select("#members")
+        assert frame.select("#before") and frame.select("#rooms") and frame.select("#members")
 
 
 def test_a_cursor_brings_what_came_after_it_once_and_in_order(client: TestClient, other: TestClient) -> None:
@@ -131,7 +131,7 @@ def test_a_cursor_brings_what_came_after_it_once_and_in_order(client: TestClient
         frame = bob.resume(here)
         assert bodies(frame) == ["one", "two", "three"]
         assert cursor(frame).endswith(":3")
-        assert not frame.select("#older")  # what the page shows stays
+        assert not frame.select("#before")  # what the page shows stays
     with browser(other) as bob:
         assert bodies(bob.resume(cursor(frame))) == []
 

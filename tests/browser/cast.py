@@ -85,9 +85,9 @@ class Person:
 
     def renames_to(self, name: str) -> Self:
         """Take another name in the account menu."""
-        self.page.locator("#account > summary").click()
+        self.page.locator(".account").click()
         self.page.locator("#account input[name=name]").fill(name)
-        self.page.locator(".account__form button.when-ready").click()
+        self.page.locator("#account button.when-ready").click()
         self.name = name
         return self
 
@@ -156,16 +156,23 @@ class Person:
     @property
     def bodies(self) -> Locator:
         """The texts of all messages."""
-        return self.page.locator("#messages .message__body")
+        return self.page.locator(".messages .message__body")
 
     def message(self, text: str) -> Locator:
         """The message with exactly this text."""
         body = self.page.locator(".message__body", has_text=re.compile(rf"^\s*{re.escape(text)}\s*$"))
-        return self.page.locator("#messages > .message", has=body)
+        return self.page.locator(".messages > .message", has=body)
 
     def sees(self, *texts: str) -> Self:
         """There are exactly these messages, in this order."""
         expect(self.bodies).to_have_text(list(texts))
+        return self
+
+    def reads_up_to(self, count: int) -> Self:
+        """Scroll up until so many messages are there."""
+        while (known := self.bodies.count()) < count:
+            self.page.locator("#scroller").evaluate("element => element.scrollTo(0, -element.scrollHeight)")
+            expect(self.bodies).not_to_have_count(known)
         return self
 
     def reads(self, text: str) -> Self:
@@ -175,7 +182,7 @@ class Person:
 
     def messages(self) -> list[Shown]:
         """What is there now."""
-        found: list[list[Any]] = self.page.locator("#messages > .message").evaluate_all(
+        found: list[list[Any]] = self.page.locator(".messages > .message").evaluate_all(
             """items => items.map(item => [
                 Number(item.id.replace("message-", "")),
                 item.querySelector(".message__author")?.textContent ?? null,

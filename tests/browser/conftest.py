@@ -68,8 +68,8 @@ def chromium() -> Iterator[Browser]:
 
 
 def find_chromium(playwright: Playwright) -> str | None:
-    """Return the path of the machine's Chromium, or of Playwright's own."""
-    for name in ("/usr/bin/chromium", "chromium", "google-chrome"):
+    """Return the path of the machine's Chromium, the one without a screen at best, or of Playwright's own."""
+    for name in ("chromium-headless-shell", "chromium", "google-chrome"):
         if path := shutil.which(name):
             return path
     own = playwright.chromium.executable_path

@@ -46,8 +46,8 @@ def test_the_page_of_a_member(cast: Cast, room: str, bob: Person, scheme: Scheme
     ann = member(cast, scheme).opens(room).says("hello Bob", "how are you?")
     ann.writes("x" * 5000).composer.press("Enter")
     expect(ann.notice).to_contain_text("too long")
-    ann.page.locator(".new-room > summary").click()
-    ann.page.locator("#account > summary").click()
+    ann.page.locator(".rooms__new").click()
+    ann.page.locator(".account").click()
     assert findings(ann) == []
 
 
@@ -74,7 +74,7 @@ def test_a_phone_with_its_menu_open(cast: Cast, room: str, scheme: Scheme) -> No
     ann.says("hello")
     ann.page.locator(".header__menu").tap()
     expect(ann.page.locator("#sidebar")).to_be_visible()
-    ann.page.locator(".new-room > summary").tap()
+    ann.page.locator(".rooms__new").tap()
     assert findings(ann) == []
 
 

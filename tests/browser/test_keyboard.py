@@ -47,9 +47,9 @@ def test_from_a_name_to_a_message_to_a_room(cast: Cast, room: str, bob: Person) 
     bob.sees("no mouse", "well done", "by the button")
     expect(karl.composer).to_be_focused()
 
-    tabs_to(karl, karl.page.locator(".new-room > summary"))
+    tabs_to(karl, karl.page.locator(".rooms__new"))
     karl.presses("Enter")
-    tabs_to(karl, karl.page.get_by_label("Name of the room"))
+    expect(karl.page.get_by_label("Room name")).to_be_focused()
     karl.types("Keyboards").presses("Enter")
     expect(karl.page.locator("h1")).to_have_text("Keyboards")
     karl.is_connected().types("first\n").has_receipt()
@@ -66,16 +66,38 @@ def test_the_skip_link_leads_to_the_composer(ann: Person) -> None:
 
 def test_the_account_menu_and_the_zone(cast: Cast, room: str) -> None:
     mona = cast.somebody().opens(room).joins_as("Mona").is_connected()
-    tabs_to(mona, mona.page.locator("#account > summary"))
+    tabs_to(mona, mona.page.locator(".account"))
     mona.presses("Enter")
-    tabs_to(mona, mona.page.locator("#account input[name=name]"))
+    expect(mona.page.locator("#account input[name=name]")).to_be_focused()
     mona.presses("Control+a").types("Monika")
     tabs_to(mona, mona.page.locator("#account select"))
     mona.types("Europe/Berlin")
-    tabs_to(mona, mona.page.locator(".account__form button.when-ready"))
+    tabs_to(mona, mona.page.locator("#account button.when-ready"))
     mona.presses("Enter")
-    expect(mona.page.locator("#account .account__name")).to_have_text("Monika")
+    expect(mona.page.locator(".account__name")).to_have_text("Monika")
     expect(mona.page.locator("#account select")).to_have_value("Europe/Berlin")
+
+
+def test_what_opens_takes_the_focus_and_gives_it_back(cast: Cast, room: str) -> None:
+    ann = cast.member("Ann").opens(room)
+    phone = cast.member("Bob", viewport={"width": 390, "height": 844}).opens(room)
+    for person, way, first in (
+        (ann, ".rooms__new", "#new-room input[name=name]"),
+        (ann, ".account", "#account input[name=name]"),
+        (phone, ".header__menu", ".sidebar__close"),
+    ):
+        opens, inside = person.page.locator(way), person.page.locator(first)
+        opens.focus()
+        person.presses("Enter")
+        expect(inside).to_be_focused()
+        person.presses("Escape")
+        expect(inside).to_be_hidden()
+        expect(opens).to_be_focused()
+    # After a refusal the page comes with it open, and Escape closes it as well.
+    ann.foresees("409").renames_to("Bob")
+    expect(ann.page.locator("#account input[name=name]")).to_be_focused()
+    ann.presses("Escape")
+    expect(ann.page.locator("#account")).to_be_hidden()
 
 
 def test_messages_scroll_with_the_keyboard(cast: Cast, room: str) -> None:

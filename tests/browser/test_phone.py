@@ -62,7 +62,7 @@ def test_talking(cast: Cast, room: str, phone: dict[str, Any], bob: Person) -> N
         ann.composer,
         ann.page.locator("#composer button:visible"),
         ann.page.locator(".header__menu"),
-        ann.page.locator("#account > summary"),
+        ann.page.locator(".account"),
     )
     expect(ann.status).to_be_in_viewport(ratio=1)
     expect(ann.page.locator("h1")).to_be_in_viewport(ratio=1)
@@ -76,12 +76,12 @@ def test_the_menu_holds_rooms_and_members(cast: Cast, room: str, phone: dict[str
     ann.page.get_by_role("button", name="Rooms and members").tap()
     expect(sidebar).to_be_visible()
     expect(ann.members).to_have_text(["Ann"])
-    ann.page.locator(".new-room > summary").tap()
+    ann.page.locator(".rooms__new").tap()
     is_for_fingers(
         ann.rooms.first,
-        ann.page.locator(".new-room > summary"),
-        ann.page.locator(".new-room input[name=name]"),
-        ann.page.locator(".new-room button:visible"),
+        ann.page.locator(".rooms__new"),
+        ann.page.locator("#new-room input[name=name]"),
+        ann.page.locator("#new-room button:visible"),
     )
     assert sidebar.evaluate("element => element.scrollWidth <= element.clientWidth")
     ann.rooms.filter(has_text="Lobby").tap()
@@ -93,8 +93,8 @@ def test_the_menu_holds_rooms_and_members(cast: Cast, room: str, phone: dict[str
 @phones
 def test_the_account_menu(cast: Cast, room: str, phone: dict[str, Any]) -> None:
     ann = cast.member("Ann", **phone).opens(room)
-    ann.page.locator("#account > summary").tap()
-    form = ann.page.locator(".account__form")
+    ann.page.locator(".account").tap()
+    form = ann.page.locator("#account .card__form").first
     expect(form).to_be_in_viewport(ratio=1)
     is_for_fingers(form.locator("input[name=name]"), form.locator("select"), form.locator("button:visible"))
     fits(ann)

@@ -10,10 +10,10 @@ from tests.browser.test_join import is_idle, is_ready
 
 def make(person: Person, name: str) -> str:
     """Make a room as people do, and return its slug."""
-    person.page.locator(".new-room > summary").click()
-    form = person.page.locator(".new-room form")
+    person.page.locator(".rooms__new").click()
+    form = person.page.locator("#new-room form")
     is_idle(form)
-    form.get_by_label("Name of the room").fill(name)
+    form.get_by_label("Room name").fill(name)
     is_ready(form)
     form.locator("button:visible").click()
     expect(person.page.locator("h1")).to_have_text(name)
@@ -67,4 +67,4 @@ def test_an_unknown_room_is_a_page_with_a_way_back(cast: Cast) -> None:
 
 
 def test_only_members_make_rooms(cast: Cast, room: str) -> None:
-    expect(cast.somebody().opens(room).page.locator(".new-room")).to_have_count(0)
+    expect(cast.somebody().opens(room).page.locator(".rooms__new")).to_have_count(0)

@@ -118,6 +118,32 @@ def test_older_messages_load_as_one_scrolls_up_to_the_first(cast: Cast, room: st
     assert reader.messages() == ann.messages()
 
 
+def test_a_page_that_stays_open_keeps_the_newest_and_shows_the_others_to_who_scrolls_up(
+    cast: Cast, room: str, ann: Person
+) -> None:
+    bob = cast.member("Bob")
+    bob.posts(room, *lines(1, 330))
+    ann.reads("line 330")
+    assert 200 <= ann.bodies.count() <= 250
+    expect(ann.message("line 330")).to_be_in_viewport(ratio=0.9)
+    first = ann.messages()[0]
+    assert first.position > 80
+    # Up there, what was forgotten loads again, and stays while somebody looks at it.
+    ann.reads_up_to(330)
+    expect(ann.message("line 1")).to_be_in_viewport()
+    bob.posts(room, *lines(331, 400))
+    ann.reads("line 400")
+    expect(ann.message("line 1")).to_be_in_viewport()
+    assert [each.body for each in ann.messages()] == lines(1, 400)
+    # Back at the newest, it is forgotten again, with the next messages.
+    ann.page.locator(".to-newest").click()
+    expect(ann.message("line 1")).to_have_count(0)
+    bob.posts(room, *lines(401, 450))
+    ann.reads("line 450")
+    expect(ann.message("line 250")).to_have_count(0)
+    assert [each.body for each in ann.messages()] == lines(251, 450)
+
+
 def test_nothing_moves_when_older_messages_load(cast: Cast, room: str) -> None:
     cast.member("Bob").posts(room, *lines(1, 100))
     ann = cast.member("Ann").opens(room).sees(*lines(51, 100))

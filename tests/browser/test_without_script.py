@@ -31,8 +31,8 @@ def test_one_reads_joins_and_writes(cast: Cast, room: str, bob: Person) -> None:
 
 def test_one_signs_out(cast: Cast, room: str) -> None:
     wanda = opens(cast.somebody(java_script_enabled=False), room).joins_as("Wanda")
-    wanda.page.locator("#account > summary").click()
-    wanda.page.get_by_role("button", name="Sign out").click()
+    wanda.page.locator(".account").click()
+    wanda.page.get_by_role("button", name="Sign out", exact=True).click()
     expect(wanda.page.locator("#join")).to_be_visible()
     assert wanda.page.url == f"{wanda.url}/rooms/{room}"
 
@@ -70,7 +70,7 @@ def test_older_messages_are_a_link_away_and_so_are_the_newest(cast: Cast, room: 
 
 def test_a_room_is_made(cast: Cast, room: str) -> None:
     vera = opens(cast.member("Ann", java_script_enabled=False), room)
-    vera.page.locator(".new-room > summary").click()
-    vera.page.get_by_label("Name of the room").fill("By hand")
-    vera.page.locator(".new-room button:visible").click()
+    vera.page.locator(".rooms__new").click()
+    vera.page.get_by_label("Room name").fill("By hand")
+    vera.page.locator("#new-room button:visible").click()
     expect(vera.page.locator("h1")).to_have_text("By hand")
