@@ -28,7 +28,7 @@ MACROS = {"chat": "partials/chat.html", "draft": "partials/draft.html"}  # that 
 # Stands for a nonce that is not known yet. No text of anybody's can look so: what is not the templates' own is escaped.
 HOLE = Markup("<nonce>")
 KEY_HOLE, FRESH_HOLE = Markup("<key>"), Markup("<fresh>")  # and such for the keys of a draft: of this one, of the next
-TAG, UNANNOUNCED = '<li id="message-', '<li aria-live="off" id="message-'  # what a message begins with
+ARTICLE = ' role="article"'  # in the tag of a message
 HUES = 12  # colours of avatars; `static/css/avatar.css` has as many
 
 
@@ -56,6 +56,7 @@ class RoomView:
     refusal: Refused | None = None  # why what was `entered` in a form was refused
     entered: dict[str, str] = field(default_factory=dict)
     notice: str = ""  # what else there is to say
+    enter: str = ""  # what Enter does: "send", "line" (a line break), or what fits the device
 
 
 class Fragments:
@@ -207,8 +208,8 @@ class Fragments:
 
 def _unannounced(messages: Markup) -> Markup:
     """Return `messages` so that a screen reader does not read them out when they are put into the log."""
-    # Texts of people are escaped: no tag is theirs.
-    return Markup(str(messages).replace(TAG, UNANNOUNCED))  # noqa: S704
+    # No text of anybody's can look so: quotes are escaped.
+    return Markup(str(messages).replace(ARTICLE, f'{ARTICLE} aria-live="off"'))  # noqa: S704
 
 
 def _sendable(text: str) -> str:

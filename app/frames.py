@@ -60,7 +60,8 @@ class Fields(msgspec.Struct):
 
 DECODER = msgspec.json.Decoder(Fields)
 WRONG_TYPE = Malformed(
-    "wrong-type", "That could not be read: a frame is a JSON object whose cursor, message and key are texts."
+    "wrong-type",
+    "The server could not read this frame: it must be a JSON object with strings for cursor, message and key.",
 )
 
 
@@ -70,24 +71,24 @@ def parse(text: str, largest: int) -> Frame:
     `largest` limits the text's length in characters. Fields that are not known are ignored.
     """
     if len(text) > largest:
-        return Malformed("frame-too-large", f"That is too much at once: {largest:,} characters are the limit.")
+        return Malformed("frame-too-large", f"This frame is too large. The limit is {largest:,} characters.")
     # Not Python's own: it builds whatever stands there, for which 400,000 characters of brackets took it 41 ms.
     try:
         return _read(DECODER.decode(text))
     except msgspec.ValidationError:
         return WRONG_TYPE
     except (ValueError, RecursionError):
-        return Malformed("not-json", "That could not be read: a frame is a JSON object.")
+        return Malformed("not-json", "The server could not read this frame: it must be a JSON object.")
 
 
 def _read(fields: Fields) -> Frame:
     drafts = _drafts(fields.message, fields.key)
     left_out = 0 if isinstance(fields.message, str) else max(0, len(fields.message) - MOST_DRAFTS)
     if drafts is None:
-        return Malformed("bad-message", "That could not be read: each message has a key.")
+        return Malformed("bad-message", "The server could not read this frame: each message needs a key.")
     if fields.cursor is msgspec.UNSET:
         if not drafts:
-            return Malformed("unknown", "That could not be read: neither a message nor a cursor.")
+            return Malformed("unknown", "The server could not read this frame: it has neither a message nor a cursor.")
         return Say(drafts, is_open=fields.open is not msgspec.UNSET, left_out=left_out)
     if fields.cursor == "":
         return Resume(None, drafts, left_out)
@@ -95,7 +96,7 @@ def _read(fields: Fields) -> Frame:
     return (
         Resume(cursor, drafts, left_out)
         if cursor
-        else Malformed("bad-cursor", "That could not be read: a cursor is epoch:position.")
+        else Malformed("bad-cursor", "The server could not read this frame: a cursor must be epoch:position.")
     )
 
 

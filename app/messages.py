@@ -104,11 +104,11 @@ def clean(body: str, longest: int) -> str:
     text = UNPRINTABLE.sub(REPLACEMENT, body.replace("\r\n", "\n").replace("\r", "\n"))
     text = BLANK_START.sub("", text).rstrip()
     if is_blank(text):
-        raise Refused("blank", "There is nothing to send yet.")
+        raise Refused("blank", "Write something first.")
     if len(text) > longest:
         raise _too_long(len(text), longest)
     return text
 
 
 def _too_long(length: int, longest: int) -> Refused:
-    return Refused("too-long", f"This is too long: {length:,} characters, and {longest:,} is the limit.")
+    return Refused("too-long", f"This message is too long: {length:,} characters. The limit is {longest:,}.")

@@ -41,11 +41,11 @@ def clean_name(name: str, longest: int) -> str:
         raise _too_long(longest)
     text = " ".join(unicodedata.normalize("NFC", _without_surrogates(name)).split())
     if is_blank(text):
-        raise Refused("name-blank", "Please enter a name.")
+        raise Refused("name-blank", "Enter a name.")
     if len(text) > longest:
         raise _too_long(longest)
     if not _is_plain(text):
-        raise Refused("name-characters", "That name has characters that cannot be shown in a name.")
+        raise Refused("name-characters", "This name contains characters that are not allowed.")
     return text
 
 
@@ -92,7 +92,7 @@ def slug_of(name: str, taken: frozenset[str] = frozenset()) -> str:
 
 
 def _too_long(longest: int) -> Refused:
-    return Refused("name-too-long", f"That name is too long: {longest} characters are the limit.")
+    return Refused("name-too-long", f"This name is too long. The limit is {longest} characters.")
 
 
 def _forms(name: str) -> set[str]:

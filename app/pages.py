@@ -29,6 +29,7 @@ from app.representations import Current, Representation, is_among, represent
 from app.rooms import NEWEST, Rooms, new_keys
 from app.security import (
     COOKIE,
+    ENTER_COOKIE,
     HEADERS,
     HOST_COOKIE,
     POLICY,
@@ -66,16 +67,16 @@ STATUS = {
     "unavailable": 503,
 }  # of a refusal; else 422
 SENTENCES = {
-    404: "There is nothing at this address. A room may have another name, or the link lost a piece on its way.",
-    400: "That could not be read.",
-    403: "This is not for everybody. Whoever runs the server can allow it: PARLOR_METRICS_FROM.",
-    405: "This address does not take such a request.",
-    413: "That is more than we take at once.",
-    415: "That could not be read: what is sent here is a form, application/x-www-form-urlencoded.",
-    422: "That could not be read.",
-    429: "That was a lot from your address. Please wait a moment and try again.",
-    500: "Something went wrong on our side, and it has been noted. What you wrote before is safe.",
-    503: "The server cannot reach its memory just now. Please try again in a moment.",
+    404: "There is nothing at this address. The room may have been removed, or the link is incomplete.",
+    400: "The server could not read this request.",
+    403: "Metrics are not public. The operator can allow your address with PARLOR_METRICS_FROM.",
+    405: "This address does not accept this kind of request.",
+    413: "This request is too large.",
+    415: "The server could not read this request: it accepts only forms (application/x-www-form-urlencoded).",
+    422: "The server could not read this form.",
+    429: "Too many requests from your address. Wait a moment and try again.",
+    500: "Something went wrong on the server, and the error was logged. Your earlier messages are safe.",
+    503: "The database is unavailable. Try again in a moment.",
 }
 
 Position = Annotated[int, Query(ge=1, le=NEWEST)]
@@ -208,6 +209,8 @@ class Pages:
         log.info("renamed" if member else "named", member=renamed.id)
         response = _see_other(here)
         self._set_cookie(request, response, renamed)
+        if "enter" in form:
+            self._set_enter(request, response, _enter(form["enter"]))
         return response
 
     async def sign_out(self, request: Request, form: Form) -> Response:
@@ -227,7 +230,7 @@ class Pages:
         if not time_zone:
             return self._zone_of(member)
         if time_zone not in (*time_zones(), self._settings.time_zone):
-            raise Refused("time-zone", "That time zone is not known here. Please choose one from the list.")
+            raise Refused("time-zone", "Unknown time zone. Choose one from the list.")
         return time_zone
 
     # For operators
@@ -343,6 +346,7 @@ class Pages:
             nonce=HOLE,
             is_newest=before == NEWEST,
             notice=NAME_LOST if cookies_of(request) and not session else "",
+            enter=_enter(request.cookies.get(ENTER_COOKIE)) if member else "",
         )
 
     def _keep(self, request: Request, response: Response, session: Session | None) -> None:
@@ -354,6 +358,15 @@ class Pages:
         elif (cookies := cookies_of(request)) and not self._doorkeeper.read(request):
             _delete_cookie(response, cookies[0])
 
+    def _set_enter(self, request: Request, response: Response, enter: str) -> None:
+        """Note what Enter does in this browser: a phone's owner may want something else at their desk."""
+        if not enter:
+            _delete_cookie(response, ENTER_COOKIE)
+            return
+        lifetime = int(self._settings.session_lifetime.total_seconds())
+        secure = is_secure(request.scope)
+        response.set_cookie(ENTER_COOKIE, enter, max_age=lifetime, httponly=True, samesite="lax", secure=secure)
+
     def _set_cookie(self, request: Request, response: Response, member: Member) -> None:
         name, salt = (HOST_COOKIE, HOST_SALT) if is_secure(request.scope) else (COOKIE, SALT)
         response.set_cookie(
@@ -364,6 +377,11 @@ class Pages:
             samesite="lax",
             secure=is_secure(request.scope),
         )
+
+
+def _enter(chosen: str | None) -> str:
+    """Return what somebody has chosen that Enter does; empty where it is what fits the device."""
+    return chosen if chosen in {"send", "line"} else ""
 
 
 def _delete_cookie(response: Response, name: str) -> None:

@@ -57,16 +57,16 @@ KEYS_DRAWN = 512  # at once
 BLANK_NOTED = 20  # characters of a blank draft that is remembered: an Enter too early, and not a flood
 
 OUTDATED, GONE = "session-ended", "room-removed"  # why a connection is ended
-SIGNED_OUT = "You have signed out. What you write here is no longer sent."
+SIGNED_OUT = "You signed out. Messages from this window are no longer sent."
 REMOVED = "This room was removed."
 
 NEWEST = 2**63 - 1  # before this position stands the newest page
 
 # Made anew for each refusal: an exception that is kept keeps every frame that it ever passed through.
-NAMELESS = partial(Refused, "no-name", "Please choose a name first, then you can write.")
-KEYLESS = partial(Refused, "no-key", "That was a lot at once: please send the rest again.")
+NAMELESS = partial(Refused, "no-name", "Choose a name first, then you can write.")
+KEYLESS = partial(Refused, "no-key", "You sent a lot at once. Send the rest again.")
 UNSTORED = partial(
-    Refused, "unavailable", "The server cannot store anything just now. Nothing is lost: please send it again."
+    Refused, "unavailable", "The server cannot store anything right now. Nothing is lost: send it again."
 )
 
 
@@ -516,7 +516,7 @@ class Rooms:
         """Make somebody a member, or rename them, and return them as they are now. Raises `Refused`."""
         name = clean_name(name, self._settings.name_length)
         if is_reserved(name, self._settings.title):
-            raise Refused("name-reserved", f"The name “{name}” is reserved. Please choose another.")
+            raise Refused("name-reserved", f"The name “{name}” is reserved. Choose another.")
         if member and (name, time_zone) == (member.name, member.time_zone):
             return member
         await self._count_creation(address)
@@ -593,7 +593,7 @@ class Rooms:
             self._limits.rooms.refund(address)
             wait = denial.wait
         if wait:
-            sentence = f"Your address has made many rooms: please wait {_long(wait)} before you make another."
+            sentence = f"Your address has created many rooms. Wait {_long(wait)} before you create another."
             raise Refused("too-many-rooms", sentence, wait)
 
     def _uncount_room(self, address: str) -> None:
@@ -606,7 +606,7 @@ class Rooms:
         if not wait and self._allowance and (denial := await self._allowance.creation(address)):
             wait = denial.wait
         if wait:
-            raise Refused("too-many", f"That was too much from your address: please wait {_seconds(wait)}.", wait)
+            raise Refused("too-many", f"Too many changes from your address. Wait {_seconds(wait)} and try again.", wait)
 
     # Keeping in touch
 
@@ -706,11 +706,11 @@ def _in_any_zone(frame: str) -> Callable[[str], str]:
 
 
 def _too_fast(wait: float) -> Refused:
-    return Refused("too-fast", f"That was too fast: please wait {_seconds(wait)} and send it again.", wait)
+    return Refused("too-fast", f"You are sending too fast. Wait {_seconds(wait)}, then send it again.", wait)
 
 
 def _too_fast_address(wait: float) -> Refused:
-    sentence = f"Too much comes from your address: please wait {_seconds(wait)} and send it again."
+    sentence = f"Too many messages from your address. Wait {_seconds(wait)}, then send it again."
     return Refused("too-fast-address", sentence, wait)
 
 

@@ -29,7 +29,8 @@ COOKIE = "parlor_member"
 # Under HTTPS. A browser takes it from this host alone: no neighbour under the same domain can plant one.
 # https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix
 HOST_COOKIE = f"__Host-{COOKIE}"
-OWN_COOKIES = [re.compile(rf"(?:^|; ?)({name}=[^\s;,\"]*)".encode()) for name in (HOST_COOKIE, COOKIE)]
+ENTER_COOKIE = "parlor_enter"  # what Enter does in this browser, where somebody has chosen
+OWN_COOKIES = [re.compile(rf"(?:^|; ?)({name}=[^\s;,\"]*)".encode()) for name in (HOST_COOKIE, COOKIE, ENTER_COOKIE)]
 VOUCHED_SECONDS = (
     60.0  # for which somebody who was looked up is not looked up again; the store notes visits by the hour
 )
@@ -58,8 +59,8 @@ HEADERS = {
 # A name of our own for which nobody else can have a certificate or an entry in the DNS.
 OWN_HOSTS = ("localhost", gethostname().lower(), f"{gethostname().lower()}.local")
 
-MISNAMED = "This server does not answer to that name. Whoever runs it can allow it: PARLOR_ALLOWED_HOSTS.\n"
-FOREIGN = "This request comes from another site, and was refused.\n"
+MISNAMED = "This server does not accept this host name. The operator can allow it with PARLOR_ALLOWED_HOSTS.\n"
+FOREIGN = "This request came from another site and was refused.\n"
 
 
 class Guard:

@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     )
     page_size: int = Field(50, ge=1, le=500, description="Messages on a page, and in each older part that loads.")
     open_page_size: int = Field(
-        200,
+        100,
         ge=100,  # more than the highest window shows
         description="Newest messages that a page keeps while it stays open. Older ones load again.",
     )

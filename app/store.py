@@ -44,7 +44,7 @@ VISIT_WAIT = 0.1  # seconds that somebody's page may be late because their visit
 ANOTHER = "another log lies in the place of the one that was opened: give it a new epoch (renew), and start anew"
 DAY_MS = 86_400_000
 FAILURE_SECONDS = 10.0  # for which a write that failed counts, where none comes after it
-SESSION_ENDED = "This browser had a name here that no longer holds. Please choose one again."
+SESSION_ENDED = "Your session in this browser has ended. Choose a name to continue."
 
 Clock = Callable[[], datetime]
 
@@ -225,12 +225,16 @@ class Store:
         try:
             return await self._write(partial(room_statements.create_room, name=name, now=self._now(), most=most))
         except Full as error:
-            sentence = f"This chat has {most:,} rooms already, and that is its limit."
+            sentence = f"This chat has reached its limit of {most:,} rooms."
             raise Refused("rooms-full", sentence) from error
         except Held as error:
             is_it = name_key(name) in await self._read(partial(room_statements.rooms_with, name=name))
-            clash = f"There is a room called “{name}” already" if is_it else f"“{name}” looks like the name of a room"
-            raise Refused("room-taken", f"{clash}. Please choose another name.") from error
+            clash = (
+                f"A room called “{name}” already exists"
+                if is_it
+                else f"“{name}” looks too much like the name of another room"
+            )
+            raise Refused("room-taken", f"{clash}. Choose another name.") from error
 
     async def removed_since(self, removal: int) -> list[tuple[int, str]]:
         """Return the number of each removal after `removal` with the address of the room, in their order."""
@@ -302,8 +306,8 @@ class Store:
     async def _taken(self, member: Member, keys: dict[str, str]) -> Refused:
         """Return why `member` cannot have their name: another has it, or one that looks like it."""
         others = await self._read(partial(statements.others_with, keys=keys, member_id=member.id))
-        is_it = "is taken" if keys["name_key"] in others else "looks like one that is taken"
-        return Refused("name-taken", f"The name “{member.name}” {is_it}. Please choose another.")
+        is_it = "is taken" if keys["name_key"] in others else "looks too much like one that is taken"
+        return Refused("name-taken", f"The name “{member.name}” {is_it}. Choose another.")
 
     # The writer
 

@@ -83,9 +83,9 @@ class Sockets:
     async def _admit(self, socket: WebSocket, outlet: Outlet, room: Room | None) -> None:
         address = address_of(socket)
         if room is None:
-            await self._turn_away(socket, "no-room", CloseCode.REFUSED, "There is no such room (any more).")
+            await self._turn_away(socket, "no-room", CloseCode.REFUSED, "This room does not exist.")
         elif not self._turnstile.enter(address):
-            sentence = "Too many windows are open from your address. This one will try again."
+            sentence = "Too many windows are open from your address. This window will retry."
             await self._turn_away(socket, "connections", CloseCode.OVERLOADED, sentence)
         else:
             try:
@@ -281,7 +281,7 @@ async def _hesitate(outlet: Outlet) -> bool:
     return await outlet.rest(uniform(*UNREADY_SECONDS))  # noqa: S311 - no secret
 
 
-LEFT_OUT = f"That was a lot at once: {MOST_DRAFTS} messages were read. Please send the rest again."
-UNREADY = "The server is not ready. Trying again."
-SLOWED = "That is a lot at once. It is read, one after the other."
-BINARY = Malformed("binary", "That could not be read: a frame is text, not bytes.")
+LEFT_OUT = f"Only the first {MOST_DRAFTS} messages were read. Send the rest again."
+UNREADY = "The server is not ready. Retrying…"
+SLOWED = "You are sending a lot at once. The server reads one message at a time."
+BINARY = Malformed("binary", "The server could not read this frame: it must be text, not binary.")

@@ -106,7 +106,7 @@ def test_the_longest_body_is_taken_and_one_character_more_is_not() -> None:
     with pytest.raises(Refused) as refused:
         clean("x" * 4001, 4000)
     assert refused.value.reason == "too-long"
-    assert refused.value.sentence == "This is too long: 4,001 characters, and 4,000 is the limit."
+    assert refused.value.sentence == "This message is too long: 4,001 characters. The limit is 4,000."
 
 
 def test_a_character_counts_once_however_many_bytes_it_takes() -> None:

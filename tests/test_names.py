@@ -98,7 +98,7 @@ def test_the_longest_name_is_taken_and_one_character_more_is_not() -> None:
 
 @pytest.mark.parametrize("character", BIDI_CONTROLS, ids=unicodedata.name)
 def test_what_turns_the_text_after_it_around_is_refused(character: str) -> None:
-    with pytest.raises(Refused, match="cannot be shown"):
+    with pytest.raises(Refused, match="not allowed"):
         clean_name(f"Ann{character}nnA", LONGEST)
 
 

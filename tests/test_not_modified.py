@@ -105,7 +105,7 @@ def test_who_lost_their_name_is_told_so_each_time_until_they_know(client: TestCl
     page = client.get("/")
     client.cookies.set("parlor_member", "nonsense")
     lost = again(client, "/", page)
-    assert lost.status_code == 200 and "no longer holds" in lost.text
+    assert lost.status_code == 200 and "Your session in this browser has ended" in lost.text
     assert 'parlor_member=""' in lost.headers["set-cookie"]
     client.cookies.clear()
     assert again(client, "/", page).status_code == 304

@@ -162,7 +162,7 @@ def test_a_name_that_looks_like_one_that_is_taken_is_refused_and_called_so(
     join(client, "Ann")
     answer = join(other, "\N{CYRILLIC CAPITAL LETTER A}nn")
     assert answer.status_code == 409
-    assert "looks like one that is taken" in one(answer, "#name-refused").text
+    assert "looks too much like one that is taken" in one(answer, "#name-refused").text
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 41, "\u202eeve", "a\u200bb"])

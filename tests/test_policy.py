@@ -142,9 +142,12 @@ def test_the_page_loads_htmx_and_its_two_extensions_and_no_other_script() -> Non
     assert sorted(found) == sorted(SCRIPTS)
 
 
+ENTER = "[key=='Enter'&&!shiftKey&&!isComposing&&keyCode!=229&&(ctrlKey||target.parentNode.clientLeft==0)]"
+
+
 def test_one_trigger_has_a_filter_and_that_is_enter() -> None:
     found = {name_of(path): filters(path.read_text()) for path in templates() if filters(path.read_text())}
-    assert found == {"templates/partials/composer.html": ["[key=='Enter'&&!shiftKey&&!isComposing&&keyCode!=229]"]}
+    assert found == {"templates/partials/composer.html": [ENTER]}
 
 
 @pytest.mark.parametrize("path", [path for path in templates() if path.parent.name == "frames"], ids=name_of)

@@ -55,7 +55,7 @@ def test_a_removed_room_is_nowhere_and_whoever_is_in_it_is_told(
         assert client.post("/rooms/tea/messages", data={"message": "late"}).status_code == 404
         assert "/rooms/tea" not in client.get("/").text
         with client.websocket_connect("/ws/tea", headers=ours) as socket:
-            assert "no such room" in socket.receive_text()
+            assert "does not exist" in socket.receive_text()
             assert socket.receive()["code"] == 1008
         # The name is free, the address is not: what led to the one does not lead to the other.
         assert client.post("/rooms", data={"name": "Tea"}).url.path == "/rooms/tea-2"

@@ -231,7 +231,7 @@ def test_a_cookie_that_is_nobodys_reads_along_and_is_told_how_to_go_on(
 
     said = other.post("/rooms/lobby/messages", data={"message": "as Ann"}, headers=headers)
     assert said.status_code == 403
-    assert "choose a name" in said.text and "\nas Ann</textarea>" in said.text
+    assert "Choose a name" in said.text and "\nas Ann</textarea>" in said.text
     assert other.post("/rooms", data={"name": "Ann's"}, headers=headers).status_code == 403
 
     with other.websocket_connect("/ws/lobby", headers=headers) as socket:
@@ -240,12 +240,14 @@ def test_a_cookie_that_is_nobodys_reads_along_and_is_told_how_to_go_on(
         while 'data-state="connected"' not in received:
             received += socket.receive_text()
         assert "hello" in received
-        assert "no longer holds" in received and 'href="/rooms/lobby" target="_blank"' in received
+        assert (
+            "Your session in this browser has ended" in received and 'href="/rooms/lobby" target="_blank"' in received
+        )
         received = ""
         socket.send_json({"message": "as Ann", "key": "k"})
         while "innerHTML:#notice" not in received:
             received += socket.receive_text()
-        assert "choose a name" in received and 'href="/rooms/lobby" target="_blank"' in received
+        assert "Choose a name" in received and 'href="/rooms/lobby" target="_blank"' in received
         assert "delete target:'#" not in received.replace(
             "delete target:'#notice", ""
         )  # the text stays in the composer

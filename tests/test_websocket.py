@@ -178,7 +178,7 @@ def test_more_than_the_limit_leaves_a_labelled_gap(settings: Settings) -> None:
             frame = ann.resume(here)
             assert bodies(frame) == ["message 8", "message 9", "message 10"]
             (button,) = frame.select(".gap button")
-            assert (button["value"], button.text) == ("0-8", "Load 7 messages that you missed")
+            assert (button["value"], button.text) == ("0-8", "Load 7 missed messages")
             assert frame.select("ol[hx-swap-oob='beforeend:#messages']")
 
 
@@ -332,16 +332,16 @@ def test_where_the_next_message_is_refused_what_belongs_to_it_stays(client: Test
         ("null", "JSON object"),
         ("{}", "neither a message nor a cursor"),
         ('{"user": "Eve", "text": "hi"}', "neither a message nor a cursor"),
-        ('{"message": "hello"}', "has a key"),
-        ('{"message": 7, "key": "k"}', "are texts"),
-        ('{"message": "hello", "key": "\\""}', "has a key"),
-        ('{"message": ["", "hello"], "key": "k"}', "send the rest again"),
+        ('{"message": "hello"}', "needs a key"),
+        ('{"message": 7, "key": "k"}', "with strings"),
+        ('{"message": "hello", "key": "\\""}', "needs a key"),
+        ('{"message": ["", "hello"], "key": "k"}', "Send the rest again"),
         ('{"cursor": "nonsense"}', "epoch:position"),
-        ('{"cursor": 7}', "are texts"),
-        ('{"message": "  ", "key": "k"}', "nothing to send"),
+        ('{"cursor": 7}', "with strings"),
+        ('{"message": "  ", "key": "k"}', "Write something"),
         (json.dumps({"message": "x" * 4001, "key": "k"}), "4,001 characters"),
-        ("[" * 50_000, "JSON"),
-        ('"' + "x" * 400_000 + '"', "too much at once"),
+        ("[" * 50_000, "with strings"),
+        ('"' + "x" * 400_000 + '"', "too large"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -361,14 +361,14 @@ def test_what_cannot_be_is_said_to_its_sender_alone(
 def test_bytes_are_not_a_frame(client: TestClient) -> None:
     with browser(client) as somebody:
         somebody.send_bytes(b'{"message": "hello", "key": "k"}')
-        assert "not bytes" in notice(somebody.frame())
+        assert "not binary" in notice(somebody.frame())
 
 
 def test_nobody_without_a_name_can_write(client: TestClient) -> None:
     with browser(client) as nobody:
         nobody.resume()
         receipt = nobody.say("hello")
-        assert "choose a name" in notice(receipt)
+        assert "Choose a name" in notice(receipt)
         assert not receipt.select("[hx-swap-oob^=delete]")
     assert "hello" not in client.get("/").text
 
@@ -422,12 +422,12 @@ def test_whoever_sends_too_many_drafts_at_once_is_told(settings: Settings, curso
         many = [str(number) for number in range(MOST_DRAFTS + 1)]
         with browser(client) as ann:
             ann.send(message=many, key=many, **cursor)
-            assert "50 messages were read. Please send the rest again." in notice(ann.frame())
+            assert "first 50 messages were read. Send the rest again." in notice(ann.frame())
             assert 'parlor_refused_total{reason="too-many-drafts"} 1.0' in client.get("/metrics").text
             ann.send(message=many[:MOST_DRAFTS], key=many[:MOST_DRAFTS])
             while not (receipt := ann.frame()).select("[hx-swap-oob^=delete]"):
                 pass
-            assert "Please send the rest again" not in notice(receipt)
+            assert "Send the rest again" not in notice(receipt)
         assert "parlor_messages_total 50.0" in client.get("/metrics").text
 
 
@@ -472,7 +472,7 @@ def test_while_the_store_is_gone_a_page_is_told_and_tries_again(
     with browser(client) as somebody:
         somebody.send(cursor=ahead)
         (passing,) = somebody.frame().select("[hx-swap-oob='innerHTML:#notice'] > .notice__passing")
-        assert "Trying again" in passing.text
+        assert "Retrying" in passing.text
         assert somebody.close_code() == 1013
 
 
@@ -486,8 +486,8 @@ def test_renaming_ends_what_is_open_and_the_new_cookie_goes_on(client: TestClien
         join(client, "Anna")
         assert ann.close_code() == copied.close_code() == 1012  # come back
     with browser(client) as anna, browser(other) as copied:
-        assert "no longer holds" in str(copied.resume())
-        assert "choose a name" in str(copied.say("as Anna"))
+        assert "Your session in this browser has ended" in str(copied.resume())
+        assert "Choose a name" in str(copied.say("as Anna"))
         anna.resume()
         anna.say("as Anna", "2")
         (author,) = anna.frame_with("#message-1").select(".message__author")
@@ -500,11 +500,11 @@ def test_signing_out_ends_what_is_open_and_says_so(client: TestClient) -> None:
         ann.resume()
         client.post("/sign-out")
         notice = ann.frame_with("[hx-swap-oob='innerHTML:#notice']")
-        assert "You have signed out" in notice.text and notice.select("a[href='/rooms/lobby']")
+        assert "You signed out" in notice.text and notice.select("a[href='/rooms/lobby']")
         assert ann.close_code() == 1012
     with browser(client) as nobody:
         nobody.resume()
-        assert "choose a name" in str(nobody.say("as Ann"))
+        assert "Choose a name" in str(nobody.say("as Ann"))
 
 
 @pytest.mark.breaks("app/websocket.py", "elif connection.member and not await", "elif False and not await")
@@ -583,7 +583,7 @@ def test_the_short_address_is_the_lobbys(client: TestClient) -> None:
 
 def test_an_unknown_room_says_so_and_closes_for_good(client: TestClient) -> None:
     with browser(client, "nowhere") as somebody:
-        assert "no such room" in notice(somebody.frame())
+        assert "does not exist" in notice(somebody.frame())
         assert somebody.close_code() == 1008
 
 

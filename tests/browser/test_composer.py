@@ -107,7 +107,7 @@ def test_it_grows_with_its_text_up_to_a_limit(ann: Person) -> None:
 @pytest.mark.parametrize("blank", ["", "   ", "\n\n", "\u200b"], ids=["empty", "spaces", "lines", "invisible"])
 def test_blank_is_not_sent(ann: Person, bob: Person, blank: str) -> None:
     ann.writes(blank).composer.press("Enter")
-    expect(ann.notice).to_have_text("There is nothing to send yet.")
+    expect(ann.notice).to_have_text("Write something first.")
     expect(ann.drafts).to_have_count(1)
     ann.says("not blank")
     expect(ann.notice).to_be_empty()

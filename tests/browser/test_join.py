@@ -120,5 +120,5 @@ def test_who_signs_out_is_asked_for_a_name_and_their_other_window_says_so(cast: 
     expect(other.locator("#connection")).to_have_attribute("data-state", "connected")
     other.locator("#composer textarea").last.fill("still me?")
     other.keyboard.press("Enter")
-    expect(other.locator("#notice")).to_contain_text("Please choose a name first")
+    expect(other.locator("#notice")).to_contain_text("Choose a name first")
     expect(other.locator("#composer textarea").first).to_have_value("still me?")

@@ -84,7 +84,7 @@ def test_going_back_to_a_page_that_missed_a_lot_leaves_a_gap_that_loads(gather: 
         bob.posts("lobby", *missed)
         goes_back(ann)
         ann.sees("before", *missed[-5:])
-        ann.page.get_by_text("Load 3 messages that you missed").click()
+        ann.page.get_by_text("Load 3 missed messages").click()
         ann.sees("before", *missed)
         assert ann.messages() == bob.messages()
 

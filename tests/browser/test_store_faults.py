@@ -14,7 +14,7 @@ from tests.browser.conftest import GENEROUS, Gather
 from tests.proxy import proxying
 from tests.server import Server, serving
 
-UNSTORED = "The server cannot store anything just now. Nothing is lost: please send it again."
+UNSTORED = "The server cannot store anything right now. Nothing is lost: send it again."
 
 Trouble = Callable[[Server, Path], AbstractContextManager[None]]
 
@@ -112,7 +112,7 @@ def test_a_database_file_that_is_gone_is_missed_at_once_and_found_again(
         # A page that comes back meanwhile keeps what it shows, says that it is not connected, and tries again.
         link.cut()
         link.heal()
-        expect(carl.notice).to_have_text("The server is not ready. Trying again.")
+        expect(carl.notice).to_have_text("The server is not ready. Retrying…")
         carl.finds_it("disconnected").sees("before")
         assert not file.exists()
         aside.rename(file)

@@ -7,7 +7,7 @@ from itertools import count
 
 from tests.guarantees.crowd import PATIENCE, Guest
 
-UNSTORED = "The server cannot store anything just now."
+UNSTORED = "The server cannot store anything right now."
 TOLD_SECONDS = 30.0  # a process that hears nothing of the database waits for each of its answers
 AGAIN_SECONDS = 0.5  # until somebody tries again who was told so, or nothing
 

@@ -136,7 +136,7 @@ async def test_frames_without_a_pause(server: Server, flooder: str, neighbours: 
         await hear(flood, "one after the other")
         # All the same, each is read and answered.
         for _ in range(25):
-            await hear(flood, "could not be read")
+            await hear(flood, "could not read this")
     assert await figure(server, "paced") > before
 
 
@@ -151,7 +151,7 @@ async def test_bytes_without_a_pause(server: Server, flooder: str, neighbours: N
 async def test_a_frame_that_is_too_long(server: Server, flooder: str, neighbours: None) -> None:
     async with socket(server, flooder) as flood:
         await flood.send("x" * 400_001)
-        await hear(flood, "That is too much at once")
+        await hear(flood, "This frame is too large")
     async with socket(server, flooder) as flood:
         with suppress(ConnectionClosed):
             await flood.send("x" * 1_600_001)

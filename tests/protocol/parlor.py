@@ -16,8 +16,8 @@ from tests.protocol.raw import Raw, text
 from tests.server import Server
 
 LIMIT = 1_600_000  # bytes of a message
-READ = "could not be read"  # what a notice says to somebody who sends nonsense
-TOO_LONG = "too much at once"  # and of a message that is not too large for the socket, but is for a frame of ours
+READ = "could not read this"  # what a notice says to somebody who sends nonsense
+TOO_LONG = "too large"  # and of a message that is not too large for the socket, but is for a frame of ours
 NOTICE = 'hx-swap-oob="innerHTML:#notice"'
 SILENT = NOTICE + "></div>"  # in a receipt
 LIVE = 'data-state="connected"'  # ends what answers a cursor

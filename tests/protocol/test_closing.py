@@ -109,7 +109,7 @@ def test_a_close_inside_a_message_ends_it(dial: Dial, code: int) -> None:
 
 def test_who_is_turned_away_is_told_why(dial: Dial) -> None:
     raw = dial("", "/ws/nowhere")
-    assert "no such room" in raw.message()
+    assert "does not exist" in raw.message()
     assert raw.closing() == REFUSED
     raw.send(close(REFUSED))
     assert raw.ends()

@@ -268,7 +268,7 @@ def test_a_message_need_not_be_compressed(speaker: Speaker) -> None:
 
 def test_bytes_may_be_compressed_as_well(raw: Raw) -> None:
     raw.send(compressed(deflated(b"\xff\xfe" * 100), BINARY))
-    assert "a frame is text" in notice(raw)
+    assert "it must be text" in notice(raw)
 
 
 def test_a_compressed_message_may_arrive_in_pieces(speaker: Speaker) -> None:

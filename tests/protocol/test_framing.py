@@ -169,7 +169,7 @@ def test_what_comes_with_what_is_broken_does_not_hide_it(dial: Dial, first: list
 def test_bytes_are_no_text(dial: Dial) -> None:
     raw = dial()
     raw.send(Frame(BINARY, saying("hello")).encoded())
-    assert "a frame is text" in notice(raw)
+    assert "it must be text" in notice(raw)
     assert is_alive(raw)
 
 
