@@ -124,7 +124,7 @@ async def test_drafts_without_end_in_a_few_frames(server: Server, flooder: str, 
     async with socket(server, flooder) as flood:
         for _ in range(2):
             await flood.send(many)
-        await hear(flood, "one after the other")
+        await hear(flood, "one message at a time")
 
 
 @pytest.mark.breaks("app/limits.py", "bucket.charge(now, frames)", "pass")
@@ -133,7 +133,7 @@ async def test_frames_without_a_pause(server: Server, flooder: str, neighbours: 
     async with socket(server, flooder) as flood:
         for _ in range(75):
             await flood.send("nonsense")
-        await hear(flood, "one after the other")
+        await hear(flood, "one message at a time")
         # All the same, each is read and answered.
         for _ in range(25):
             await hear(flood, "could not read this")
@@ -145,7 +145,7 @@ async def test_bytes_without_a_pause(server: Server, flooder: str, neighbours: N
     async with socket(server, flooder) as flood:
         for _ in range(3):
             await flood.send("x" * 90_000)
-        await hear(flood, "one after the other")
+        await hear(flood, "one message at a time")
 
 
 async def test_a_frame_that_is_too_long(server: Server, flooder: str, neighbours: None) -> None:
@@ -197,7 +197,7 @@ async def test_resumes_with_absurd_cursors(server: Server, flooder: str, neighbo
     async with socket(server, flooder) as flood:
         for cursor in absurd * 2:
             await flood.send(json.dumps({"cursor": cursor}))
-        await hear(flood, "one after the other")
+        await hear(flood, "one message at a time")
         await flood.send('{"cursor": ""}')
         await hear(flood, 'data-state="connected"')
 
