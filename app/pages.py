@@ -29,6 +29,7 @@ from app.representations import Current, Representation, is_among, represent
 from app.rooms import NEWEST, Rooms, new_keys
 from app.security import (
     COOKIE,
+    ENTER_CHOICES,
     ENTER_COOKIE,
     HEADERS,
     HOST_COOKIE,
@@ -37,6 +38,8 @@ from app.security import (
     add_headers,
     address_of,
     cookies_of,
+    delete_cookie,
+    enter_of,
     is_secure,
 )
 from app.settings import Settings
@@ -209,8 +212,10 @@ class Pages:
         log.info("renamed" if member else "named", member=renamed.id)
         response = _see_other(here)
         self._set_cookie(request, response, renamed)
-        if "enter" in form:
-            self._set_enter(request, response, _enter(form["enter"]))
+        if form.get("enter") in ENTER_CHOICES:
+            self._put(request, response, ENTER_COOKIE, form["enter"])
+        elif "enter" in form:
+            delete_cookie(response, ENTER_COOKIE)
         return response
 
     async def sign_out(self, request: Request, form: Form) -> Response:
@@ -223,7 +228,7 @@ class Pages:
             log.info("signed out", member=member.id)
         response = _see_other(self._rooms.find(form.get("room", "")) or self._rooms.lobby)
         for cookie in cookies_of(request):
-            _delete_cookie(response, cookie)
+            delete_cookie(response, cookie)
         return response
 
     def _chosen_zone(self, time_zone: str, member: Member | None) -> str:
@@ -346,7 +351,7 @@ class Pages:
             nonce=HOLE,
             is_newest=before == NEWEST,
             notice=NAME_LOST if cookies_of(request) and not session else "",
-            enter=_enter(request.cookies.get(ENTER_COOKIE)) if member else "",
+            enter=enter_of(request) if member else "",
         )
 
     def _keep(self, request: Request, response: Response, session: Session | None) -> None:
@@ -356,37 +361,15 @@ class Pages:
                 self._set_cookie(request, response, session.member)
         # From before a renaming it stays: a page that loads during one would delete the new cookie.
         elif (cookies := cookies_of(request)) and not self._doorkeeper.read(request):
-            _delete_cookie(response, cookies[0])
-
-    def _set_enter(self, request: Request, response: Response, enter: str) -> None:
-        """Note what Enter does in this browser: a phone's owner may want something else at their desk."""
-        if not enter:
-            _delete_cookie(response, ENTER_COOKIE)
-            return
-        lifetime = int(self._settings.session_lifetime.total_seconds())
-        secure = is_secure(request.scope)
-        response.set_cookie(ENTER_COOKIE, enter, max_age=lifetime, httponly=True, samesite="lax", secure=secure)
+            delete_cookie(response, cookies[0])
 
     def _set_cookie(self, request: Request, response: Response, member: Member) -> None:
         name, salt = (HOST_COOKIE, HOST_SALT) if is_secure(request.scope) else (COOKIE, SALT)
-        response.set_cookie(
-            name,
-            self._doorkeeper.signer.sign(member, salt),
-            max_age=int(self._settings.session_lifetime.total_seconds()),
-            httponly=True,
-            samesite="lax",
-            secure=is_secure(request.scope),
-        )
+        self._put(request, response, name, self._doorkeeper.signer.sign(member, salt))
 
-
-def _enter(chosen: str | None) -> str:
-    """Return what somebody has chosen that Enter does; empty where it is what fits the device."""
-    return chosen if chosen in {"send", "line"} else ""
-
-
-def _delete_cookie(response: Response, name: str) -> None:
-    # Without `Secure`, a browser takes nothing by a name with the prefix, not even its end.
-    response.delete_cookie(name, secure=name == HOST_COOKIE, httponly=True, samesite="lax")
+    def _put(self, request: Request, response: Response, name: str, value: str) -> None:
+        lifetime, secure = int(self._settings.session_lifetime.total_seconds()), is_secure(request.scope)
+        response.set_cookie(name, value, max_age=lifetime, httponly=True, samesite="lax", secure=secure)
 
 
 def add_error_pages(app: FastAPI, fragments: Fragments) -> None:

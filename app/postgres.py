@@ -31,6 +31,7 @@ LONGEST_LEAVE = 0.1  # seconds, in which a connection is closed that is of no us
 PATIENCE_OF_SERVER = 1.0  # seconds by which it waits longer than we do: it ends what we could not take back
 
 OPENING = 0x7061726C6F72  # the advisory lock of whoever opens the database; the number is "parlor" in ASCII
+OPENING_SECONDS = 600  # to wait for it: another process may be migrating a large log
 
 # What the server says when it has done nothing and another attempt may go better, by SQLSTATE.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -194,7 +195,9 @@ def _alone(connection: Connection, work: Work[Result]) -> Result:
     """Do `work` when nobody else opens the database, and let it take the time it takes."""
     for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
         connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{OPENING_SECONDS}s'")
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({OPENING})")
+    connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
     return work(connection)
 
 

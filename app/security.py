@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.identity import HOST_SALT, Session, Signer
@@ -29,7 +29,9 @@ COOKIE = "parlor_member"
 # Under HTTPS. A browser takes it from this host alone: no neighbour under the same domain can plant one.
 # https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix
 HOST_COOKIE = f"__Host-{COOKIE}"
-ENTER_COOKIE = "parlor_enter"  # what Enter does in this browser, where somebody has chosen
+# What Enter does in this browser, where somebody has chosen: a phone's owner may want something else at their desk.
+ENTER_COOKIE = "parlor_enter"
+ENTER_CHOICES = frozenset({"send", "line"})
 OWN_COOKIES = [re.compile(rf"(?:^|; ?)({name}=[^\s;,\"]*)".encode()) for name in (HOST_COOKIE, COOKIE, ENTER_COOKIE)]
 VOUCHED_SECONDS = (
     60.0  # for which somebody who was looked up is not looked up again; the store notes visits by the hour
@@ -269,6 +271,18 @@ def cookies_of(connection: HTTPConnection) -> list[str]:
     """Return the names of the cookies that a request or a handshake brings, of those that say who somebody is."""
     names = (HOST_COOKIE, COOKIE) if is_secure(connection.scope) else (COOKIE,)
     return [name for name in names if name in connection.cookies]
+
+
+def enter_of(connection: HTTPConnection) -> str:
+    """Return what somebody has chosen that Enter does; empty where it is what fits the device."""
+    chosen = connection.cookies.get(ENTER_COOKIE, "")
+    return chosen if chosen in ENTER_CHOICES else ""
+
+
+def delete_cookie(response: Response, name: str) -> None:
+    """Have the browser forget a cookie."""
+    # Without `Secure`, a browser takes nothing by a name with the prefix, not even its end.
+    response.delete_cookie(name, secure=name == HOST_COOKIE, httponly=True, samesite="lax")
 
 
 def address_of(connection: HTTPConnection) -> str:

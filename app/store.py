@@ -229,12 +229,8 @@ class Store:
             raise Refused("rooms-full", sentence) from error
         except Held as error:
             is_it = name_key(name) in await self._read(partial(room_statements.rooms_with, name=name))
-            clash = (
-                f"A room called “{name}” already exists"
-                if is_it
-                else f"“{name}” looks too much like the name of another room"
-            )
-            raise Refused("room-taken", f"{clash}. Choose another name.") from error
+            clash = "already exists" if is_it else "looks too much like another"
+            raise Refused("room-taken", f"A room called “{name}” {clash}. Choose another name.") from error
 
     async def removed_since(self, removal: int) -> list[tuple[int, str]]:
         """Return the number of each removal after `removal` with the address of the room, in their order."""

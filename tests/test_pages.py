@@ -594,3 +594,13 @@ def test_a_key_that_is_none_is_refused(client: TestClient, key: str) -> None:
     answer = client.post("/rooms/lobby/messages", data={"message": "hello", "key": key})
     assert answer.status_code == 422
     assert "message__body" not in client.get("/").text
+
+
+def test_what_enter_does_is_kept_in_this_browser(client: TestClient) -> None:
+    for chosen, kept in (("line", "line"), ("send", "send"), ("anything", ""), ("line", "line"), ("", "")):
+        answer = client.post("/name", data={"name": "Ann", "enter": chosen}, follow_redirects=False)
+        assert answer.status_code == 303
+        form = one(client.get("/"), "#composer")
+        assert form["class"] == (["composer", f"composer--{kept}"] if kept else ["composer"])
+    client.cookies.set("parlor_enter", "<b>")
+    assert one(client.get("/"), "#composer")["class"] == ["composer"]

@@ -354,6 +354,21 @@ async def test_of_many_who_open_an_empty_database_at_once_one_makes_what_is_in_i
         assert [len(await log.rooms()) for log in logs] == [1] * 5
 
 
+@pytest.mark.breaks("app/postgres.py", "SET LOCAL lock_timeout = '{OPENING_SECONDS}s'", "SELECT 1")
+async def test_who_opens_waits_for_another_only_so_long(
+    opening: Opener, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "OPENING_SECONDS", 1)
+    other = await asyncpg.connect(postgres_url)
+    await other.execute(f"SELECT pg_advisory_lock({engine.OPENING})")
+    async with asyncio.timeout(20):
+        with pytest.raises(StoreUnavailable, match="lock timeout"):
+            await opening().__aenter__()
+        await other.close()
+        async with opening() as log:
+            assert len(await log.rooms()) == 1
+
+
 @pytest.mark.parametrize("rooms", [1, 3])
 async def test_processes_that_append_at_once_leave_no_gap_and_nothing_twice(
     log: Store, ann: Member, postgres_url: str, rooms: int

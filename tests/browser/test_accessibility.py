@@ -1,12 +1,15 @@
 """axe-core finds nothing serious, in light and dark; and what it cannot see."""
 
+import re
 from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.cast import Cast, Person
-from tests.server import ROOT
+from tests.browser.conftest import Gather
+from tests.proxy import proxying
+from tests.server import ROOT, Server
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 SERIOUS = ("serious", "critical")
@@ -71,8 +74,8 @@ def test_the_error_page(cast: Cast, scheme: Scheme) -> None:
 @schemes
 def test_a_phone_with_its_menu_open(cast: Cast, room: str, scheme: Scheme) -> None:
     ann = member(cast, scheme, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True).opens(room)
-    ann.says("hello")
-    ann.page.locator(".header__menu").tap()
+    cast.member("Bob").posts(room, "hello")
+    ann.reads("hello").page.locator(".header__menu").tap()
     expect(ann.page.locator("#sidebar")).to_be_visible()
     ann.page.locator(".rooms__new").tap()
     assert findings(ann) == []
@@ -92,6 +95,55 @@ def test_new_messages_are_announced(ann: Person, bob: Person) -> None:
     bob.says("hello")
     expect(log).to_contain_text("hello")
     expect(ann.page.get_by_role("status").first).to_have_text("Connected")
+
+
+def read_out(person: Person) -> dict[str, str]:
+    """Return of each message how it is announced when it comes ("polite", "off"), as the accessibility tree has it."""
+    session = person.context.new_cdp_session(person.page)
+    nodes: dict[str, Any] = {each["nodeId"]: each for each in session.send("Accessibility.getFullAXTree")["nodes"]}
+
+    def live(node: dict[str, Any] | None) -> str:
+        while node:
+            for each in node.get("properties", []):
+                if each["name"] == "live":
+                    return str(each["value"]["value"])
+            node = nodes.get(node.get("parentId", ""))
+        return "off"
+
+    def text(node: dict[str, Any]) -> str:
+        own = str(node.get("name", {}).get("value", "")) if node["role"]["value"] == "StaticText" else ""
+        return own + "".join(text(nodes[child]) for child in node.get("childIds", []) if child in nodes)
+
+    articles = [node for node in nodes.values() if node.get("role", {}).get("value") == "article"]
+    return {found[0]: live(node) for node in articles if (found := re.findall(r"line \d+", text(node)))}
+
+
+def test_only_what_is_new_is_read_out(cast: Cast, room: str) -> None:
+    bob = cast.member("Bob")
+    bob.posts(room, *(f"line {number}" for number in range(1, 71)))
+    ann = cast.member("Ann").opens(room).reads_up_to(70)
+    bob.posts(room, "line 71")
+    ann.reads("line 71")
+    found = read_out(ann)
+    assert len(found) == 71
+    assert [found[f"line {number}"] for number in (1, 20, 71)] == ["off", "off", "polite"]
+
+
+def test_many_that_were_missed_are_counted(gather: Gather, server: Server, room: str) -> None:
+    with proxying(server.port) as link:
+        bob = gather(server).member("Bob")
+        ann = gather(server, link.url).member("Ann").opens(room)
+        link.cut()
+        ann.finds_it("disconnected")
+        bob.posts(room, *(f"line {number}" for number in range(1, 31)))
+        link.heal()
+        ann.is_connected().reads("line 30")
+        expect(ann.page.locator("#missed")).to_have_text("30 new messages")
+        bob.posts(room, "line 31")
+        ann.reads("line 31")
+        # The protocol of developer tools does not tell what is turned off within a region.
+        expect(ann.page.locator("#messages > .message[aria-live=off]")).to_have_count(30)
+        expect(ann.page.locator("#messages > .message:not([aria-live])")).to_have_count(1)
 
 
 def test_things_have_names(ann: Person) -> None:

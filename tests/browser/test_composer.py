@@ -105,6 +105,30 @@ def test_it_grows_with_its_text_up_to_a_limit(ann: Person) -> None:
 
 
 @pytest.mark.parametrize("blank", ["", "   ", "\n\n", "\u200b"], ids=["empty", "spaces", "lines", "invisible"])
+def test_what_enter_does_is_each_persons_choice_in_each_browser(cast: Cast, room: str) -> None:
+    def chooses(person: Person, choice: str) -> None:
+        person.page.locator(".account").click()
+        person.page.locator("#account select[name=enter]").select_option(choice)
+        person.page.locator("#account button.when-ready").click()
+        person.is_connected()
+        expect(person.page.locator("#account select[name=enter]")).to_have_value(choice)
+
+    desk = cast.somebody().opens(room).joins_as("Enterer").is_connected()
+    chooses(desk, "line")
+    desk.composer.focus()
+    desk.types("one\ntwo")
+    expect(desk.composer).to_have_value("one\ntwo")
+    desk.presses("Control+Enter").has_receipt().sees("one\ntwo")
+    chooses(desk, "")
+    desk.composer.focus()
+    desk.types("three\n").has_receipt().sees("one\ntwo", "three")
+    phone = cast.somebody(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844}).opens(room)
+    phone.joins_as("Tapper").is_connected()
+    chooses(phone, "send")
+    phone.composer.tap()
+    phone.types("four\n").has_receipt().reads("four")
+
+
 def test_blank_is_not_sent(ann: Person, bob: Person, blank: str) -> None:
     ann.writes(blank).composer.press("Enter")
     expect(ann.notice).to_have_text("Write something first.")

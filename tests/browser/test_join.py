@@ -116,7 +116,7 @@ def test_who_signs_out_is_asked_for_a_name_and_their_other_window_says_so(cast: 
     gina.page.locator(".account").click()
     gina.page.locator(".account__sign-out button").click()
     expect(gina.page.locator("#join")).to_be_visible()
-    expect(other.locator("#notice")).to_contain_text("You have signed out")
+    expect(other.locator("#notice")).to_contain_text("You signed out")
     expect(other.locator("#connection")).to_have_attribute("data-state", "connected")
     other.locator("#composer textarea").last.fill("still me?")
     other.keyboard.press("Enter")

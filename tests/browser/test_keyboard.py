@@ -70,12 +70,12 @@ def test_the_account_menu_and_the_zone(cast: Cast, room: str) -> None:
     mona.presses("Enter")
     expect(mona.page.locator("#account input[name=name]")).to_be_focused()
     mona.presses("Control+a").types("Monika")
-    tabs_to(mona, mona.page.locator("#account select"))
+    tabs_to(mona, mona.page.locator("#account select[name=time_zone]"))
     mona.types("Europe/Berlin")
     tabs_to(mona, mona.page.locator("#account button.when-ready"))
     mona.presses("Enter")
     expect(mona.page.locator(".account__name")).to_have_text("Monika")
-    expect(mona.page.locator("#account select")).to_have_value("Europe/Berlin")
+    expect(mona.page.locator("#account select[name=time_zone]")).to_have_value("Europe/Berlin")
 
 
 def test_what_opens_takes_the_focus_and_gives_it_back(cast: Cast, room: str) -> None:

@@ -41,7 +41,7 @@ def test_joining(cast: Cast, room: str, phone: dict[str, Any]) -> None:
     nobody = cast.somebody(**phone).opens(room)
     fits(nobody)
     form = nobody.page.locator("#join")
-    is_for_fingers(form.locator("input[name=name]"), form.locator("select"), form.locator("button:visible"))
+    is_for_fingers(form.locator("input[name=name]"), form.locator("select").first, form.locator("button:visible"))
     form.locator("input[name=name]").fill("Polly " + str(phone["viewport"]["width"]))
     form.locator("button:visible").tap()
     nobody.is_connected()
@@ -66,6 +66,17 @@ def test_talking(cast: Cast, room: str, phone: dict[str, Any], bob: Person) -> N
     )
     expect(ann.status).to_be_in_viewport(ratio=1)
     expect(ann.page.locator("h1")).to_be_in_viewport(ratio=1)
+
+
+@phones
+def test_enter_breaks_the_line_on_a_touch_keyboard(cast: Cast, room: str, phone: dict[str, Any]) -> None:
+    ann = cast.member("Ann", **phone).opens(room)
+    ann.composer.tap()
+    ann.types("one\ntwo")
+    expect(ann.composer).to_have_value("one\ntwo")
+    ann.page.locator("#composer button:visible").tap()
+    ann.has_receipt().sees("one\ntwo")
+    ann.types("by keys").presses("Control+Enter").has_receipt().sees("one\ntwo", "by keys")
 
 
 @phones
@@ -96,5 +107,5 @@ def test_the_account_menu(cast: Cast, room: str, phone: dict[str, Any]) -> None:
     ann.page.locator(".account").tap()
     form = ann.page.locator("#account .card__form").first
     expect(form).to_be_in_viewport(ratio=1)
-    is_for_fingers(form.locator("input[name=name]"), form.locator("select"), form.locator("button:visible"))
+    is_for_fingers(form.locator("input[name=name]"), form.locator("select").first, form.locator("button:visible"))
     fits(ann)

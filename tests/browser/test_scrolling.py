@@ -92,7 +92,7 @@ def test_older_messages_load_as_one_scrolls_up_to_the_first(cast: Cast, room: st
     texts = lines(1, 133)
     for start in range(0, len(texts), 7):
         (bob if start // 7 % 2 else ann).posts(room, *texts[start : start + 7])
-    ann.sees(*texts)
+    ann.reads_up_to(len(texts)).sees(*texts)
     reader = cast.somebody()
     loaded: list[str] = []
     reader.page.on("response", lambda answer: loaded.append(answer.url) if "before=" in answer.url else None)

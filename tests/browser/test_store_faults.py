@@ -108,7 +108,7 @@ def test_a_database_file_that_is_gone_is_missed_at_once_and_found_again(
         assert bob.context.request.get(f"{own_server.url}/readyz").status == 503
         answer = bob.page.reload()
         assert answer and answer.status == 503
-        expect(bob.page.locator("body")).to_contain_text("The server cannot reach its memory just now.")
+        expect(bob.page.locator("body")).to_contain_text("The database is unavailable.")
         # A page that comes back meanwhile keeps what it shows, says that it is not connected, and tries again.
         link.cut()
         link.heal()
@@ -143,7 +143,7 @@ def test_a_page_shows_another_log_from_the_beginning_and_nothing_of_the_one_befo
     ann.sees(*elsewhere, "after")
     # Bob is somebody there, Ann is not. She is told so, and keeps what she wrote.
     ann.presses("Enter")
-    expect(ann.notice).to_contain_text("choose a name")
+    expect(ann.notice).to_contain_text("Choose a name")
     expect(ann.drafts.first.locator("textarea")).to_have_value("being written")
     assert ann.messages() == bob.messages() == bob.reloads().messages()
     expect(ann.reloads().page.locator("#join")).to_be_visible()

@@ -227,7 +227,7 @@ async def test_history_read_without_end(server: Server, flooder: str, neighbours
     answers = [await request(server.host, "GET", path, address=flooder) for path in paths * 4]
     assert all(answer.startswith("HTTP/1.1 200 ") for answer in answers[:12])
     assert all(refused(answer, 429) for answer in answers[13:])
-    assert "wait a moment" in answers[-1]
+    assert "Wait a moment" in answers[-1]
     assert await figure(server, "reads") >= 2
     # What is no page is not counted: the site's files, and what operators ask.
     assert (await request(server.host, "GET", "/healthz", address=flooder)).startswith("HTTP/1.1 200 ")

@@ -1,0 +1,42 @@
+"""What people take along: messages that they copy, and a room on paper."""
+
+from playwright.sync_api import expect
+
+from tests.browser.cast import Cast, Person
+
+# What the browser hands to the clipboard, where it would be pasted as plain text.
+COPIED = """() => {
+    getSelection().selectAllChildren(document.querySelector("#messages"))
+    return new Promise(resolve => {
+        document.addEventListener("copy", () => resolve(getSelection().toString()), {once: true})
+        document.execCommand("copy")
+    })
+}"""
+
+
+def test_what_is_copied_reads_as_a_transcript(cast: Cast, room: str, bob: Person) -> None:
+    ann = cast.member("Ann").opens(room).says("hello", "are you there?")
+    ann.reads("are you there?")
+    bob.says("yes")
+    ann.reads("yes")
+    hour = ann.message("hello").locator("time").inner_text()
+    later = ann.message("yes").locator("time").inner_text()
+    copied: str = ann.page.evaluate(COPIED)
+    assert copied.split("\n") == [f"Ann {hour}", "hello", "are you there?", f"Bob {later}", "yes"]
+
+
+def test_a_room_is_printed_without_what_is_around_it(cast: Cast, room: str, bob: Person) -> None:
+    bob.posts(room, *(f"line {number}" for number in range(1, 9)))
+    ann = cast.member("Ann", color_scheme="dark").opens(room)
+    for address in ("", "?before=5"):
+        ann.page.goto(f"{cast.url}/rooms/{room}{address}")
+        expect(ann.bodies.first).to_be_visible()
+        ann.page.emulate_media(media="print")
+        for hidden in (".sidebar", "#composer", ".connection", ".account", ".older", ".way-down"):
+            expect(ann.page.locator(hidden).first).to_be_hidden()
+        for shown in ("h1", ".message__author", ".message__time", ".message__body"):
+            expect(ann.page.locator(shown).first).to_be_visible()
+        expect(ann.page.locator("body")).to_have_css("background-color", "rgb(255, 255, 255)")
+        # All of it is on paper, not only what fits into a window.
+        assert ann.page.locator("#scroller").evaluate("each => each.scrollHeight <= each.clientHeight")
+        ann.page.emulate_media(media="screen")
