@@ -7,7 +7,7 @@ thread, and asynchronous tests elsewhere could not start theirs.
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -42,6 +42,7 @@ GENEROUS = {
     "bytes_burst": 1_000_000_000,
     "presence_grace": 2,
 }
+WHOLE = ("chromium", "google-chrome")
 PATIENCE = 10_000  # milliseconds for what should be there at once, on a busy machine
 
 
@@ -52,24 +53,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="package")
-def chromium() -> Iterator[Browser]:
-    """The browser. Skips where there is none; in CI that is a failure."""
+def playwright() -> Iterator[Playwright]:
+    """What drives the browsers."""
     with sync_playwright() as playwright:
-        path = find_chromium(playwright)
-        if path is None:
-            sentence = "no Chromium was found, so nothing was tried in a browser: `make test` installs one"
-            if os.environ.get("CI") == "true":
-                pytest.fail(sentence)
-            pytest.skip(sentence)
         expect.set_options(timeout=PATIENCE)
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS, ignore_default_args=REMEMBERING)
-        yield browser
-        browser.close()
+        yield playwright
 
 
-def find_chromium(playwright: Playwright) -> str | None:
-    """Return the path of the machine's Chromium, the one without a screen at best, or of Playwright's own."""
-    for name in ("chromium-headless-shell", "chromium", "google-chrome"):
+@pytest.fixture(scope="package")
+def chromium(playwright: Playwright) -> Iterator[Browser]:
+    """The browser: the one without a screen, which takes half the time, at best."""
+    yield from _launched(playwright, find_chromium(playwright))
+
+
+@pytest.fixture(scope="package")
+def whole_chromium(playwright: Playwright) -> Iterator[Browser]:
+    """The browser as people have it: the one without a screen keeps no page that one leaves."""
+    yield from _launched(playwright, find_chromium(playwright, WHOLE))
+
+
+def _launched(playwright: Playwright, path: str | None) -> Iterator[Browser]:
+    """Launch a browser. Skips where there is none; in CI that is a failure."""
+    if path is None:
+        sentence = "no Chromium was found, so nothing was tried in a browser: `make test` installs one"
+        if os.environ.get("CI") == "true":
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS, ignore_default_args=REMEMBERING)
+    yield browser
+    browser.close()
+
+
+def find_chromium(playwright: Playwright, names: Sequence[str] = ("chromium-headless-shell", *WHOLE)) -> str | None:
+    """Return the path of the first of these programs that there is, or of Playwright's own."""
+    for name in names:
         if path := shutil.which(name):
             return path
     own = playwright.chromium.executable_path

@@ -15,6 +15,12 @@ from tests.proxy import proxying
 from tests.server import serving
 
 
+@pytest.fixture(scope="module")
+def chromium(whole_chromium: Browser) -> Browser:
+    """The browser that keeps pages."""
+    return whole_chromium
+
+
 def leaves(person: Person, room: str) -> None:
     """Follow the link to another room. The page that is left knows that it is the same when it comes back."""
     person.page.evaluate("window.stayed = true")
