@@ -495,7 +495,7 @@ class Rooms:
         self.hub.publish(audience, render)
         audience.advance(messages)
         if audience.position // self._trim_every > before // self._trim_every and (frame := self._trimmed(audience)):
-            audience.greeting = None  # those who come back forget as much
+            audience.greeting = None  # it contains the previous trim frame
             self.hub.publish(audience, _in_any_zone(frame))
         self._metrics.bus.delivered(self._store.age(messages[-1]))
 

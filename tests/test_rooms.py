@@ -369,7 +369,7 @@ def rendered(here: World, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 async def test_no_frame_and_no_page_renders_more_characters_than_do_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever says much at once, and whoever looks at it: others are served in between."""
+    """Long messages, live, resumed and loaded: each rendering is bounded, so that others are served in between."""
     async with world(tmp_path, resume_limit=500, page_size=50, open_page_size=500) as here:
         (ann,) = await members(here, "Ann")
         room = here.rooms.lobby
