@@ -149,6 +149,24 @@ async def test_what_is_announced_without_a_connection_is_told_as_soon_as_there_i
     assert set(other.heard) <= {("room:1", 8)}
 
 
+@pytest.mark.breaks("app/doorbell.py", ", asyncpg.InternalClientError)", ")")
+async def test_a_connection_that_ends_while_it_is_asked_is_replaced(
+    ears: list[Ear], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver has been seen to raise its internal error then, when the database was stopped."""
+    one, other = ears
+    execute = asyncpg.Connection.execute
+
+    async def end(*_: object) -> None:
+        monkeypatch.setattr(asyncpg.Connection, "execute", execute)
+        raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", end)
+    one.bus.announce("room:1", 7)
+    await until(lambda: other.heard == [("room:1", 7)])
+    assert one.figure("reconnects_total") == 1
+
+
 class Broken:
     """A connection that breaks when it is used."""
 
