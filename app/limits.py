@@ -12,6 +12,8 @@ from app.settings import Settings
 ADDRESS_SHARE = 20  # times what one browser may send: a whole event behind one address
 ADDRESS_FRAMES = 4  # times the frames at once: 800 windows that come back in one moment, and 50 ms of work
 ADDRESS_BURST = 2  # times the bytes at once: of frames that become the largest, each holds up everybody for 5 ms
+# Characters of messages, for each that may come per second, and at once: a room shows 25 of the longest in 50 ms.
+CHARACTERS, CHARACTERS_AT_ONCE = 400, 100
 # How much more than one household's the networks around it may do, by their bits: an /48 has 65,536 of them.
 WIDER = {56: 4, 48: 16}
 SITE_BITS = 64  # of an IPv6 address: what one household or server gets, https://www.rfc-editor.org/rfc/rfc6177
@@ -48,14 +50,14 @@ class Bucket:
         self._refill(now)
         self._tokens -= min(tokens, self._burst)
 
-    def wait(self, now: float) -> float:
-        """Return the seconds until there is a token again; 0.0 where there is one."""
+    def wait(self, now: float, tokens: float = 1) -> float:
+        """Return the seconds until there are `tokens`, or as many as it holds; 0.0 where they are there."""
         self._refill(now)
-        return max(0.0, (1 - self._tokens) / self._rate)
+        return max(0.0, (min(tokens, self._burst) - self._tokens) / self._rate)
 
-    def refund(self) -> None:
-        """Put back a token that was taken for nothing."""
-        self._tokens = min(self._burst, self._tokens + 1)
+    def refund(self, tokens: float = 1) -> None:
+        """Put back what was taken for nothing."""
+        self._tokens = min(self._burst, self._tokens + tokens)
 
     def is_full(self, now: float) -> bool:
         """Whether this bucket is as good as a new one, and may be forgotten."""
@@ -90,10 +92,10 @@ class Buckets:
             bucket = self._buckets[who] = Bucket(self._rate, self._burst, now)
         return bucket
 
-    def refund(self, who: str) -> None:
-        """Put back a token of `who`, as `Bucket.refund`."""
+    def refund(self, who: str, tokens: float = 1) -> None:
+        """Put back `tokens` of `who`, as `Bucket.refund`."""
         if who in self._buckets:
-            self._buckets[who].refund()
+            self._buckets[who].refund(tokens)
 
     def sweep(self, now: float) -> None:
         """Forget the buckets that have filled up again."""
@@ -109,23 +111,23 @@ class AddressBuckets:
     def __len__(self) -> int:
         return sum(map(len, self._by_width))
 
-    def take(self, address: str, now: float) -> float:
-        """Take a token of `address`; returns as `Bucket.take`."""
+    def take(self, address: str, now: float, tokens: float = 1) -> float:
+        """Take `tokens` of `address`; returns as `Bucket.take`."""
         buckets = self.of(address, now)
-        wait = max(bucket.wait(now) for bucket in buckets)
+        wait = max(bucket.wait(now, tokens) for bucket in buckets)
         if not wait:
             for bucket in buckets:
-                bucket.take(now)
+                bucket.take(now, tokens)
         return wait
 
     def of(self, address: str, now: float) -> list[Bucket]:
         """Return the bucket of `address`, and those of the networks around it."""
         return [buckets.of(network, now) for buckets, network in zip(self._by_width, networks(address), strict=False)]
 
-    def refund(self, address: str) -> None:
-        """Put back a token of `address`, as `Bucket.refund`."""
+    def refund(self, address: str, tokens: float = 1) -> None:
+        """Put back `tokens` of `address`, as `Bucket.refund`."""
         for buckets, network in zip(self._by_width, networks(address), strict=False):
-            buckets.refund(network)
+            buckets.refund(network, tokens)
 
     def sweep(self, now: float) -> None:
         """Forget the buckets that have filled up again."""
@@ -141,6 +143,9 @@ class Limits:
         self.messages = Buckets(settings.messages_per_second, settings.messages_burst)
         # By address
         self.address_messages = AddressBuckets(settings.address_messages_per_second, settings.address_messages_burst)
+        self.characters = AddressBuckets(
+            settings.address_messages_per_second * CHARACTERS, settings.address_messages_burst * CHARACTERS_AT_ONCE
+        )
         self.creations = AddressBuckets(settings.creations_per_minute / 60, settings.creations_burst)
         self.rooms = AddressBuckets(settings.rooms_per_day / DAY_SECONDS, settings.rooms_burst)
         self.reads = AddressBuckets(settings.reads_per_second, settings.reads_burst)
@@ -167,6 +172,7 @@ class Limits:
         return (
             self.messages,
             self.address_messages,
+            self.characters,
             self.creations,
             self.rooms,
             self.reads,

@@ -388,21 +388,21 @@ class Rooms:
         if not draft.key:
             raise KEYLESS()
         body = clean(draft.body, self._settings.message_length)
-        self._count_message(member, address)
+        self._count_message(member, address, body)
         if self._allowance:
-            await self._count_message_everywhere(self._allowance, member, address)
+            await self._count_message_everywhere(self._allowance, member, address, body)
         try:
             stored = await self._store.append(room.id, member, body, draft.key)
         except StoreUnavailable as error:
             log.error("not stored", room=room.slug, error=str(error))
-            self._uncount_message(member, address)
+            self._uncount_message(member, address, body)
             raise UNSTORED() from error
         if stored.is_new:
             self._metrics.message()
         else:
-            self._uncount_message(member, address)
+            self._uncount_message(member, address, body)
 
-    def _count_message(self, member: Member, address: str) -> None:
+    def _count_message(self, member: Member, address: str, body: str) -> None:
         now = self._now()
         wait = self._limits.messages.take(member.id, now)
         if wait:
@@ -411,20 +411,26 @@ class Rooms:
         if wait:
             self._limits.messages.refund(member.id)
             raise _too_fast_address(wait)
+        wait = self._limits.characters.take(address, now, len(body))
+        if wait:
+            self._limits.messages.refund(member.id)
+            self._limits.address_messages.refund(address)
+            raise _too_fast_address(wait)
 
-    async def _count_message_everywhere(self, allowance: Allowance, member: Member, address: str) -> None:
+    async def _count_message_everywhere(self, allowance: Allowance, member: Member, address: str, body: str) -> None:
         if denial := await allowance.message(member.id, address):
-            self._uncount_message_here(member, address)
+            self._uncount_message_here(member, address, body)
             raise _too_fast(denial.wait) if denial.kind == allowance.MESSAGE else _too_fast_address(denial.wait)
 
-    def _uncount_message(self, member: Member, address: str) -> None:
-        self._uncount_message_here(member, address)
+    def _uncount_message(self, member: Member, address: str, body: str) -> None:
+        self._uncount_message_here(member, address, body)
         if self._allowance:
             self._allowance.refund_message(member.id, address)
 
-    def _uncount_message_here(self, member: Member, address: str) -> None:
+    def _uncount_message_here(self, member: Member, address: str, body: str) -> None:
         self._limits.messages.refund(member.id)
         self._limits.address_messages.refund(address)
+        self._limits.characters.refund(address, len(body))
 
     # Deliver
 
@@ -483,7 +489,11 @@ class Rooms:
         if not messages:  # announced, and not there: the log says what is
             audience.reached = audience.position
             return
-        self._show(audience, messages[: portion(messages, RENDERED_CHARACTERS)])
+        while messages:
+            count = portion(messages, RENDERED_CHARACTERS)
+            self._show(audience, messages[:count])
+            messages = messages[count:]
+            await asyncio.sleep(0)  # others in between
 
     def _show(self, audience: Audience, messages: Sequence[Message]) -> None:
         cursor = self.cursor(messages[-1].position)

@@ -229,6 +229,16 @@ def test_what_is_refused_by_one_bucket_is_taken_of_none() -> None:
 
 
 @pytest.mark.breaks("app/limits.py", "self._most * factor:", "10**9:")
+def test_several_tokens_are_taken_of_all_buckets_or_of_none_and_come_back() -> None:
+    buckets = AddressBuckets(rate=10, burst=100)
+    assert buckets.take("2001:db8::1", 0, 90) == 0
+    assert buckets.take("2001:db8::1", 0, 30) == 2
+    assert buckets.take("2001:db8::1", 0, 10) == 0
+    buckets.refund("2001:db8::1", 50)
+    assert buckets.take("2001:db8::1", 0, 50) == 0
+    assert buckets.take("2001:db8::1", 10, 500) == 0  # as much as it holds
+
+
 def test_what_many_networks_hold_open_is_counted_together() -> None:
     turnstile = Turnstile(10)
     hosts = [site(f"2001:db8:1:{number:x}::1") for number in range(4096)]

@@ -363,7 +363,7 @@ def rendered(here: World, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.breaks("app/rooms.py", "at_once = portion(messages, RENDERED_CHARACTERS)", "at_once = len(messages)")
-@pytest.mark.breaks("app/rooms.py", "messages[: portion(messages, RENDERED_CHARACTERS)]", "messages")
+@pytest.mark.breaks("app/rooms.py", "count = portion(messages, RENDERED_CHARACTERS)", "count = len(messages)")
 @pytest.mark.breaks("app/rooms.py", "missed[: portion(missed, RENDERED_CHARACTERS)]", "missed")
 @pytest.mark.breaks("app/rooms.py", "portion(messages[: -most - 1 : -1], RENDERED_CHARACTERS)", "len(messages[-most:])")
 async def test_no_frame_and_no_page_renders_more_characters_than_do_no_harm(
@@ -386,6 +386,26 @@ async def test_no_frame_and_no_page_renders_more_characters_than_do_no_harm(
         assert complete.timeline() == page.timeline()
         assert sum(counts) > 120 * 3_900 * 3
         assert max(counts) <= 20_000
+
+
+@pytest.mark.breaks("app/rooms.py", "messages = messages[count:]", "messages = []")
+async def test_long_messages_are_shown_a_few_at_a_time_and_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path) as here:
+        (ann,) = await members(here, "Ann")
+        page = await here.open(here.rooms.lobby, ann)
+        since, read = here.store.since, list[int]()
+
+        async def count(*args: int) -> list[Message]:
+            messages = await since(*args)
+            read.append(len(messages))
+            return messages
+
+        monkeypatch.setattr(here.store, "since", count)
+        await asyncio.gather(*(say(here, here.rooms.lobby, ann, f"{n} " + "x" * 3_900) for n in range(100)))
+        assert len((await page.settle()).timeline()) == 101  # with the day
+        assert sum(read) <= 100
 
 
 async def test_a_gap_that_is_filled_makes_the_page_whole(tmp_path: Path) -> None:

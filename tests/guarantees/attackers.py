@@ -2,10 +2,11 @@
 
 They know the protocols and the documentation, not the code. Each attack is a way to have little become much: bytes that
 inflate, frames without end, beginnings without an end, texts that a careless parser reads again and again. They run in
-a process of their own, so that what they cost is not taken for what the server costs.
+a process of their own, and take only the time that the server and its guests leave: real ones are elsewhere.
 """
 
 import json
+import os
 import random
 import select
 import socket
@@ -34,6 +35,15 @@ class Attack:
         self._cookies = cookies
         self._sockets = sockets
         self._random = random.Random(seed)  # noqa: S311
+
+    # Messages
+
+    def said(self) -> None:
+        """Members who say, within their limits, what is slow to show."""
+        for body in costly(4_000):
+            frames = [text(json.dumps({"message": body[:4_000], "key": f"{n}{id(body)}"})) for n in range(3)]
+            for cookie in self._cookies:
+                self._flood(b"".join(frames), 1, cookie=cookie)
 
     # Frames
 
@@ -82,13 +92,6 @@ class Attack:
                 self._flood(text(frame.replace('""', f'"{"x" * (size - len(frame))}"')), 2)
                 self._flood(Frame(BINARY, b"x" * size).encoded(), 2)
                 self._flood(Frame(TEXT, deflated(b"x" * size), rsv=RSV1).encoded(), 2)
-
-    def said(self) -> None:
-        """Members who say, within their limits, what is slow to show."""
-        for body in costly(4_000):
-            frames = [text(json.dumps({"message": body[:4_000], "key": f"{n}{id(body)}"})) for n in range(3)]
-            for cookie in self._cookies:
-                self._flood(b"".join(frames), 1, cookie=cookie)
 
     # Requests
 
@@ -189,6 +192,7 @@ def deflated(content: bytes) -> bytes:
 ATTACKS: dict[str, Callable[[Attack], None]] = {
     name: getattr(Attack, name)
     for name in [
+        "said",  # first: what the others have sent counts for their address
         "bombs",
         "begun",
         "ghosts",
@@ -197,7 +201,6 @@ ATTACKS: dict[str, Callable[[Attack], None]] = {
         "texts",
         "noise",
         "edges",
-        "said",
         "forms",
         "heads",
         "slow",
@@ -206,6 +209,7 @@ ATTACKS: dict[str, Callable[[Attack], None]] = {
 
 
 def main() -> None:
+    os.nice(19)
     host, name, sockets, *cookies = sys.argv[1:]
     ATTACKS[name](Attack(host, cookies, int(sockets)))
 

@@ -178,6 +178,21 @@ async def test_a_crowd_of_writers_at_one_address(server: Server, flooder: str, n
     assert await figure(server, "too-fast-address") >= 3
 
 
+@pytest.mark.breaks("app/rooms.py", "self._limits.address_messages.refund(address)\n            raise", "raise")
+@pytest.mark.breaks("app/rooms.py", "wait = self._limits.characters.take(address, now, len(body))", "wait = 0.0")
+async def test_long_messages_without_end(server: Server, flooder: str, neighbours: None) -> None:
+    cookie = await sign_in(server.host, f"Author {flooder}", flooder)
+    async with gathered([Guest(server.host, cookie=cookie, address=flooder)]) as (author,):
+        for letter in "abcd":
+            await author.say(letter * 300)
+        await author.until(lambda: author.notices, "an answer")
+        assert len(author.receipts) == 1
+        assert any("your address" in notice for notice in author.notices)
+        for digit in "1234":
+            await author.say(digit)
+        await author.until(lambda: len(author.receipts) == 5, "receipts of short ones: what was refused does not count")
+
+
 @pytest.mark.breaks("app/rooms.py", "wait = self._limits.creations.take(address, self._now())", "wait = 0.0")
 async def test_names_and_rooms_without_end(server: Server, flooder: str, neighbours: None) -> None:
     cookie = await sign_in(server.host, f"Founder {flooder}", flooder)
