@@ -26,7 +26,8 @@ from app.main import create_app
 from app.security import COOKIE
 from app.serving import uvicorn_options
 from app.settings import Settings
-from tests.browser.conftest import ARGUMENTS, PATIENCE, find_chromium
+from tests.browser.conftest import PATIENCE
+from tests.browser.engines import launch_chromium
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 ZONE = "Europe/Berlin"
@@ -132,16 +133,12 @@ def main() -> int:
     expect.set_options(timeout=PATIENCE)
     with ExitStack() as stack:
         playwright = stack.enter_context(sync_playwright())
-        path = find_chromium(playwright)
-        if path is None:
-            print("No Chromium was found: `make test` installs one.", file=sys.stderr)
-            return 1
         url = stack.enter_context(serving(clock))
         cookies = seed(url, clock)
         for name in HERE:
             headers = {"Cookie": f"{COOKIE}={cookies[name]}"}
             stack.enter_context(connect(f"ws{url.removeprefix('http')}/ws", additional_headers=headers, proxy=None))
-        browser = stack.enter_context(playwright.chromium.launch(executable_path=path, args=ARGUMENTS))
+        browser = stack.enter_context(launch_chromium(playwright))
         for kind in DEVICES:
             for scheme in SCHEMES:
                 take(browser, url, cookies[VIEWER], kind, scheme)

@@ -5,7 +5,11 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any, NamedTuple, Self
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Locator, Page, Request, expect
+from playwright.sync_api import BrowserContext, ConsoleMessage, Error, Locator, Page, Request
+from playwright.sync_api import expect as playwright_expect
+
+from tests.browser import webkit
+from tests.browser.engines import Engine
 
 COOKIE = "parlor_member"
 
@@ -13,8 +17,15 @@ COOKIE = "parlor_member"
 CONNECTION_FAILED = re.compile(
     r"WebSocket connection to '.*' failed: .*|(htmx: )?htmx:ws:error: \[object Event\].*"
     r"|Failed to load resource: net::ERR_\w+"
+    r"|Firefox can.t establish a connection to the server at ws://.*"
+    r"|The connection to ws://.* was interrupted while the page was loading\."
 )
 NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
+
+
+def expect(what: Any) -> Any:
+    """Return Playwright's expectation of `what`, or that of an engine which it does not drive."""
+    return webkit.Expectation(what) if isinstance(what, webkit.Locator) else playwright_expect(what)
 
 
 class Shown(NamedTuple):
@@ -110,13 +121,24 @@ class Person:
 
     def types(self, text: str) -> Self:
         """Type, key by key and without a pause, into whatever has the focus; a line end is Enter."""
+        self.page.bring_to_front()  # of two windows, Firefox gives one the focus
         self.page.keyboard.type(text)
         return self
 
     def presses(self, *keys: str) -> Self:
         """Press keys, one after the other."""
+        self.page.bring_to_front()
         for key in keys:
             self.page.keyboard.press(key)
+        return self
+
+    def taps(self, target: Locator) -> Self:
+        """Touch something with a finger; where the engine has none to drive, click it."""
+        browser = self.context.browser if isinstance(self.context, BrowserContext) else None
+        if browser and browser.browser_type.name == "chromium":
+            target.tap()
+        else:
+            target.click()
         return self
 
     def writes(self, text: str) -> Self:
@@ -231,7 +253,7 @@ class Person:
 
     def _watch(self, page: Page) -> None:
         page.on("console", self._note)
-        page.on("pageerror", lambda error: self.errors.append(f"{self.name}: {error}"))
+        page.on("pageerror", lambda error: self._note_error(str(error)))
         page.on("requestfailed", self._note_failed)
 
     def _note_failed(self, request: Request) -> None:
@@ -239,10 +261,12 @@ class Person:
             self._given_up.append(request.url)
 
     def _note(self, message: ConsoleMessage) -> None:
-        text = message.text
-        if message.type != "error" or CONNECTION_FAILED.fullmatch(text) or any(each in text for each in self._foreseen):
-            return
-        self.errors.append(f"{self.name}: {text}")
+        if message.type == "error":
+            self._note_error(message.text)
+
+    def _note_error(self, text: str) -> None:
+        if not CONNECTION_FAILED.fullmatch(text) and not any(each in text for each in self._foreseen):
+            self.errors.append(f"{self.name}: {text}")
 
 
 class Cast:
@@ -250,7 +274,7 @@ class Cast:
 
     _rooms = count(1)
 
-    def __init__(self, browser: Browser, url: str, cookies: dict[str, str]) -> None:
+    def __init__(self, browser: Engine, url: str, cookies: dict[str, str]) -> None:
         self.browser = browser
         self.url = url
         self._cookies = cookies  # by name: who has one on this server is a member already

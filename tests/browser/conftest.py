@@ -5,9 +5,9 @@ thread, and asynchronous tests elsewhere could not start theirs.
 """
 
 import os
-import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
@@ -15,20 +15,10 @@ import pytest
 from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
 from tests.browser.cast import Cast, Person
+from tests.browser.engines import ENGINES, WHOLE, Engine, launch_chromium, launch_firefox, launch_webkit
 from tests.server import Server, serving
 
 HERE = Path(__file__).parent
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-# Playwright turns off what people's browsers do: a page that was left is kept, for the Back button.
-REMEMBERING = ["--disable-back-forward-cache"]
 # Tests write faster than people, and do not wait long for somebody to be gone.
 GENEROUS = {
     "messages_burst": 10_000,
@@ -42,7 +32,7 @@ GENEROUS = {
     "bytes_burst": 1_000_000_000,
     "presence_grace": 2,
 }
-WHOLE = ("chromium", "google-chrome")
+ENGINE = os.environ.get("TEST_ENGINE", "chromium")
 PATIENCE = 10_000  # milliseconds for what should be there at once, on a busy machine
 
 
@@ -50,6 +40,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker("browser")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have the main stories tried in each engine: a few always, all where `TEST_ENGINE` names one (`make soak`)."""
+    story = metafunc.definition.get_closest_marker("engines")
+    if "browser" in metafunc.fixturenames and story:
+        tried = (ENGINE,) if "TEST_ENGINE" in os.environ or story.kwargs.get("soak") else ENGINES
+        driven = [engine for engine in tried if engine != story.kwargs.get("without")]
+        metafunc.parametrize("browser", driven, indirect=True, scope="package")
 
 
 @pytest.fixture(scope="package")
@@ -61,36 +60,38 @@ def playwright() -> Iterator[Playwright]:
 
 
 @pytest.fixture(scope="package")
+def browser(request: pytest.FixtureRequest) -> Engine:
+    """The engine of a test: Chromium, or another where it is tried in several."""
+    engine: Engine = request.getfixturevalue(getattr(request, "param", ENGINE))
+    return engine
+
+
+@pytest.fixture(scope="package")
 def chromium(playwright: Playwright) -> Iterator[Browser]:
-    """The browser: the one without a screen, which takes half the time, at best."""
-    yield from _launched(playwright, find_chromium(playwright))
+    """The one without a screen, which takes half the time, at best."""
+    with closing(launch_chromium(playwright)) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="package")
 def whole_chromium(playwright: Playwright) -> Iterator[Browser]:
-    """The browser as people have it: the one without a screen keeps no page that one leaves."""
-    yield from _launched(playwright, find_chromium(playwright, WHOLE))
+    """Chromium as people have it: the one without a screen keeps no page that one leaves."""
+    with closing(launch_chromium(playwright, WHOLE)) as browser:
+        yield browser
 
 
-def _launched(playwright: Playwright, path: str | None) -> Iterator[Browser]:
-    """Launch a browser. Skips where there is none; in CI that is a failure."""
-    if path is None:
-        sentence = "no Chromium was found, so nothing was tried in a browser: `make test` installs one"
-        if os.environ.get("CI") == "true":
-            pytest.fail(sentence)
-        pytest.skip(sentence)
-    browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS, ignore_default_args=REMEMBERING)
-    yield browser
-    browser.close()
+@pytest.fixture(scope="package")
+def firefox(playwright: Playwright) -> Iterator[Engine]:
+    """Firefox."""
+    with closing(launch_firefox(playwright)) as browser:
+        yield browser
 
 
-def find_chromium(playwright: Playwright, names: Sequence[str] = ("chromium-headless-shell", *WHOLE)) -> str | None:
-    """Return the path of the first of these programs that there is, or of Playwright's own."""
-    for name in names:
-        if path := shutil.which(name):
-            return path
-    own = playwright.chromium.executable_path
-    return own if Path(own).exists() else None
+@pytest.fixture(scope="package")
+def webkit() -> Iterator[Engine]:
+    """WebKitGTK."""
+    with closing(launch_webkit()) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="package")
@@ -113,12 +114,12 @@ class Gather(Protocol):
 
 
 @pytest.fixture
-def gather(chromium: Browser, cookies: defaultdict[str, dict[str, str]]) -> Iterator[Gather]:
+def gather(browser: Engine, cookies: defaultdict[str, dict[str, str]]) -> Iterator[Gather]:
     """Gather people around a server; in the end, nobody's console has an error."""
     casts: list[Cast] = []
 
     def gather(server: Server, url: str | None = None) -> Cast:
-        casts.append(Cast(chromium, url or server.url, cookies[server.url]))
+        casts.append(Cast(browser, url or server.url, cookies[server.url]))
         return casts[-1]
 
     yield gather

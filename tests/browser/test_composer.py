@@ -5,9 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
 
-from tests.browser.cast import Cast, Person
+from tests.browser.cast import Cast, Person, expect
 from tests.browser.conftest import Gather
 from tests.browser.test_join import is_idle, is_ready
 from tests.proxy import Proxy, proxying
@@ -21,6 +20,7 @@ def link(server: Server) -> Iterator[Proxy]:
         yield proxy
 
 
+@pytest.mark.engines(soak=True)
 def test_enter_sends_and_shift_enter_breaks_the_line(ann: Person, bob: Person) -> None:
     ann.composer.focus()
     ann.types("one").presses("Shift+Enter").types("two").presses("Enter").has_receipt().reads("one\ntwo")
@@ -238,6 +238,7 @@ def test_what_is_typed_before_the_fresh_draft_is_there_belongs_to_the_next_messa
     bob.sees("to and fro", "all")
 
 
+@pytest.mark.engines
 def test_what_is_typed_while_receipts_come_in_stays_whole(
     gather: Gather, server: Server, link: Proxy, room: str, bob: Person
 ) -> None:

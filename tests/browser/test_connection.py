@@ -7,9 +7,9 @@ from time import monotonic
 from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Route
 
-from tests.browser.cast import Cast, Person
+from tests.browser.cast import Cast, Person, expect
 from tests.browser.conftest import GENEROUS, Gather
 from tests.profile import PROFILE
 from tests.proxy import Proxy, proxying
@@ -69,6 +69,7 @@ def test_the_status_is_in_words_and_in_colour(ann: Person, own_cast: Cast, own_s
     ann.finds_it("connected")
 
 
+@pytest.mark.engines(soak=True)
 @pytest.mark.parametrize("end", [Server.kill, Server.stop], ids=["killed", "stopped"])
 def test_a_restart_loses_nothing_and_doubles_nothing(
     own_cast: Cast, own_server: Server, end: Callable[[Server], object]
@@ -90,6 +91,7 @@ def test_a_restart_loses_nothing_and_doubles_nothing(
     assert shown == bob.messages() == ann.reloads().messages()
 
 
+@pytest.mark.engines(soak=True)
 def test_what_is_typed_offline_is_sent_once(own_cast: Cast, own_server: Server) -> None:
     ann, bob = own_cast.member("Ann").opens(), own_cast.member("Bob").opens()
     own_server.kill()
@@ -115,6 +117,7 @@ def test_what_is_typed_offline_is_sent_once(own_cast: Cast, own_server: Server) 
         person.sees("typed offline", "ha", "ha", "not sent yet")
 
 
+@pytest.mark.engines
 def test_what_was_missed_comes_in_once_and_in_order(far_ann: Person, bob: Person, link: Proxy) -> None:
     bob.says("before")
     far_ann.reads("before")

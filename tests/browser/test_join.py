@@ -2,9 +2,10 @@
 
 import re
 
-from playwright.sync_api import Locator, expect
+import pytest
+from playwright.sync_api import Locator
 
-from tests.browser.cast import Cast, Person
+from tests.browser.cast import Cast, Person, expect
 
 
 def is_idle(form: Locator) -> None:
@@ -19,11 +20,13 @@ def is_ready(form: Locator) -> None:
     expect(form.locator("button:visible")).to_be_enabled()
 
 
+@pytest.mark.engines
 def test_somebody_without_a_name_is_asked_for_it_and_reads_along(cast: Cast, room: str, bob: Person) -> None:
     bob.says("before")
     nobody = cast.somebody().opens(room).sees("before")
     form = nobody.page.locator("#join")
-    expect(form.get_by_label("What's your name?")).to_be_visible()
+    expect(form.locator("input[name=name]")).to_be_visible()
+    expect(form.locator("label").first).to_contain_text("What's your name?")
     expect(nobody.page.locator("#composer")).to_have_count(0)
     bob.says("live")
     nobody.sees("before", "live")
@@ -42,6 +45,7 @@ def test_the_button_waits_for_a_name(cast: Cast, room: str) -> None:
     is_idle(form)
 
 
+@pytest.mark.engines(soak=True)
 def test_a_name_is_kept_on_reload_in_another_tab_and_in_other_rooms(cast: Cast, room: str) -> None:
     dora = cast.somebody().opens(room).joins_as("Dora").is_connected()
     assert dora.page.url == f"{cast.url}/rooms/{room}"

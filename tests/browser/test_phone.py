@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator
 
-from tests.browser.cast import Cast, Person
+from tests.browser.cast import Cast, Person, expect
 
 PHONES: list[dict[str, Any]] = [
     {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
@@ -48,24 +48,28 @@ def test_joining(cast: Cast, room: str, phone: dict[str, Any]) -> None:
     fits(nobody)
 
 
+@pytest.mark.engines(soak=True)
 @phones
 def test_talking(cast: Cast, room: str, phone: dict[str, Any], bob: Person) -> None:
     ann = cast.member("Ann", **phone).opens(room)
-    ann.composer.tap()
-    ann.writes("from my phone").page.locator("#composer button:visible").tap()
-    ann.has_receipt()
+    ann.taps(ann.composer).writes("from my phone").taps(ann.page.locator("#composer button:visible")).has_receipt()
     bob.reads("from my phone").says("w" * 300, "several words " * 20)
     expect(ann.bodies).to_have_count(3)
     fits(ann)
     expect(ann.page.locator(".message").last).to_be_in_viewport()
+    expect(ann.status).to_be_in_viewport(ratio=1)
+    expect(ann.page.locator("h1")).to_be_in_viewport(ratio=1)
+
+
+@phones
+def test_what_one_talks_with_is_for_fingers(cast: Cast, room: str, phone: dict[str, Any]) -> None:
+    ann = cast.member("Ann", **phone).opens(room).writes("from my phone")
     is_for_fingers(
         ann.composer,
         ann.page.locator("#composer button:visible"),
         ann.page.locator(".header__menu"),
         ann.page.locator(".account"),
     )
-    expect(ann.status).to_be_in_viewport(ratio=1)
-    expect(ann.page.locator("h1")).to_be_in_viewport(ratio=1)
 
 
 @phones

@@ -16,7 +16,7 @@ from tests.server import serving
 
 
 @pytest.fixture(scope="module")
-def chromium(whole_chromium: Browser) -> Browser:
+def browser(whole_chromium: Browser) -> Browser:
     """The browser that keeps pages."""
     return whole_chromium
 
@@ -115,12 +115,12 @@ def asleep(processes: set[int]) -> Iterator[None]:
 
 @pytest.mark.breaks("templates/partials/wiring.html", 'hx-target="#chat"', 'hx-target="#nothing"')
 def test_a_laptop_that_slept_while_its_link_was_lost_says_so_and_catches_up(
-    chromium: Browser, gather: Gather, tmp_path: Path
+    browser: Browser, gather: Gather, tmp_path: Path
 ) -> None:
     timing = {"heartbeat": 0.3, "stale_after": 0.7, "lost_after": 1.4}
     with serving(tmp_path, **GENEROUS, **timing) as server, proxying(server.port) as link:
         bob = gather(server).member("Bob").opens()
-        others = renderers(chromium)
+        others = renderers(browser)
         ann = gather(server, link.url).member("Ann").opens()
         ann.says("before").types("being written")
         ann.page.evaluate(
@@ -130,7 +130,7 @@ def test_a_laptop_that_slept_while_its_link_was_lost_says_so_and_catches_up(
                     .observe(document.querySelector("#chat"), {subtree: true, childList: true, attributes: true})
             }"""
         )
-        with asleep(renderers(chromium) - others):
+        with asleep(renderers(browser) - others):
             link.lose()
             bob.says("while Ann slept").page.wait_for_timeout(1500)  # longer than `lost_after`
         ann.finds_it("connected").sees("before", "while Ann slept")

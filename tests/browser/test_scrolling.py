@@ -1,8 +1,8 @@
 """The newest message stays in view, nothing moves under somebody who reads further up, and all of it can be reached."""
 
-from playwright.sync_api import expect
+import pytest
 
-from tests.browser.cast import Cast, Person
+from tests.browser.cast import Cast, Person, expect
 
 SETTLED = """element => new Promise(done => {
     let top = NaN
@@ -83,6 +83,15 @@ def test_the_way_down_works_again_and_again(cast: Cast, room: str) -> None:
         ann.page.locator(".to-newest").click()
         expect(ann.message(text)).to_be_in_viewport(ratio=0.9)
         expect(ann.page.locator(".to-newest")).to_be_hidden()
+
+
+@pytest.mark.engines(soak=True)
+def test_one_reads_back_to_the_first_message(cast: Cast, room: str) -> None:
+    texts = lines(1, 120)
+    cast.member("Bob").posts(room, *texts)
+    ann = cast.member("Ann").opens(room).reads_up_to(len(texts)).sees(*texts)
+    assert [each.position for each in ann.messages()] == list(range(1, 121))
+    assert [each.author for each in ann.messages()] == ["Bob"] + [None] * 119
 
 
 def test_older_messages_load_as_one_scrolls_up_to_the_first(cast: Cast, room: str, ann: Person) -> None:

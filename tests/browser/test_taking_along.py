@@ -1,19 +1,17 @@
 """What people take along: messages that they copy, and a room on paper."""
 
-from playwright.sync_api import expect
+import pytest
 
-from tests.browser.cast import Cast, Person
+from tests.browser.cast import Cast, Person, expect
 
-# What the browser hands to the clipboard, where it would be pasted as plain text.
+# What is pasted as plain text, when all messages were selected and copied.
 COPIED = """() => {
     getSelection().selectAllChildren(document.querySelector("#messages"))
-    return new Promise(resolve => {
-        document.addEventListener("copy", () => resolve(getSelection().toString()), {once: true})
-        document.execCommand("copy")
-    })
+    return getSelection().toString()
 }"""
 
 
+@pytest.mark.engines(soak=True)
 def test_what_is_copied_reads_as_a_transcript(cast: Cast, room: str, bob: Person) -> None:
     ann = cast.member("Ann").opens(room).says("hello", "are you there?")
     ann.reads("are you there?")
@@ -22,7 +20,8 @@ def test_what_is_copied_reads_as_a_transcript(cast: Cast, room: str, bob: Person
     hour = ann.message("hello").locator("time").inner_text()
     later = ann.message("yes").locator("time").inner_text()
     copied: str = ann.page.evaluate(COPIED)
-    assert copied.split("\n") == [f"Ann {hour}", "hello", "are you there?", f"Bob {later}", "yes"]
+    # Firefox leaves an empty line for the day, which is not copied, and WebKit ends with one.
+    assert copied.strip("\n").split("\n") == [f"Ann {hour}", "hello", "are you there?", f"Bob {later}", "yes"]
 
 
 def test_a_room_is_printed_without_what_is_around_it(cast: Cast, room: str, bob: Person) -> None:

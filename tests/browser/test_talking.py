@@ -2,11 +2,12 @@
 
 import re
 
-from playwright.sync_api import expect
+import pytest
 
-from tests.browser.cast import Cast, Person, Shown
+from tests.browser.cast import Cast, Person, Shown, expect
 
 
+@pytest.mark.engines(soak=True)
 def test_what_one_says_both_see_at_once_and_in_order(ann: Person, bob: Person) -> None:
     ann.says("Hello Bob")
     bob.sees("Hello Bob").says("Hello Ann", "How are you?")
@@ -16,6 +17,7 @@ def test_what_one_says_both_see_at_once_and_in_order(ann: Person, bob: Person) -
         assert [each.position for each in person.messages()] == [1, 2, 3, 4]
 
 
+@pytest.mark.engines
 def test_a_group_shows_its_author_once_and_another_author_ends_it(ann: Person, bob: Person) -> None:
     ann.says("one", "two")
     bob.reads("two").says("three")
