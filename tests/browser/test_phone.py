@@ -72,14 +72,13 @@ def test_what_one_talks_with_is_for_fingers(cast: Cast, room: str, phone: dict[s
     )
 
 
+@pytest.mark.engines(soak=True, without="webkit")  # whose pointer is always a fine one
 @phones
 def test_enter_breaks_the_line_on_a_touch_keyboard(cast: Cast, room: str, phone: dict[str, Any]) -> None:
     ann = cast.member("Ann", **phone).opens(room)
-    ann.composer.tap()
-    ann.types("one\ntwo")
+    ann.taps(ann.composer).types("one\ntwo")
     expect(ann.composer).to_have_value("one\ntwo")
-    ann.page.locator("#composer button:visible").tap()
-    ann.has_receipt().sees("one\ntwo")
+    ann.taps(ann.page.locator("#composer button:visible")).has_receipt().sees("one\ntwo")
     ann.types("by keys").presses("Control+Enter").has_receipt().sees("one\ntwo", "by keys")
 
 

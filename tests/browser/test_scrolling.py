@@ -49,6 +49,14 @@ def test_the_newest_stays_in_view_at_the_end(ann: Person, bob: Person) -> None:
     expect(ann.page.locator(".message").last).to_be_in_viewport(ratio=0.9)
 
 
+@pytest.mark.engines(soak=True)
+def test_nothing_lies_between_the_newest_message_and_the_composer(ann: Person) -> None:
+    ann.says("hello")
+    newest, dock = ann.page.locator(".message").last.bounding_box(), ann.page.locator(".dock").bounding_box()
+    assert newest and dock
+    assert 0 <= dock["y"] - (newest["y"] + newest["height"]) <= 12
+
+
 def test_nothing_moves_under_somebody_who_reads_further_up(cast: Cast, room: str) -> None:
     bob = cast.member("Bob")
     bob.posts(room, *lines(1, 40))

@@ -27,6 +27,7 @@ from tests.ways import NAMES
 # What starts servers, for the ways to start them.
 PROTOCOL = "tests/protocol"
 SERVED = (PROTOCOL, "tests/guarantees/test_delivery.py", "tests/guarantees/test_fuzz.py", "tests/test_main.py")
+STORIES = ("tests/browser", "-m", "engines")
 SAME = "tests/test_rooms.py::test_live_resumed_and_reloaded_pages_are_the_same"
 
 ENTRIES = (
@@ -58,6 +59,12 @@ ENTRIES = (
     *(
         Entry("all", way, f"served {way}", by_pytest(*SERVED, TEST_WAY=way), by_pytest(PROTOCOL, TEST_WAY=way))
         for way in NAMES[1:]
+    ),
+    *(
+        Entry(
+            "all", engine, f"the main stories in {engine}", by_pytest(*STORIES, TEST_ENGINE=engine), by_pytest(*STORIES)
+        )
+        for engine in ("firefox", "webkit")
     ),
     Entry("G7", "churn", "people who come and go", churn, partial(churn, seconds=6, warm_up=2, judged=False)),
     *CLUSTER,
