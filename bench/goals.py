@@ -153,6 +153,20 @@ def _others() -> list[Goal]:
         Goal(page, "pages", _parlor("pages", "rate"), must=800, aim=1500, unit="/s", more=True),
         Goal(page, "unchanged", _parlor("pages", "unchanged"), unit="/s", more=True),
         Goal(
+            "A page open for 20,000 messages",
+            "one more, × when it was new",
+            _parlor("open", "old"),
+            _parlor("open", "new"),
+            must=1.5,
+        ),
+        Goal(
+            "A page open for 20,000 messages",
+            "18 keys, × when it was new",
+            _parlor("open", "old_keys"),
+            _parlor("open", "new_keys"),
+            must=1.5,
+        ),
+        Goal(
             "A delivery in 1,000 rooms of 5",
             "× in one of 5,000",
             _parlor("rooms", "many"),

@@ -14,7 +14,7 @@ from statistics import median
 from types import MappingProxyType
 from typing import Any
 
-from bench import bell, machine, pages, parlor
+from bench import bell, machine, open_page, pages, parlor
 from bench.client import Failed, crowd, load
 from bench.postgres import Asked
 from bench.servers import Competitor, Server, running
@@ -297,6 +297,25 @@ def _without_a_name(server: Server, sizes: Sizes) -> Figures:
     found = pages.repeat(server.port, page, 200, sizes.seconds)
     known = pages.request(server.port, "/", if_none_match=pages.ask(server.port, page).header("etag"))
     return {"readers": found["rate"], "unchanged": pages.repeat(server.port, known, 304, sizes.seconds)["rate"]}
+
+
+def long_open(competitor: Competitor, sizes: Sizes) -> Figures:
+    """What a page does for one more message, and for 18 keys, when it is new and after many have arrived."""
+    with started(competitor, senders=2) as server:
+        reader, speaker = (server.folder / "cookies").read_text().splitlines()
+        with open_page.opened(server.port, reader, speaker) as page:
+            page.hears(open_page.FIRST)
+            new = page.cost()
+            page.hears(sizes.arrivals)
+            old = page.cost()
+    return {
+        "new": new.arrival / MILLI,
+        "old": old.arrival / MILLI,
+        "new_keys": new.keys / MILLI,
+        "old_keys": old.keys / MILLI,
+        "new_heap": new.heap / MEGA,
+        "old_heap": old.heap / MEGA,
+    }
 
 
 def rooms(competitor: Competitor, sizes: Sizes) -> Figures:

@@ -26,6 +26,7 @@ class Sizes:
     shared_rate: int = 50  # messages per second to those who are at several processes
     shared_seconds: int = 8  # of it, and of saying nothing: CPU time comes in hundredths of a second, of each process
     notifications: int = 1000
+    arrivals: int = 20_000  # in a page that stays open
     rooms: int = 1000
     readers_per_room: int = 5
     turn_seconds: int = 20  # in all, of those with readers and those without
@@ -52,6 +53,7 @@ QUICK = Sizes(
     slow_many_seconds=12,
     shared_seconds=2,
     notifications=100,
+    arrivals=300,
     rooms=20,
     turn_seconds=2,
     ladder=(50, 200, 1000, 4000),

@@ -38,6 +38,7 @@ ROWS = [
     "One of 1,000 stops reading",
     "50 of 1,000 stop reading, 100 messages/s",
     "A room's page of 50 messages",
+    "A page open for 20,000 messages",
     "A delivery in 1,000 rooms of 5",
     "One message to 10,000",
 ]
