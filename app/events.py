@@ -44,7 +44,8 @@ def set_up_logging(level: str, style: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
-    handler.addFilter(Seldom())
+    seldom = Seldom()
+    handler.addFilter(seldom)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel("WARNING")
@@ -52,6 +53,7 @@ def set_up_logging(level: str, style: str) -> None:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
+            seldom,
             *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -62,25 +64,36 @@ def set_up_logging(level: str, style: str) -> None:
 
 
 class Seldom(logging.Filter):
-    """Lets lines that say the same pass a few times, and then seldom: what others can provoke fills no disk."""
+    """Lets lines that say the same pass a few times, and then seldom: what others can provoke fills no disk.
+
+    It is the first processor of our own events, so that one which is dropped costs next to nothing; and the filter of
+    what libraries log.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._lines = Buckets(LOGGED_PER_SECOND, LOGGED_AT_ONCE)
         self._withheld: dict[str, int] = defaultdict(int)
 
+    def __call__(
+        self, logger: logging.Logger, level: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        """Return the event, with how many like it were dropped since the last. Raises `DropEvent`."""
+        line = f"{logger.name} {level} {event.get('event')} {event.get('reason')} {event.get('error')}"
+        if not self._may_pass(line):
+            self._withheld[line] += 1
+            raise structlog.DropEvent
+        if withheld := self._withheld.pop(line, 0):
+            event["withheld"] = withheld
+        return event
+
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line may pass; our own then say how many like it did not."""
-        ours = record.msg if isinstance(record.msg, dict) else {}
-        if not ours and record.msg in CLIENTS_DOING:
-            return False
-        same = (ours.get("event"), ours.get("reason"), ours.get("error")) if ours else record.msg
-        line = f"{record.name} {record.levelname} {same}"
+        """Whether a line of a library's may pass. Ours have passed already."""
+        if isinstance(record.msg, dict):
+            return True
+        return record.msg not in CLIENTS_DOING and self._may_pass(f"{record.name} {record.levelname} {record.msg}")
+
+    def _may_pass(self, line: str) -> bool:
         if len(self._lines) > MOST_LINES:
             self._lines.sweep(monotonic())
-        if self._lines.take(line, monotonic()):
-            self._withheld[line] += 1
-            return False
-        if withheld := self._withheld.pop(line, 0):
-            ours["withheld"] = withheld
-        return True
+        return not self._lines.take(line, monotonic())

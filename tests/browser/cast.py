@@ -1,7 +1,7 @@
 """People, and what they do and see. Each has a browser context: cookies, cache and windows of their own."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, NamedTuple, Self
 
@@ -53,12 +53,16 @@ class Person:
 
     def opens(self, room: str = "lobby") -> Self:
         """Open a room's page, and wait until it is live."""
-        errors = len(self.errors)
-        while not self._loads(f"{self.url}/rooms/{room}"):
-            del self.errors[errors:]
-        return self.is_connected()
+        return self.loads(lambda: self.page.goto(f"{self.url}/rooms/{room}")).is_connected()
 
-    def _loads(self, address: str) -> bool:
+    def loads(self, load: Callable[[], object]) -> Self:
+        """Load a page, again and again, until all of it comes."""
+        errors = len(self.errors)
+        while not self._comes_whole(load):
+            del self.errors[errors:]
+        return self
+
+    def _comes_whole(self, load: Callable[[], object]) -> bool:
         """Load a page, and return whether all of it came.
 
         The browser gives up what it is loading when this machine gets an address or loses one, as it does where tests
@@ -66,7 +70,7 @@ class Person:
         """
         self._given_up.clear()
         try:
-            self.page.goto(address)
+            load()
         except Error as error:
             if NETWORK_CHANGED not in error.message:
                 raise
@@ -82,8 +86,7 @@ class Person:
 
     def reloads(self) -> Self:
         """Reload the page, and wait until it is live."""
-        self.page.reload()
-        return self.is_connected()
+        return self.loads(self.page.reload).is_connected()
 
     def joins_as(self, name: str, time_zone: str | None = None) -> Self:
         """Give a name in the form that asks for it."""

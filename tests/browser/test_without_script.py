@@ -9,8 +9,7 @@ from tests.browser.cast import Cast, Person, expect
 
 def opens(person: Person, room: str) -> Person:
     """Open a room, without waiting for a connection that will never be."""
-    person.page.goto(f"{person.url}/rooms/{room}")
-    return person
+    return person.loads(lambda: person.page.goto(f"{person.url}/rooms/{room}"))
 
 
 @pytest.mark.engines(without="firefox")  # which answers no driver then
