@@ -21,7 +21,6 @@ RESULTS = Path(__file__).parent / "results.json"
 DOCS = ROOT / "docs"
 
 
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; returns the exit status: 0 where every measurement counts."""
     chosen = _parse(arguments)
