@@ -158,9 +158,12 @@ def test_a_power_cut_loses_nothing_that_had_its_receipt(tmp_path: Path) -> None:
             assert positions == list(range(1, len(positions) + 1))
 
 
+# Who talks may say a great deal, and who takes none of it is soon cut off.
+LONG = {"messages_burst": 10_000, "address_messages_burst": 10**6, "message_length": 20_000, "stall_seconds": 0.5}
+
+
 def test_who_takes_nothing_is_cut_off_and_the_others_notice_nothing(tmp_path: Path) -> None:
-    limits = {"messages_burst": 10_000, "message_length": 20_000, "stall_seconds": 0.5}
-    with serving(tmp_path, **limits) as server:
+    with serving(tmp_path, **LONG) as server:
         cookie = become(server, "Ann")
         with browser(server, cookie) as ann, stalled(server) as sleeper:
             read_until(ann, "connected")
@@ -189,8 +192,7 @@ def test_of_who_takes_nothing_nothing_is_left(tmp_path: Path) -> None:
 
     By ASGI alone a server can only close it, and wait for it to take what was written before: that is up to the system.
     """
-    limits = {"messages_burst": 10_000, "message_length": 20_000, "stall_seconds": 0.5}
-    with serving(tmp_path, **limits) as server, browser(server, become(server, "Ann")) as ann:
+    with serving(tmp_path, **LONG) as server, browser(server, become(server, "Ann")) as ann:
         read_until(ann, "connected")
         sockets = server.open_sockets
         with stalled(server):

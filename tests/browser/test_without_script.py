@@ -12,7 +12,7 @@ def opens(person: Person, room: str) -> Person:
     return person.loads(lambda: person.page.goto(f"{person.url}/rooms/{room}"))
 
 
-@pytest.mark.engines(without="firefox")  # which answers no driver then
+@pytest.mark.engines(soak=True, without="firefox")  # which answers no driver then
 def test_one_reads_joins_and_writes(cast: Cast, room: str, bob: Person) -> None:
     bob.says("hello")
     vera = opens(cast.somebody(java_script_enabled=False), room).sees("hello")
