@@ -13,18 +13,18 @@ from dotenv import load_dotenv
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import doctor
-from app.backup import backup
-from app.commands import CommandError, confirm_account, reason
-from app.copying import copy
-from app.events import set_up_logging
-from app.findings import status
-from app.migrating import migrate
-from app.removing import remove_room
-from app.restore import renew, restore
-from app.serving import reload, serve
+from app.log import set_up_logging
+from app.operations import doctor
+from app.operations.backup import backup
+from app.operations.commands import CommandError, confirm_account, reason
+from app.operations.copying import copy
+from app.operations.findings import status
+from app.operations.migrating import migrate
+from app.operations.removing import remove_room
+from app.operations.restore import renew, restore
+from app.operations.serving import reload, serve
+from app.operations.workers import serve_together
 from app.settings import Settings
-from app.workers import serve_together
 
 Command = Callable[[Settings, argparse.Namespace], int]
 

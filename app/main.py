@@ -14,26 +14,26 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app import topics
-from app.arrivals import ARRIVALS, Arrivals
-from app.assets import Assets
-from app.bus import Bus
-from app.events import set_up_logging
-from app.forms import largest_form
-from app.fragments import Fragments
-from app.hub import Hub
-from app.identity import Signer, is_open_to_others, new_key, read_keys, split_keys
-from app.limits import Limits, Turnstile
-from app.messages import Member, Message
+from app.chat.limits import Limits, Turnstile
+from app.chat.messages import Member, Message
+from app.cluster.bus import Bus
+from app.cluster.cluster import find_neighbours
+from app.delivery.http_protocol import ARRIVALS, Arrivals
+from app.delivery.hub import Hub
+from app.html.assets import Assets
+from app.html.fragments import Fragments
+from app.log import set_up_logging
 from app.metrics import Metrics
-from app.neighbours import find_neighbours
-from app.pages import Pages, add_error_pages
-from app.renamings import Renamings
-from app.rooms import Rooms
-from app.security import Doorkeeper, Guard
+from app.rooms.renamings import Renamings
+from app.rooms.rooms import Rooms
 from app.settings import Settings
-from app.store import Clock, Store, StoreUnavailable, utc_now
-from app.websocket import Sockets
+from app.store import topics
+from app.store.store import Clock, Store, StoreUnavailable, utc_now
+from app.web.forms import largest_form
+from app.web.identity import Signer, is_open_to_others, new_key, read_keys, split_keys
+from app.web.pages import Pages, add_error_pages
+from app.web.security import Doorkeeper, Guard
+from app.web.sockets import Sockets
 
 log = structlog.get_logger("parlor")
 

@@ -10,7 +10,7 @@ from bench import machine, postgres
 from bench.servers import BUILD, free_ports
 
 CHANNEL = "bell"
-RING = "SELECT pg_notify($1, note) FROM unnest($2::text[]) AS note"  # as app/doorbell.py does
+RING = "SELECT pg_notify($1, note) FROM unnest($2::text[]) AS note"  # as app/cluster/notify.py does
 
 
 def cost(listeners: int, count: int) -> float:

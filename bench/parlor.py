@@ -9,10 +9,10 @@ from http.client import HTTPConnection
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from app.fragments import Fragments
-from app.messages import Cursor, Member, Message
+from app.chat.messages import Cursor, Member, Message
+from app.chat.timeline import arrange
+from app.html.fragments import Fragments
 from app.settings import Settings
-from app.timeline import arrange
 
 FRAME_BYTES = 1000  # of a message on its way to a browser
 PLACE = "{message}"

@@ -61,7 +61,8 @@ ON_ASYNCIO = "import sys; sys.modules['uvloop'] = None; from app.__main__ import
 # With uvicorn's own WebSocket protocol, so that every frame goes through ASGI for each browser. All else is as with
 # ours: under plain `uvicorn app.main:app`, the collector would be what is measured.
 SHUT = (
-    "import sys; from app import serving; from app.__main__ import main; serving.WireProtocol = 'websockets-sansio'; "
+    "import sys; from app.operations import serving; from app.__main__ import main; "
+    "serving.WireProtocol = 'websockets-sansio'; "
     "sys.exit(main(['serve']))"
 )
 

@@ -2,7 +2,7 @@
 
 The suite (`autobahntestsuite` on PyPI) is for Python 2.7 alone, so it is not among our tools: `WSTEST` is the command
 that runs its `wstest`, wherever that is. (Version 25.10.1 came without a list of what it needs; autobahn 0.10.9,
-twisted 16.6 and txaio 2.1 do.) It tries an endpoint that echoes: here `app/wire.py` with an echo behind it, which
+twisted 16.6 and txaio 2.1 do.) It tries an endpoint that echoes: our protocol with an echo behind it, which
 answers through the door, compressed where that was agreed on. Arguments choose cases, like `1.*` or `12.1.1`; without,
 all are tried.
 """
@@ -27,9 +27,9 @@ from starlette.types import Receive, Scope, Send
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from app.arrivals import HttpProtocol  # noqa: E402
-from app.encoding import Stream, Way, encode  # noqa: E402
-from app.wire import WireProtocol, door  # noqa: E402
+from app.delivery.encoding import Stream, Way, encode  # noqa: E402
+from app.delivery.http_protocol import HttpProtocol  # noqa: E402
+from app.delivery.websocket_protocol import WireProtocol, door  # noqa: E402
 
 LOOPS = ("uvloop", "asyncio")
 LARGEST = 2**25  # bytes of a message; the suite sends 2**24

@@ -21,11 +21,11 @@ from websockets.sync.client import connect
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # where this file is run by its path
 
-from app.events import set_up_logging
+from app.log import set_up_logging
 from app.main import create_app
-from app.security import COOKIE
-from app.serving import uvicorn_options
+from app.operations.serving import uvicorn_options
 from app.settings import Settings
+from app.web.security import COOKIE
 from tests.browser.conftest import PATIENCE
 from tests.browser.engines import launch_chromium
 

@@ -9,8 +9,8 @@ import json
 import sys
 from collections.abc import Iterator
 
-from app.messages import Member
-from app.store import Store, utc_now
+from app.chat.messages import Member
+from app.store.store import Store, utc_now
 
 SPEAKERS = 16
 SHARED = 4  # each so many-th

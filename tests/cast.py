@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from app.messages import Member, Message, Room
+from app.chat.messages import Member, Message, Room
 
 ANN = Member("a000000000000001", "Ann", "UTC")
 BOB = Member("b000000000000002", "Bob", "Europe/Berlin")

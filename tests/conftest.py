@@ -13,10 +13,10 @@ from fastapi.testclient import TestClient
 from hypothesis import Phase
 from hypothesis import settings as hypothesis_settings
 
+from app.chat.messages import Member, Room
 from app.main import create_app
-from app.messages import Member, Room
 from app.settings import Settings
-from app.store import Store, StoreUnavailable
+from app.store.store import Store, StoreUnavailable
 from tests import postgres as postgresql
 from tests.html import normalise
 from tests.logs import HELD_DAYS, Opener
@@ -178,7 +178,7 @@ def broken_store(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def break_it() -> None:
         monkeypatch.setattr(Store, "_read", unavailable)
         monkeypatch.setattr(Store, "_write", unavailable)
-        monkeypatch.setattr("app.websocket.UNREADY_SECONDS", (0, 0))
+        monkeypatch.setattr("app.web.sockets.UNREADY_SECONDS", (0, 0))
 
     return break_it
 

@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 
 import asyncpg
 
-from app.messages import Room
-from app.store import Store, Stored
+from app.chat.messages import Room
+from app.store.store import Store, Stored
 
 HELD_DAYS = 30.0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from app.__main__ import main
-from app.store import Store, utc_now
+from app.store.store import Store, utc_now
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.allowance import Allowance, Denial, Pace, Token, share, wish
+from app.cluster.limits import Allowance, Denial, Pace, Token, share, wish
 from app.settings import Settings
-from app.shared import Grant, Wish
-from app.store import Store, StoreUnavailable
+from app.store.shared import Grant, Wish
+from app.store.store import Store, StoreUnavailable
 from tests.logs import until
 
 BURST = 3
@@ -84,7 +84,7 @@ async def test_who_asks_for_more_than_there_is_is_denied_and_told_how_long(allow
     assert await allowance.creation("home") == Denial(Allowance.CREATION, 7)
 
 
-@pytest.mark.breaks("app/allowance.py", "self._refunds.update(left)", "pass")
+@pytest.mark.breaks("app/cluster/limits.py", "self._refunds.update(left)", "pass")
 async def test_what_is_denied_by_one_bucket_is_not_taken_from_another(allowance: Allowance, shared: Shared) -> None:
     for number in range(5):
         assert await allowance.message(f"member {number}", "home") is None
@@ -113,7 +113,7 @@ async def test_where_the_buckets_cannot_be_asked_nobody_is_denied(
     assert await allowance.message("ann", "home") is None
 
 
-@pytest.mark.breaks("app/allowance.py", "asked, self._asked = [*asked, *self._asked], []", "pass")
+@pytest.mark.breaks("app/cluster/limits.py", "asked, self._asked = [*asked, *self._asked], []", "pass")
 async def test_who_asks_while_the_buckets_cannot_be_reached_does_not_wait_for_another_try(
     allowance: Allowance, shared: Shared
 ) -> None:

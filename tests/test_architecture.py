@@ -9,86 +9,68 @@ from textwrap import dedent
 
 import pytest
 
-from app.connection import Connection
-from app.hub import Hub
-from app.rooms import Rooms
+from app.delivery.connection import Connection
+from app.delivery.hub import Hub
+from app.rooms.rooms import Rooms
 
 APP = Path(__file__).parent.parent / "app"
 LONGEST_MODULE = 420  # lines; the crux may be longer
 
-# From the bottom up. A module imports from the layers below its own, and the core from the core.
-CORE = {
-    "characters",
-    "drafts",
-    "encoding",
-    "forms",
-    "frames",
-    "identity",
-    "kept",
-    "limits",
-    "links",
-    "messages",
-    "names",
-    "presence",
-    "representations",
-    "settings",
-    "timeline",
-    "topics",
-}
+# From the bottom up: a folder, or a module beside the folders, imports from those below and from itself. Those in one
+# layer do not know each other.
 LAYERS: tuple[set[str], ...] = (
-    CORE,
-    {"arrivals", "assets", "events", "lookups", "metrics", "outlet", "rules", "tables", "templates", "work"},
-    {"follower", "migrations", "postgres", "room_statements", "sqlite", "wire"},
-    {"engines", "shared", "statements"},
-    {"connection", "fragments", "store"},
-    {"bus", "channel", "directory", "newest"},
-    {"doorbell", "hub", "lookout", "renamings"},
-    {"allowance", "recollection", "register"},
-    {"neighbours"},
+    {"settings", "metrics"},
+    {"chat"},
+    {"html", "delivery", "store", "log"},
+    {"cluster"},
     {"rooms"},
-    {"security"},
-    {"pages", "websocket"},
+    {"web"},
     {"main"},
-    {"commands", "findings", "serving"},
-    {"database_server", "dumps", "machine", "migrating", "sqlite_file", "workers"},
-    {"backup", "copying", "databases", "removing"},
-    {"doctor", "restore"},
+    {"operations"},
     {"__main__"},
 )
 # The commands that work on a database as a whole, and not on what is in the log: the store has no words for that.
-OPERATORS = {"__main__", "commands", "copying", "database_server", "databases", "doctor"}
-OPERATORS |= {"migrating", "removing", "restore", "sqlite_file"}
-STATEMENTS = {"room_statements", "statements"}
+OPERATORS = {f"operations.{name}" for name in ("copying", "database_server", "databases", "doctor", "migrating")}
+OPERATORS |= {"__main__", "operations.commands", "operations.removing", "operations.restore", "operations.sqlite_file"}
+ENGINES = {f"store.{name}" for name in ("postgres", "room_statements", "shared", "sqlite", "statements", "store")}
 # Who alone may use which library; the rest goes through them.
 KEEPERS = {
-    "jinja2": {"templates"},
-    "markupsafe": {"fragments"},
-    "sqlalchemy": {"migrations", "postgres", "shared", "sqlite", "store", "tables", "work"} | STATEMENTS | OPERATORS,
-    "asyncpg": {"database_server", "doorbell", "postgres"},
-    "alembic": {"migrations"},
+    "jinja2": {"html.templates"},
+    "markupsafe": {"html.fragments"},
+    "sqlalchemy": {"store.migrations", "store.tables", "store.work"} | ENGINES | OPERATORS,
+    "asyncpg": {"operations.database_server", "cluster.notify", "store.postgres"},
+    "alembic": {"store.migrations"},
     "aiosqlite": set(),
     "sqlite3": set(),
-    "itsdangerous": {"identity"},
+    "itsdangerous": {"web.identity"},
     "prometheus_client": {"metrics"},
-    "uvicorn": {"arrivals", "serving", "wire", "workers"},
-    "websockets": {"rules", "wire"},
-    "fastapi": {"assets", "main", "pages", "websocket"},
-    "starlette": {"main", "pages", "security", "websocket"},
+    "uvicorn": {"delivery.http_protocol", "delivery.websocket_protocol", "operations.serving", "operations.workers"},
+    "websockets": {"delivery.websocket_protocol", "delivery.websocket_rules"},
+    "fastapi": {"html.assets", "main", "web.pages", "web.sockets"},
+    "starlette": {"main", "web.pages", "web.security", "web.sockets"},
 }
-# What waits, or speaks to the world outside. The core does neither; three of it read a file at the start.
+# Plain functions and values: all of `chat`, and these.
+PLAIN = {"settings", "html.cache", "html.etags", "delivery.encoding", "store.topics", "web.forms", "web.identity"}
+# What waits, or speaks to the world outside. Nothing that is plain does; three modules of it read a file at the start.
 IO = {"asyncio", "socket", "subprocess", "threading", "time", "random", "structlog", "logging"}
 
 
 def sources(module: str) -> list[Path]:
     """Return the files of a module; a package has several."""
-    path = APP / f"{module}.py"
-    return [path] if path.exists() else sorted((APP / module).rglob("*.py"))
+    path = APP / f"{module.replace('.', '/')}.py"
+    return [path] if path.exists() else sorted((APP / module.replace(".", "/")).rglob("*.py"))
 
 
 def modules() -> list[str]:
-    """Return the names of all modules of the application."""
-    files = {path.stem for path in APP.glob("*.py")} - {"__init__"}
-    return sorted(files | {path.parent.name for path in APP.glob("*/__init__.py")})
+    """Return the names of all modules, `folder.module`; the migrations are one."""
+    paths = {path.relative_to(APP).with_suffix("") for path in APP.rglob("*.py") if path.stem != "__init__"}
+    names = {".".join(path.parts) for path in paths}
+    return sorted({"store.migrations" if name.startswith("store.migrations.") else name for name in names})
+
+
+def folders() -> list[str]:
+    """Return what stands in `app/`: the folders, and the modules beside them."""
+    return sorted({module.split(".")[0] for module in modules()})
 
 
 def trees(module: str) -> Iterator[ast.Module]:
@@ -110,7 +92,9 @@ def imported(tree: ast.AST) -> set[str]:
 
 def ours(tree: ast.AST) -> set[str]:
     """Return the modules of the application that a source imports."""
-    return {name.split(".")[1] for name in imported(tree) if name.startswith("app.")}
+    known = set(modules())
+    names = [name.removeprefix("app.") for name in imported(tree) if name.startswith("app.")]
+    return {next((each for each in known if f"{name}.".startswith(f"{each}.")), name) for name in names}
 
 
 def libraries(tree: ast.AST) -> set[str]:
@@ -118,40 +102,41 @@ def libraries(tree: ast.AST) -> set[str]:
     return {name.split(".")[0] for name in imported(tree)} - {"app"}
 
 
-def layer(module: str) -> int:
-    return next(number for number, names in enumerate(LAYERS) if module in names)
+def layer(folder: str) -> int:
+    return next(number for number, names in enumerate(LAYERS) if folder in names)
 
 
-def upward(module: str, tree: ast.AST) -> list[str]:
-    """Return what `module` imports although it must not know it."""
-    known = set[str]().union(*LAYERS[: layer(module)], CORE if module in CORE else set(), {module})
-    return sorted(ours(tree) - known)
+def upward(folder: str, tree: ast.AST) -> list[str]:
+    """Return what a source in `folder` imports although it must not know it."""
+    known = set[str]().union(*LAYERS[: layer(folder)], {folder})
+    return sorted(name for name in ours(tree) if name.split(".")[0] not in known)
 
 
-def test_every_module_has_its_layer() -> None:
-    assert sorted(set[str]().union(*LAYERS)) == modules()
-    assert sum(map(len, LAYERS)) == len(modules())
+def test_every_folder_has_its_layer() -> None:
+    assert sorted(set[str]().union(*LAYERS)) == folders()
+    assert sum(map(len, LAYERS)) == len(folders())
 
 
 @pytest.mark.parametrize("module", modules())
 def test_imports_go_downward(module: str) -> None:
     for tree in trees(module):
-        assert upward(module, tree) == []
+        assert upward(module.split(".")[0], tree) == []
 
 
 @pytest.mark.parametrize(
-    ("module", "source", "found"),
+    ("folder", "source", "found"),
     [
-        ("timeline", "from app.store import Store", ["store"]),
-        ("hub", "import app.rooms", ["rooms"]),
-        ("pages", "from app import websocket", ["websocket"]),
-        ("store", "def later():\n    from app.hub import Hub", ["hub"]),
-        ("rooms", "from app.hub import Hub\nfrom app.messages import Room", []),
-        ("names", "from app.messages import Refused", []),
+        ("chat", "from app.store.store import Store", ["store.store"]),
+        ("delivery", "import app.rooms.rooms", ["rooms.rooms"]),
+        ("web", "from app import main", ["main"]),
+        ("html", "from app.store import topics", ["store.topics"]),
+        ("store", "def later():\n    from app.delivery.hub import Hub", ["delivery.hub"]),
+        ("rooms", "from app.delivery.hub import Hub\nfrom app.chat.messages import Room", []),
+        ("chat", "from app.chat.messages import Refused", []),
     ],
 )
-def test_an_import_that_goes_upward_is_found(module: str, source: str, found: list[str]) -> None:
-    assert upward(module, ast.parse(source)) == found
+def test_an_import_that_goes_upward_is_found(folder: str, source: str, found: list[str]) -> None:
+    assert upward(folder, ast.parse(source)) == found
 
 
 @pytest.mark.parametrize("module", modules())
@@ -161,20 +146,25 @@ def test_libraries_stay_with_their_keepers(module: str) -> None:
             assert module in KEEPERS[library], f"{library} is not for {module}"
 
 
-@pytest.mark.parametrize("module", sorted(CORE))
-def test_the_core_is_plain_functions_and_values(module: str) -> None:
+@pytest.mark.parametrize("module", sorted(PLAIN | {name for name in modules() if name.startswith("chat.")}))
+def test_what_is_plain_waits_for_nothing(module: str) -> None:
     for tree in trees(module):
         waits = [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor)]
         assert waits == []
         assert libraries(tree) & IO == set()
 
 
-def test_the_core_has_no_circle() -> None:
-    knows = {module: set[str]().union(*map(ours, trees(module))) for module in CORE}
+def test_no_modules_know_each_other() -> None:
+    knows = {module: set[str]().union(*map(ours, trees(module))) - {module} for module in modules()}
     while knows:
         free = {module for module, others in knows.items() if not others & set(knows)}
         assert free, f"these know each other: {sorted(knows)}"
         knows = {module: others for module, others in knows.items() if module not in free}
+
+
+@pytest.mark.parametrize("folder", sorted(path.name for path in APP.iterdir() if (path / "__init__.py").exists()))
+def test_every_folder_says_what_lives_there(folder: str) -> None:
+    assert ast.get_docstring(ast.parse((APP / folder / "__init__.py").read_text()))
 
 
 @pytest.mark.parametrize("function", [Hub.publish, Connection.offer, Connection.cut, Rooms.reached, Rooms.leave])
@@ -222,7 +212,7 @@ def silent(): ...
     assert list(undocumented(ast.parse(source))) == ["Silent", "Silent.mute", "silent"]
 
 
-@pytest.mark.parametrize("module", [module for module in modules() if module != "rooms"])
+@pytest.mark.parametrize("module", [module for module in modules() if module != "rooms.rooms"])
 def test_no_module_is_longer_than_one_reads_at_once(module: str) -> None:
     for path in sources(module):
         assert len(path.read_text().splitlines()) <= LONGEST_MODULE

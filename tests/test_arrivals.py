@@ -7,9 +7,9 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from app.arrivals import ADDRESS_BYTES, ARRIVALS, HEAD_BYTES, MOST_FIELDS, Arrivals, HttpProtocol
-from app.limits import Turnstile
-from app.wire import WireProtocol
+from app.chat.limits import Turnstile
+from app.delivery.http_protocol import ADDRESS_BYTES, ARRIVALS, HEAD_BYTES, MOST_FIELDS, Arrivals, HttpProtocol
+from app.delivery.websocket_protocol import WireProtocol
 from tests.transport import HANDSHAKE, Transport
 
 
@@ -140,7 +140,9 @@ async def test_trailers_have_an_end() -> None:
     protocol.connection_lost(None)
 
 
-@pytest.mark.breaks("app/arrivals.py", "if self._fields > MOST_FIELDS or self._field_bytes > HEAD_BYTES:", "if False:")
+@pytest.mark.breaks(
+    "app/delivery/http_protocol.py", "if self._fields > MOST_FIELDS or self._field_bytes > HEAD_BYTES:", "if False:"
+)
 @pytest.mark.parametrize("fields", [b"a:\r\n" * (MOST_FIELDS + 1), b"X-Long: " + b"x" * HEAD_BYTES + b"\r\n"])
 @pytest.mark.parametrize("upgrade", [b"", b"Connection: Upgrade\r\nUpgrade: websocket\r\n"])
 async def test_a_head_that_comes_whole_has_its_limits_too(fields: bytes, upgrade: bytes) -> None:
@@ -153,7 +155,7 @@ async def test_a_head_that_comes_whole_has_its_limits_too(fields: bytes, upgrade
     protocol.connection_lost(None)
 
 
-@pytest.mark.breaks("app/arrivals.py", "if hosts > 1 or (hosts == 0", "if False and (hosts == 0")
+@pytest.mark.breaks("app/delivery/http_protocol.py", "if hosts > 1 or (hosts == 0", "if False and (hosts == 0")
 @pytest.mark.parametrize(
     ("head", "is_answered"),
     [
@@ -173,7 +175,7 @@ async def test_a_request_has_one_host(head: bytes, is_answered: bool) -> None:
     protocol.connection_lost(None)
 
 
-@pytest.mark.breaks("app/arrivals.py", "if self._address_bytes > ADDRESS_BYTES:", "if False:")
+@pytest.mark.breaks("app/delivery/http_protocol.py", "if self._address_bytes > ADDRESS_BYTES:", "if False:")
 async def test_an_address_has_an_end() -> None:
     here = Door()
     protocol, transport = here.open()
@@ -184,7 +186,7 @@ async def test_an_address_has_an_end() -> None:
     protocol.connection_lost(None)
 
 
-@pytest.mark.breaks("app/arrivals.py", "self._answering.disconnected = True", "pass")
+@pytest.mark.breaks("app/delivery/http_protocol.py", "self._answering.disconnected = True", "pass")
 async def test_an_answer_to_one_of_several_requests_is_not_written_to_a_connection_that_is_gone() -> None:
     here = Door()
     protocol, transport = here.open()
@@ -230,7 +232,7 @@ async def test_an_application_that_says_nothing_about_it_has_no_limits() -> None
     protocol.connection_lost(None)
 
 
-@pytest.mark.breaks("app/arrivals.py", "if self._deadline is None:", "if True:")
+@pytest.mark.breaks("app/delivery/http_protocol.py", "if self._deadline is None:", "if True:")
 @pytest.mark.parametrize("come", [b"", REQUEST[:9]], ids=["accepted", "begun"])
 async def test_a_request_that_is_on_its_way_when_the_server_stops_is_answered(come: bytes) -> None:
     here = Door()
@@ -255,7 +257,7 @@ async def test_a_connection_that_has_served_is_closed_when_the_server_stops() ->
 
 
 async def test_a_stop_does_not_wait_long_for_a_request_that_may_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.arrivals.LAST_REQUEST_SECONDS", 0)
+    monkeypatch.setattr("app.delivery.http_protocol.LAST_REQUEST_SECONDS", 0)
     here = Door()
     protocol, transport = here.open()
     protocol.shutdown()
@@ -264,7 +266,7 @@ async def test_a_stop_does_not_wait_long_for_a_request_that_may_not_come(monkeyp
     protocol.connection_lost(None)
 
 
-@pytest.mark.breaks("app/arrivals.py", "if self._is_last:", "if False:")
+@pytest.mark.breaks("app/delivery/http_protocol.py", "if self._is_last:", "if False:")
 async def test_a_handshake_that_comes_when_the_server_stops_is_left_to_another_process() -> None:
     here = Door()
     protocol, transport = here.open()

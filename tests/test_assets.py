@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from app.assets import Assets, takes_gzip
+from app.html.assets import Assets, takes_gzip
 
 SHEET = b"a { color: red }\n" * 50
 FILES = {
@@ -75,7 +75,7 @@ def test_a_file_comes_compressed_to_who_takes_it_so(files: TestClient) -> None:
     assert gzip.decompress(sent) == SHEET
 
 
-@pytest.mark.breaks("app/assets.py", "if len(content) <= WORTHWHILE * len(files[name])", "if content")
+@pytest.mark.breaks("app/html/assets.py", "if len(content) <= WORTHWHILE * len(files[name])", "if content")
 def test_what_gains_nothing_is_not_compressed(files: TestClient) -> None:
     answer = files.get("/s/picture.png", headers={"Accept-Encoding": "gzip"})
     assert "content-encoding" not in answer.headers

@@ -12,8 +12,8 @@ import httpx2
 import pytest
 from websockets.sync.client import connect
 
-from app import sqlite_file
-from app.identity import read_keys
+from app.operations import sqlite_file
+from app.web.identity import read_keys
 from tests.operating import bodies, parlor, sqlite_url, talk
 from tests.server import PATIENCE, serving
 
@@ -83,7 +83,7 @@ def test_what_is_there_stays_unless_it_is_to_be_replaced(data: Path, file: Path,
     assert bodies(f"sqlite:///{file}") == ["one", "two", "three"]
 
 
-@pytest.mark.breaks("app/backup.py", "if file.exists() and file.samefile(source):", "if False:")
+@pytest.mark.breaks("app/operations/backup.py", "if file.exists() and file.samefile(source):", "if False:")
 def test_the_database_is_no_place_for_its_backup(data: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(data)
     for place in (data, tmp_path / "link"):
@@ -99,7 +99,7 @@ def test_a_folder_that_is_not_there_is_said(data: Path, tmp_path: Path) -> None:
     assert "No such file or directory" in parlor(data, "backup", tmp_path / "gone" / "file").refusal
 
 
-@pytest.mark.breaks("app/backup.py", 'sqlite_file.check(draft, f"The copy of {source}")', "pass")
+@pytest.mark.breaks("app/operations/backup.py", 'sqlite_file.check(draft, f"The copy of {source}")', "pass")
 def test_a_copy_that_is_not_whole_is_no_backup(
     data: Path, file: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None]
 ) -> None:

@@ -2,7 +2,7 @@
 
 import inspect
 
-from app.bus import LocalBus
+from app.cluster.bus import LocalBus
 
 
 def test_everybody_who_listens_hears_of_a_room_that_grew() -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.channel import Channel
-from app.connection import Connection
-from app.encoding import Data, Frame, Way
-from app.outlet import Reader
+from app.delivery.connection import Connection
+from app.delivery.encoding import Data, Frame, Way
+from app.delivery.fanout import Channel
+from app.delivery.transport import Reader
 from tests.test_encoding import Browser
 
 
@@ -55,7 +55,7 @@ async def test_who_takes_it_the_same_way_is_sent_the_same_bytes() -> None:
         assert one.sent[0] is other.sent[0]
 
 
-@pytest.mark.breaks("app/channel.py", "self._stream.restart()", "pass")
+@pytest.mark.breaks("app/delivery/fanout.py", "self._stream.restart()", "pass")
 async def test_who_joins_later_reads_from_there_on() -> None:
     channel = Channel()
     _, first = join(channel, Way.DEFLATED)

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from app.settings import Settings
-from app.store import Store, utc_now
+from app.store.store import Store, utc_now
 from tests.postgres import Cluster, programs
 from tests.site import DEPLOY, ROOT, SITE, replaced
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.connection import LOOKS, CloseCode, Connection
-from app.encoding import Data, Frame, Way
-from app.outlet import AsgiOutlet, Outlet, Reader
+from app.delivery.connection import LOOKS, CloseCode, Connection
+from app.delivery.encoding import Data, Frame, Way
+from app.delivery.transport import AsgiOutlet, Outlet, Reader
 from tests.cast import ANN
 
 LIMIT = 10
@@ -207,7 +207,9 @@ async def test_an_outbox_may_be_full_to_its_limit_and_no_further(kind: type[Brow
 
 
 @BOTH_WAYS
-@pytest.mark.breaks("app/connection.py", "waiting = self._waiting + self._outlet.unsent", "waiting = self._waiting")
+@pytest.mark.breaks(
+    "app/delivery/connection.py", "waiting = self._waiting + self._outlet.unsent", "waiting = self._waiting"
+)
 async def test_a_frame_counts_while_it_is_being_sent(kind: type[Browser]) -> None:
     browser = stalled(kind)
     connection = connect(browser)
@@ -287,7 +289,7 @@ async def test_a_browser_that_takes_nothing_is_cut_off_as_stalled(kind: type[Bro
 
 
 @BOTH_WAYS
-@pytest.mark.breaks("app/connection.py", "self._stalling.cancel()", "pass")
+@pytest.mark.breaks("app/delivery/connection.py", "self._stalling.cancel()", "pass")
 async def test_a_browser_that_takes_a_little_is_not_stalled(kind: type[Browser]) -> None:
     browser = stalled(kind)
     connection = connect(browser, stall_seconds=SOON)
@@ -314,7 +316,7 @@ class Slow(BehindTheDoor):
         return max(self.left, 100 - self.looks)
 
 
-@pytest.mark.breaks("app/connection.py", "if self._outlet.unsent < unsent:", "if False:")
+@pytest.mark.breaks("app/delivery/connection.py", "if self._outlet.unsent < unsent:", "if False:")
 async def test_a_browser_that_is_slow_is_given_time_as_long_as_it_takes_something() -> None:
     browser = Slow(left=50)
     connection = connect(browser, stall_seconds=SOON)

@@ -13,14 +13,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 
-from app import copying, migrations, tables
-from app.commands import alone
-from app.identity import read_keys
+from app.chat.messages import Refused, clean
+from app.chat.names import clean_name
 from app.main import create_app
-from app.messages import Refused, clean
-from app.names import clean_name
+from app.operations import copying
+from app.operations.commands import alone
 from app.settings import Settings
-from app.store import Store, utc_now
+from app.store import migrations, tables
+from app.store.store import Store, utc_now
+from app.web.identity import read_keys
 from tests.html import normalise
 from tests.operating import bodies, parlor, sqlite_url, talk
 from tests.postgres import Cluster
@@ -55,7 +56,7 @@ def test_everything_arrives_and_the_chat_goes_on_from_there(data: Path, postgres
     assert bodies(postgres_url) == ["one", "two", "one", "two", "three"]
 
 
-@pytest.mark.breaks("app/copying.py", "target.execute(select(func.setval(sequence, last)))", "pass")
+@pytest.mark.breaks("app/operations/copying.py", "target.execute(select(func.setval(sequence, last)))", "pass")
 async def test_the_next_room_has_a_number_of_its_own(data: Path, postgres_url: str) -> None:
     async with Store(sqlite_url(data), utc_now).opened("Lobby") as store:
         numbers = [(await store.create_room(name)).id for name in ("Garden", "Attic")]
@@ -162,7 +163,9 @@ def test_more_than_one_chunk_arrives(data: Path, postgres_url: str, monkeypatch:
     assert rows(postgres_url) == rows(sqlite_url(data))
 
 
-@pytest.mark.breaks("app/copying.py", "if target.scalar(select(func.count()).select_from(table)):", "if False:")
+@pytest.mark.breaks(
+    "app/operations/copying.py", "if target.scalar(select(func.count()).select_from(table)):", "if False:"
+)
 def test_a_database_that_is_in_use_is_left_alone(data: Path, postgres_url: str) -> None:
     talk(postgres_url, ["theirs"])
     talk(sqlite_url(data), ["ours"])
@@ -177,7 +180,7 @@ def test_a_database_that_was_only_migrated_is_empty(data: Path, postgres_url: st
     assert bodies(postgres_url) == ["ours"]
 
 
-@pytest.mark.breaks("app/copying.py", "if str(sent) != str(arrived):", "if False:")
+@pytest.mark.breaks("app/operations/copying.py", "if str(sent) != str(arrived):", "if False:")
 @pytest.mark.parametrize("loss", ["NEW.body := upper(NEW.body); RETURN NEW;", "RETURN NULL;"])
 def test_what_does_not_arrive_as_it_was_is_not_kept(
     postgres: Cluster, data: Path, postgres_url: str, loss: str
@@ -206,7 +209,9 @@ def test_a_file_can_be_named_where_the_settings_lead_elsewhere(data: Path, postg
     assert bodies(postgres_url) == ["one"]
 
 
-@pytest.mark.breaks("app/copying.py", "with locked(source), opened(source) as here:", "with opened(source) as here:")
+@pytest.mark.breaks(
+    "app/operations/copying.py", "with locked(source), opened(source) as here:", "with opened(source) as here:"
+)
 def test_a_file_that_is_served_is_left_alone(data: Path, postgres_url: str) -> None:
     """What was said meanwhile would stay behind."""
     with serving(data):
@@ -233,7 +238,7 @@ def test_there_has_to_be_something_to_copy(data: Path, postgres_url: str) -> Non
     assert "There is no database at" in parlor(data, "copy", "--to", postgres_url).refusal
 
 
-@pytest.mark.breaks("app/copying.py", "yield_per=CHUNK", "yield_per=1_000_000")
+@pytest.mark.breaks("app/operations/copying.py", "yield_per=CHUNK", "yield_per=1_000_000")
 def test_memory_does_not_grow_with_the_log(data: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copying, "CHUNK", 20)
     size, number = 20_000, 1000

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from starlette.requests import HTTPConnection
 
-from app.forms import read_form
-from app.frames import parse, parse_cursor
-from app.identity import Signer
-from app.limits import is_among as is_address_among
-from app.limits import site
-from app.links import split
-from app.messages import Refused, clean
-from app.representations import is_among
-from app.security import drop_foreign_cookies, is_foreign, is_ours
+from app.chat.frames import parse, parse_cursor
+from app.chat.limits import is_among as is_address_among
+from app.chat.limits import site
+from app.chat.links import split
+from app.chat.messages import Refused, clean
+from app.html.etags import is_among
+from app.web.forms import read_form
+from app.web.identity import Signer
+from app.web.security import drop_foreign_cookies, is_foreign, is_ours
 from tests.hostile import costly
 
 SIZE = 10_000  # characters; the other one is four times as long
@@ -89,7 +89,7 @@ def grows(read: Callable[[str], object], small: str, large: str) -> float:
 
 
 @pytest.mark.breaks(
-    "app/security.py", 'own = b"; ".join(match[1] for match in found if match)', 'own = b"; ".join(cookies)'
+    "app/web/security.py", 'own = b"; ".join(match[1] for match in found if match)', 'own = b"; ".join(cookies)'
 )
 @pytest.mark.parametrize("name", READERS)
 def test_twice_as_much_is_at_most_twice_the_work(name: str) -> None:

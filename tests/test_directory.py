@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.directory import Directory
-from app.messages import Room
+from app.chat.messages import Room
+from app.rooms.directory import Directory
 from tests.cast import LOBBY, WATERCOOLER
 from tests.logs import until
 
@@ -66,7 +66,7 @@ async def test_an_announced_room_is_read(directory: Directory, register: Registe
 
 
 @pytest.mark.breaks(
-    "app/directory.py", "await self._follower.refresh()\n        return self._rooms", "return self._rooms"
+    "app/rooms/directory.py", "await self._follower.refresh()\n        return self._rooms", "return self._rooms"
 )
 async def test_a_room_that_nobody_has_announced_yet_is_found_when_it_is_asked_for(
     directory: Directory, register: Register

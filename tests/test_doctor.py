@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from app import database_server, doctor, migrations
-from app.findings import Finding, Verdict, ok, status, unknown, warning, wrong
+from app.operations import database_server, doctor
+from app.operations.findings import Finding, Verdict, ok, status, unknown, warning, wrong
 from app.settings import Settings
+from app.store import migrations
 from tests.operating import bodies, parlor, sqlite_url, talk
 from tests.postgres import DURABLE, Cluster, running
 

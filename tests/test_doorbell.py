@@ -7,9 +7,10 @@ import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app import doorbell, topics
-from app.doorbell import PostgresBus
+from app.cluster import notify
+from app.cluster.notify import PostgresBus
 from app.metrics import BusMetrics
+from app.store import topics
 from tests.logs import until
 from tests.postgres import Cluster
 
@@ -72,7 +73,7 @@ async def test_what_was_heard_last_is_told_though_the_connection_is_gone(
         await until(lambda: bool(ear.missed))
     ((connection, listener),) = listeners
     assert connection.is_closed()
-    listener(connection, 0, doorbell.CHANNEL, *topics.write({"room:1": 7}))
+    listener(connection, 0, notify.CHANNEL, *topics.write({"room:1": 7}))
     assert ear.heard == [("room:1", 7)]
 
 
@@ -86,7 +87,9 @@ async def test_what_is_only_looked_at_is_told_to_nobody_else(ears: list[Ear]) ->
 
 
 @pytest.mark.breaks(
-    "app/doorbell.py", "positions, self._waiting = self._waiting, {}", "positions = dict([self._waiting.popitem()])"
+    "app/cluster/notify.py",
+    "positions, self._waiting = self._waiting, {}",
+    "positions = dict([self._waiting.popitem()])",
 )
 async def test_what_is_announced_in_one_turn_goes_out_together_and_of_each_topic_the_highest(ears: list[Ear]) -> None:
     one, other = ears
@@ -130,12 +133,12 @@ async def test_a_connection_that_is_ended_is_replaced_and_what_was_missed_is_loo
     await until(lambda: other.heard == [("room:1", 8)])
 
 
-@pytest.mark.breaks("app/doorbell.py", "except LOST as error:", "except LookupError as error:")
+@pytest.mark.breaks("app/cluster/notify.py", "except LOST as error:", "except LookupError as error:")
 async def test_what_is_announced_without_a_connection_is_told_as_soon_as_there_is_one(
     ears: list[Ear], postgres: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = ears
-    monkeypatch.setattr(doorbell, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(notify, "LONGEST_PAUSE", 0.2)
     postgres.stop()
     try:
         one.bus.announce("room:1", 7)
@@ -149,7 +152,7 @@ async def test_what_is_announced_without_a_connection_is_told_as_soon_as_there_i
     assert set(other.heard) <= {("room:1", 8)}
 
 
-@pytest.mark.breaks("app/doorbell.py", ", asyncpg.InternalClientError)", ")")
+@pytest.mark.breaks("app/cluster/notify.py", ", asyncpg.InternalClientError)", ")")
 async def test_a_connection_that_ends_while_it_is_asked_is_replaced(
     ears: list[Ear], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,7 +177,9 @@ class Broken:
         raise OSError("broken by a test")
 
 
-@pytest.mark.breaks("app/doorbell.py", "topics.raise_to(self._waiting, topic, position)\n            raise", "raise")
+@pytest.mark.breaks(
+    "app/cluster/notify.py", "topics.raise_to(self._waiting, topic, position)\n            raise", "raise"
+)
 async def test_what_could_not_be_sent_waits_for_the_next_connection(postgres_url: str) -> None:
     ear = Ear(postgres_url)
     ear.bus.announce("room:1", 7)
@@ -193,13 +198,13 @@ async def test_what_is_announced_at_the_very_end_is_sent(ears: list[Ear], postgr
     await until(lambda: one.heard == [("room:1", 9)])
 
 
-@pytest.mark.breaks("app/doorbell.py", "metrics.connected.set(0)  # not yet\n", "pass\n")
+@pytest.mark.breaks("app/cluster/notify.py", "metrics.connected.set(0)  # not yet\n", "pass\n")
 async def test_one_that_never_was_connected_does_not_say_that_it_is() -> None:
     assert Ear("postgresql://parlor@127.0.0.1:1/parlor").figure("connected") == 0
 
 
 async def test_the_end_waits_for_no_database_that_is_gone() -> None:
     nowhere = Ear("postgresql://parlor@127.0.0.1:1/parlor")
-    async with asyncio.timeout(2 * doorbell.ANSWER_SECONDS), nowhere.bus.running():
+    async with asyncio.timeout(2 * notify.ANSWER_SECONDS), nowhere.bus.running():
         nowhere.bus.announce("room:1", 9)
     assert nowhere.heard == [("room:1", 9)]

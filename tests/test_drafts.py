@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from app.drafts import LINGERING_SECONDS, NOTED_SECONDS, Said, Saying, typed_since, whole
-from app.messages import Draft, Refused
+from app.chat.drafts import LINGERING_SECONDS, NOTED_SECONDS, Said, Saying, typed_since, whole
+from app.chat.messages import Draft, Refused
 
 ONE, TWO = "one", "two"
 
@@ -74,7 +74,7 @@ class Composer:
         self.receipts.append(self.server.take(drafts if open_ones else drafts[:-1], open_ones))
 
 
-@pytest.mark.breaks("app/drafts.py", "carried += gained", "pass")
+@pytest.mark.breaks("app/chat/drafts.py", "carried += gained", "pass")
 @given(
     st.lists(st.text("ab", max_size=3), max_size=6),
     st.lists(st.sampled_from(["key", "key", "key", "fresh", "receipt", "break"]), max_size=80),
@@ -134,7 +134,7 @@ def test_what_no_draft_takes_waits_where_it_is() -> None:
     assert results(frames("firsts", "second"), "first", "second") == [((2,), "")]
 
 
-@pytest.mark.breaks("app/drafts.py", 'f"{draft.key}+{len(before)}"', "draft.key")
+@pytest.mark.breaks("app/chat/drafts.py", 'f"{draft.key}+{len(before)}"', "draft.key")
 def test_a_second_enter_in_one_draft_is_a_second_message_even_with_the_same_text() -> None:
     first, second = (
         saying.draft
@@ -162,7 +162,7 @@ def test_what_was_taken_away_is_no_text(before: str, now: str, typed: str) -> No
 
 
 def test_what_was_said_is_noted_for_a_while_and_of_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.drafts.MOST_NOTED", 2)
+    monkeypatch.setattr("app.chat.drafts.MOST_NOTED", 2)
     said = Said()
     one, two, three = (Draft(f"text {number}", f"k{number}") for number in range(3))
     said.note("ann", one, now=0)

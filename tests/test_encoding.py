@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame as Oracle
 from websockets.frames import Opcode
 
-from app.encoding import WINDOW_BITS, Frame, Stream, Way, encode
+from app.delivery.encoding import WINDOW_BITS, Frame, Stream, Way, encode
 
 TEXTS = st.one_of(
     st.text(max_size=300), st.sampled_from(["", "é" * 62, "é" * 63, "x" * 125, "x" * 126, "x" * 65_535, "x" * 65_536])

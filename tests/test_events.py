@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from app.events import CLIENTS_DOING, LOGGED_AT_ONCE, set_up_logging
+from app.log import CLIENTS_DOING, LOGGED_AT_ONCE, set_up_logging
 from app.metrics import Metrics
 
 
@@ -103,7 +103,7 @@ def test_what_others_can_provoke_is_seldom_worth_a_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr("app.events.monotonic", lambda: now)
+    monkeypatch.setattr("app.log.monotonic", lambda: now)
     set_up_logging("info", "json")
     metrics = Metrics()
     for _ in range(1000):

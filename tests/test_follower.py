@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from app import follower
-from app.follower import Follower
+from app.store import follower
+from app.store.follower import Follower
 from tests.logs import until
 
 
@@ -62,7 +62,7 @@ async def test_what_is_announced_is_read_once(shelf: Shelf, following: Follower)
     assert shelf.read_from == [0]
 
 
-@pytest.mark.breaks("app/follower.py", "if self._reached == known:", "if True:")
+@pytest.mark.breaks("app/store/follower.py", "if self._reached == known:", "if True:")
 async def test_what_is_announced_during_a_reading_is_read_next(shelf: Shelf, following: Follower) -> None:
     shelf.position = 1
     shelf.open.clear()
@@ -87,7 +87,7 @@ async def test_what_is_announced_and_is_not_there_is_not_read_for_ever(shelf: Sh
     assert following.position == 2
 
 
-@pytest.mark.breaks("app/follower.py", "except Exception as error:", "except LookupError as error:")
+@pytest.mark.breaks("app/store/follower.py", "except Exception as error:", "except LookupError as error:")
 async def test_what_could_not_be_read_is_tried_again(
     shelf: Shelf, following: Follower, monkeypatch: pytest.MonkeyPatch
 ) -> None:

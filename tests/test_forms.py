@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.forms import MOST_FIELDS, largest_form, read_form
+from app.web.forms import MOST_FIELDS, largest_form, read_form
 
 texts = st.text(st.characters(codec="utf-8"))
 
@@ -47,14 +47,14 @@ def test_forms_are_read_as_the_standard_says(body: bytes, fields: dict[str, str]
     assert read_form(body) == fields
 
 
-@pytest.mark.breaks("app/forms.py", "max_num_fields=MOST_FIELDS", "max_num_fields=None")
+@pytest.mark.breaks("app/web/forms.py", "max_num_fields=MOST_FIELDS", "max_num_fields=None")
 def test_too_many_fields_are_an_error() -> None:
     assert len(read_form("&".join(f"f{number}=" for number in range(MOST_FIELDS)).encode())) == MOST_FIELDS
     with pytest.raises(ValueError, match="fields"):
         read_form(b"a=&" * MOST_FIELDS + b"a=")
 
 
-@pytest.mark.breaks("app/forms.py", 'if body.count(b"%") * 3 > len(body):', "if False:")
+@pytest.mark.breaks("app/web/forms.py", 'if body.count(b"%") * 3 > len(body):', "if False:")
 def test_percent_signs_without_digits_are_an_error() -> None:
     """Each is a step of its own for the decoder, and so a third of the bytes does as much."""
     with pytest.raises(ValueError, match="percent"):

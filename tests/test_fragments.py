@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from app.fragments import HUES, Fragments, Place, RoomView, data_url, day, hue, initial, time_zones
-from app.messages import Cursor, Member, Message, Refused
+from app.chat.messages import Cursor, Member, Message, Refused
+from app.chat.timeline import Entry, Gap, Page, arrange
+from app.html.fragments import HUES, Fragments, Place, RoomView, data_url, day, hue, initial, time_zones
 from app.settings import Settings
-from app.timeline import Entry, Gap, Page, arrange
 from tests.cast import ANN, BOB, LOBBY, START, WATERCOOLER, message
 
 Snapshot = Callable[[str, str], None]
@@ -229,7 +229,7 @@ spoken = st.builds(
 )
 
 
-@pytest.mark.breaks("app/fragments.py", "key = (entry, zone)", "key = entry.message.position")
+@pytest.mark.breaks("app/html/fragments.py", "key = (entry, zone)", "key = entry.message.position")
 @given(st.lists(spoken, max_size=6), st.sampled_from(["UTC", "Asia/Tokyo", "America/St_Johns"]))
 def test_what_is_kept_is_what_would_be_rendered(said: list[Message], zone: str) -> None:
     shown = entries(said, zone=zone)

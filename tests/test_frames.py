@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.frames import LARGEST_POSITION, MOST_DRAFTS, Frame, Malformed, Resume, Say, parse, parse_cursor
-from app.messages import Cursor, Draft
+from app.chat.frames import LARGEST_POSITION, MOST_DRAFTS, Frame, Malformed, Resume, Say, parse, parse_cursor
+from app.chat.messages import Cursor, Draft
 
 LARGEST = 10_000
 

@@ -4,11 +4,11 @@ import inspect
 
 import pytest
 
-from app.connection import Connection
-from app.encoding import Data, Frame, Way
-from app.hub import Audience, Backlog, Hub
-from app.messages import Member
-from app.outlet import Reader as Told
+from app.chat.messages import Member
+from app.delivery.connection import Connection
+from app.delivery.encoding import Data, Frame, Way
+from app.delivery.hub import Audience, Backlog, Hub
+from app.delivery.transport import Reader as Told
 from tests.cast import ANN, BOB, LOBBY, WATERCOOLER, message
 
 
@@ -67,7 +67,7 @@ def enter(hub: Hub, audience: Audience, reader: Reader) -> Reader:
 # The tail
 
 
-@pytest.mark.breaks("app/hub.py", "self.position < self.reached or ", "")
+@pytest.mark.breaks("app/delivery/hub.py", "self.position < self.reached or ", "")
 def test_the_newest_messages_are_known_where_the_tail_is_long_enough_and_nothing_is_still_to_be_shown() -> None:
     audience = Audience(LOBBY, [message(position) for position in (1, 2, 3)], 4)
     assert [each.position for each in audience.newest(2) or []] == [2, 3]

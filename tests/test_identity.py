@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from app import identity
-from app.identity import HOST_SALT, Signer, is_open_to_others, read_keys
-from app.messages import Member
+from app.chat.messages import Member
+from app.web import identity
+from app.web.identity import HOST_SALT, Signer, is_open_to_others, read_keys
 from tests.cast import ANN, BOB
 from tests.conftest import Clock
 
@@ -51,7 +51,7 @@ def test_a_cookie_is_due_after_a_quarter_of_its_lifetime(today: Clock) -> None:
     assert is_due(SIGNER, cookie)
 
 
-@pytest.mark.breaks("app/identity.py", "suppress(BadData, UnicodeError, TypeError)", "suppress(BadData, TypeError)")
+@pytest.mark.breaks("app/web/identity.py", "suppress(BadData, UnicodeError, TypeError)", "suppress(BadData, TypeError)")
 @given(st.text(st.characters(exclude_categories=())))
 @example("\ud800")
 def test_what_was_never_signed_is_nobody(cookie: str) -> None:
@@ -100,7 +100,7 @@ def test_a_cookie_from_before_sessions_had_versions_is_of_the_first() -> None:
     assert found and found.member.is_still(ANN)
 
 
-@pytest.mark.breaks("app/identity.py", "if not all(isinstance(text, str) for text in texts)", "if not texts")
+@pytest.mark.breaks("app/web/identity.py", "if not all(isinstance(text, str) for text in texts)", "if not texts")
 @pytest.mark.parametrize(
     "content",
     [
@@ -133,7 +133,7 @@ def test_a_cookie_ends_with_its_lifetime(today: Clock) -> None:
     assert signer.read(cookie) is None
 
 
-@pytest.mark.breaks("app/identity.py", "if age > self._lifetime", "if not timedelta(0) <= age <= self._lifetime")
+@pytest.mark.breaks("app/web/identity.py", "if age > self._lifetime", "if not timedelta(0) <= age <= self._lifetime")
 @pytest.mark.parametrize("back", [timedelta(seconds=1), timedelta(hours=1), timedelta(days=400)], ids=str)
 def test_nobody_loses_a_name_to_a_clock_that_is_set_back(today: Clock, back: timedelta) -> None:
     cookie = SIGNER.sign(ANN)
@@ -156,7 +156,7 @@ def test_a_new_key_signs_and_the_old_one_is_still_accepted() -> None:
     assert old.read(both.sign(ANN)) is None
 
 
-@pytest.mark.breaks("app/identity.py", "not by_newest or ", "")
+@pytest.mark.breaks("app/web/identity.py", "not by_newest or ", "")
 def test_what_an_old_key_signed_is_due() -> None:
     old, both = Signer(["old"], YEAR), Signer(["old", "new"], YEAR)
     assert is_due(both, old.sign(ANN))

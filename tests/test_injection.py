@@ -21,11 +21,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from starlette.websockets import WebSocketDisconnect
 
-from app.fragments import Fragments, Place, RoomView
-from app.messages import Cursor, Member, Refused, Room, clean
-from app.names import clean_name
+from app.chat.messages import Cursor, Member, Refused, Room, clean
+from app.chat.names import clean_name
+from app.chat.timeline import Entry, Gap, Page, arrange
+from app.html.fragments import Fragments, Place, RoomView
 from app.settings import Settings
-from app.timeline import Entry, Gap, Page, arrange
 from tests.cast import ANN, BOB, LOBBY, message
 from tests.hostile import (
     BODIES,
@@ -42,7 +42,7 @@ from tests.hostile import (
 
 FRAGMENTS = Fragments(Settings(members_shown=LONGEST), "/static/none")
 CURSOR = Cursor("EPOCH", 1)
-ESCAPING = ("app/templates.py", "autoescape=True", "autoescape=False")
+ESCAPING = ("app/html/templates.py", "autoescape=True", "autoescape=False")
 
 Element = tuple[int, str, list[tuple[str, str]]]
 
@@ -296,7 +296,7 @@ def test_a_hostile_name_is_taken_as_it_is_or_refused_with_a_sentence(
 
 
 @pytest.mark.breaks(
-    "app/pages.py", "if time_zone not in (*time_zones(), self._settings.time_zone):", "if time_zone in ():"
+    "app/web/pages.py", "if time_zone not in (*time_zones(), self._settings.time_zone):", "if time_zone in ():"
 )
 def test_a_hostile_time_zone_is_refused(client: TestClient) -> None:
     for zone in TIME_ZONES:
@@ -345,7 +345,7 @@ def test_a_hostile_header_gets_a_clean_answer(client: TestClient) -> None:
             assert answer.status_code < 500, (header, ascii(value)[:80])
 
 
-@pytest.mark.breaks("app/security.py", "if is_foreign(scope, self.allowed_origins):", "if False:")
+@pytest.mark.breaks("app/web/security.py", "if is_foreign(scope, self.allowed_origins):", "if False:")
 def test_a_hostile_origin_changes_nothing(client: TestClient) -> None:
     for origin in ORIGINS:
         header = raw_header("Origin", origin)

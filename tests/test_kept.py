@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kept import Kept
+from app.html.cache import Kept
 
 
 def test_what_is_kept_is_found_and_nothing_else() -> None:
@@ -16,7 +16,7 @@ def test_what_is_kept_is_found_and_nothing_else() -> None:
     assert (kept.get("a"), kept.get("b"), len(kept)) == ("text", None, 4)
 
 
-@pytest.mark.breaks("app/kept.py", "self._texts.move_to_end(key)", "pass")
+@pytest.mark.breaks("app/html/cache.py", "self._texts.move_to_end(key)", "pass")
 def test_what_nobody_asked_for_for_longest_goes_first() -> None:
     kept: Kept[str] = Kept(3)
     for key in "abc":
@@ -32,7 +32,7 @@ def test_what_is_larger_than_all_the_room_is_not_kept() -> None:
     assert (kept.get("a"), len(kept)) == (None, 0)
 
 
-@pytest.mark.breaks("app/kept.py", "while self._characters > self._most:", "if self._characters > self._most:")
+@pytest.mark.breaks("app/html/cache.py", "while self._characters > self._most:", "if self._characters > self._most:")
 @given(st.lists(st.integers(0, 12)))
 def test_there_is_never_more_than_there_is_room_for(sizes: Sequence[int]) -> None:
     kept: Kept[str] = Kept(20)

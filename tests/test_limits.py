@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.limits import AddressBuckets, Bucket, Buckets, Limits, Turnstile, is_among, networks, site
+from app.chat.limits import AddressBuckets, Bucket, Buckets, Limits, Turnstile, is_among, networks, site
 from app.settings import Settings
 
 A_MOMENT = 1e-6  # more than any rounding error, less than anybody notices
@@ -210,7 +210,7 @@ def test_what_an_address_is_counted_as(address: str, counted: tuple[str, ...]) -
     assert networks(address) == counted
 
 
-@pytest.mark.breaks("app/limits.py", "for factor in (1, *WIDER.values())]", "for factor in (1,)]")
+@pytest.mark.breaks("app/chat/limits.py", "for factor in (1, *WIDER.values())]", "for factor in (1,)]")
 def test_who_has_many_networks_has_no_more_than_sixteen_households() -> None:
     buckets = AddressBuckets(rate=1, burst=10)
     hosts = [site(f"2001:db8:1:{number:x}::1") for number in range(4096)]
@@ -228,7 +228,7 @@ def test_what_is_refused_by_one_bucket_is_taken_of_none() -> None:
     assert buckets.take(other, 0) == 0.0
 
 
-@pytest.mark.breaks("app/limits.py", "self._most * factor:", "10**9:")
+@pytest.mark.breaks("app/chat/limits.py", "self._most * factor:", "10**9:")
 def test_several_tokens_are_taken_of_all_buckets_or_of_none_and_come_back() -> None:
     buckets = AddressBuckets(rate=10, burst=100)
     assert buckets.take("2001:db8::1", 0, 90) == 0

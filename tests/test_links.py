@@ -7,11 +7,11 @@ from bs4 import BeautifulSoup
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.fragments import Fragments
-from app.links import MOST_TRIED, Part, shown_name, split
-from app.messages import Cursor
+from app.chat.links import MOST_TRIED, Part, shown_name, split
+from app.chat.messages import Cursor
+from app.chat.timeline import arrange
+from app.html.fragments import Fragments
 from app.settings import Settings
-from app.timeline import arrange
 from tests.cast import message
 from tests.hostile import BODIES
 
@@ -39,7 +39,7 @@ def test_the_parts_together_are_the_text(text: str) -> None:
     assert "".join(part.text for part in split(text)) == text
 
 
-@pytest.mark.breaks("app/links.py", "return DECEIVES", "pass")
+@pytest.mark.breaks("app/chat/links.py", "return DECEIVES", "pass")
 @given(texts)
 @example("http://example.org/\"onmouseover='alert(1)'")
 @example("https://a.co@example.org/")
@@ -171,7 +171,7 @@ def test_text_and_addresses_take_turns() -> None:
     )
 
 
-@pytest.mark.breaks("app/links.py", "if _looks_latin(label.lower()) else label", "if False else label")
+@pytest.mark.breaks("app/chat/links.py", "if _looks_latin(label.lower()) else label", "if False else label")
 @pytest.mark.parametrize(
     ("host", "shown"),
     [
@@ -190,7 +190,7 @@ def test_what_looks_like_another_host_is_shown_in_punycode(host: str, shown: str
     assert (part.href, part.shown or part.text) == (f"https://{host}/x", f"https://{shown}/x")
 
 
-@pytest.mark.breaks("app/links.py", "for _ in range(MOST_TRIED):", "while True:")
+@pytest.mark.breaks("app/chat/links.py", "for _ in range(MOST_TRIED):", "while True:")
 def test_of_very_many_addresses_the_first_are_linked() -> None:
     assert len(links_of("http://a.co " * (MOST_TRIED + 1))) == MOST_TRIED
 

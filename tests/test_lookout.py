@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app import lookout
-from app.bus import LocalBus
-from app.lookout import Alone, Watch
+from app.cluster import watchdog
+from app.cluster.bus import LocalBus
+from app.cluster.watchdog import Alone, Watch
 from app.metrics import BusMetrics
-from app.store import StoreUnavailable
+from app.store.store import StoreUnavailable
 from tests.conftest import Clock
 from tests.logs import until
 
@@ -87,7 +87,7 @@ async def test_it_counts_what_no_announcement_had_told_of(
     assert (looks("nothing"), looks("something")) == (2, 1)
 
 
-@pytest.mark.breaks("app/lookout.py", "not self._failed and ", "")
+@pytest.mark.breaks("app/cluster/watchdog.py", "not self._failed and ", "")
 async def test_who_cannot_look_does_not_see_and_sees_again_by_themselves(watch: Watch, database: Database) -> None:
     assert watch.sees()
     database.gone = True
@@ -98,13 +98,13 @@ async def test_who_cannot_look_does_not_see_and_sees_again_by_themselves(watch: 
     assert watch.sees()
 
 
-@pytest.mark.breaks("app/lookout.py", "age <= self._seconds + LATE_SECONDS", "True")
+@pytest.mark.breaks("app/cluster/watchdog.py", "age <= self._seconds + LATE_SECONDS", "True")
 async def test_who_waits_for_an_answer_does_not_see_either(watch: Watch, database: Database, clock: Clock) -> None:
     assert await watch.look()
     database.answering.clear()
     looking = asyncio.create_task(watch.look())
     await asyncio.sleep(0)
-    clock.advance(seconds=SECONDS + lookout.LATE_SECONDS)
+    clock.advance(seconds=SECONDS + watchdog.LATE_SECONDS)
     assert watch.sees()
     clock.advance(seconds=0.1)
     assert not watch.sees()
@@ -118,7 +118,7 @@ async def test_who_waits_for_an_answer_does_not_see_either(watch: Watch, databas
 async def test_an_answer_that_does_not_come_is_not_waited_for(
     database: Database, bus: Missing, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookout, "LATE_SECONDS", 0)
+    monkeypatch.setattr(watchdog, "LATE_SECONDS", 0)
     watch = Watch(database.look, bus, 0.01, lambda: 0.0, BusMetrics(registry))
     database.answering.clear()
     assert not await watch.look()
@@ -135,7 +135,7 @@ async def test_it_looks_again_and_again_and_at_once_after_something_was_missed(
 
 
 async def test_seeing_again_is_told_once(watch: Watch, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookout, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(watchdog, "RETRY_SECONDS", 0.001)
     sights: list[int] = []
     database.gone = True
     async with watch.running(on_sight=lambda: sights.append(database.looks)):
@@ -147,11 +147,13 @@ async def test_seeing_again_is_told_once(watch: Watch, database: Database, monke
     assert len(sights) == 1
 
 
-@pytest.mark.breaks("app/lookout.py", "except Exception:  # whatever it is: it has to go on", "except LookupError:")
+@pytest.mark.breaks(
+    "app/cluster/watchdog.py", "except Exception:  # whatever it is: it has to go on", "except LookupError:"
+)
 async def test_whatever_goes_wrong_it_goes_on(
     watch: Watch, database: Database, bus: Missing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookout, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(watchdog, "RETRY_SECONDS", 0.001)
 
     def fail(topic: str, position: int) -> None:
         raise ValueError(topic)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.lookups import Lookups
+from app.store.lookups import Lookups
 
 
 class Library:
@@ -29,7 +29,7 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
-@pytest.mark.breaks("app/lookups.py", "if self._answering is None:", "if True:")
+@pytest.mark.breaks("app/store/lookups.py", "if self._answering is None:", "if True:")
 async def test_what_is_asked_during_an_answer_is_answered_together() -> None:
     library = Library()
     lookups = Lookups(library.look_up)
@@ -71,7 +71,7 @@ async def test_a_failure_reaches_all_who_asked_and_no_one_else() -> None:
 
 
 async def test_a_crowd_is_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.lookups.LARGEST_LOOKUP", 3)
+    monkeypatch.setattr("app.store.lookups.LARGEST_LOOKUP", 3)
     library = Library()
     library.open.set()
     lookups = Lookups(library.look_up)

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import pytest
 from pydantic import SecretStr
 
-from app import machine
-from app.findings import Verdict
+from app.operations import machine
+from app.operations.findings import Verdict
 from app.settings import Settings
 from tests.server import serving
 

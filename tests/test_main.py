@@ -21,10 +21,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from app.__main__ import main
-from app.identity import read_keys
 from app.main import create_app
-from app.serving import calm_collector
+from app.operations.serving import calm_collector
 from app.settings import Settings
+from app.web.identity import read_keys
 from tests.server import PATIENCE, ROOT, Server, serving
 from tests.ways import behind_the_door, with_our_log
 
@@ -126,7 +126,7 @@ def test_a_stop_closes_with_1012_and_a_restart_loses_nothing(tmp_path: Path) -> 
 
 
 @behind_the_door
-@pytest.mark.breaks("app/serving.py", "await self._drain()", "pass")
+@pytest.mark.breaks("app/operations/serving.py", "await self._drain()", "pass")
 def test_who_is_told_to_stop_is_no_longer_ready_and_serves_on_until_balancers_know(tmp_path: Path) -> None:
     with serving(tmp_path, drain_seconds=300) as server, browser(server, become(server, "Ann")) as ann:
         read_until(ann, "connected")
@@ -186,7 +186,7 @@ def test_who_takes_nothing_is_cut_off_and_the_others_notice_nothing(tmp_path: Pa
 
 
 @behind_the_door
-@pytest.mark.breaks("app/websocket.py", "asyncio.get_running_loop().call_later(CLOSE_SECONDS, door.abort)", "pass")
+@pytest.mark.breaks("app/web/sockets.py", "asyncio.get_running_loop().call_later(CLOSE_SECONDS, door.abort)", "pass")
 def test_of_who_takes_nothing_nothing_is_left(tmp_path: Path) -> None:
     """Its socket is dropped though it never reads again.
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.characters import is_blank
-from app.messages import Cursor, Refused, clean
+from app.chat.characters import is_blank
+from app.chat.messages import Cursor, Refused, clean
 
 LONGEST = 30
 # Everything Python calls a text, halves of surrogate pairs too, with what is awkward more often than chance has it.

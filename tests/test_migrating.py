@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import Connection
 
-from app import migrations
-from app.commands import CommandError, alone, confirm_account
+from app.operations.commands import CommandError, alone, confirm_account
+from app.store import migrations
 from tests.operating import bodies, parlor, sqlite_url, talk
 from tests.server import serving
 

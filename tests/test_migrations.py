@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData, create_engine, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app import migrations, tables
+from app.store import migrations, tables
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -80,7 +80,7 @@ def test_the_way_back_leaves_nothing_and_the_way_forth_goes_again(database: Call
     assert database(differences) == []
 
 
-@pytest.mark.breaks("app/migrations/versions/0002_look_alikes.py", ".desc()", "")
+@pytest.mark.breaks("app/store/migrations/versions/0002_look_alikes.py", ".desc()", "")
 def test_of_members_who_look_alike_the_one_seen_last_keeps_the_name(database: Callable[..., Any]) -> None:
     database(lambda connection: migrate(connection, "0001"))
     lookalike = "\N{CYRILLIC CAPITAL LETTER A}nn"

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app import names
-from app.characters import is_blank, without_invisible
-from app.messages import Refused
-from app.names import LOOKALIKES, clean_name, is_reserved, name_key, skeleton, slug_of
+from app.chat import names
+from app.chat.characters import is_blank, without_invisible
+from app.chat.messages import Refused
+from app.chat.names import LOOKALIKES, clean_name, is_reserved, name_key, skeleton, slug_of
 
 LONGEST = 40
 SLUG_COLUMN = 80
@@ -191,7 +191,7 @@ def clash(one: str, other: str) -> bool:
     return name_key(one) == name_key(other) or skeleton(one) == skeleton(other)
 
 
-@pytest.mark.breaks("app/names.py", ".translate(LOOKALIKES)", "")
+@pytest.mark.breaks("app/chat/names.py", ".translate(LOOKALIKES)", "")
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -392,7 +392,7 @@ WORST = [
 ]
 
 
-@pytest.mark.breaks("app/names.py", "if len(name) > longest * (1 + MOST_MARKS):", "if False:")
+@pytest.mark.breaks("app/chat/names.py", "if len(name) > longest * (1 + MOST_MARKS):", "if False:")
 @pytest.mark.parametrize("part", WORST, ids=ascii)
 def test_no_more_of_a_name_is_looked_at_than_a_name_can_take(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = [0]

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.newest import MOST_ROOMS, MOST_ZONES, Newest, Tail
-from app.timeline import Page
+from app.chat.timeline import Page
+from app.rooms.newest import MOST_ROOMS, MOST_ZONES, Newest, Tail
 
 ROOM = 1
 
@@ -64,7 +64,7 @@ async def test_all_who_ask_meanwhile_get_the_same(log: Log, newest: Newest) -> N
     assert {each.result() for each in asking[1:]} == {newest.known(ROOM)}
 
 
-@pytest.mark.breaks("app/newest.py", "if tail is None or tail.position < position:", "if False:")
+@pytest.mark.breaks("app/rooms/newest.py", "if tail is None or tail.position < position:", "if False:")
 async def test_what_is_announced_is_on_the_next_page(log: Log, newest: Newest) -> None:
     assert (await newest.of(ROOM)).position == 0
     log.position = 1
@@ -72,7 +72,9 @@ async def test_what_is_announced_is_on_the_next_page(log: Log, newest: Newest) -
     assert (await newest.of(ROOM)).position == 1
 
 
-@pytest.mark.breaks("app/newest.py", "tail is None or tail.position < position", "tail and tail.position < position")
+@pytest.mark.breaks(
+    "app/rooms/newest.py", "tail is None or tail.position < position", "tail and tail.position < position"
+)
 async def test_what_is_read_while_something_is_announced_is_not_kept(log: Log, newest: Newest) -> None:
     log.answering.clear()
     early = asyncio.create_task(newest.of(ROOM))
@@ -86,7 +88,7 @@ async def test_what_is_read_while_something_is_announced_is_not_kept(log: Log, n
     assert await newest.of(ROOM) is await late
 
 
-@pytest.mark.breaks("app/newest.py", "tail is None or tail.position < position", "True")
+@pytest.mark.breaks("app/rooms/newest.py", "tail is None or tail.position < position", "True")
 async def test_what_is_announced_again_changes_nothing(log: Log, newest: Newest) -> None:
     log.position = 3
     tail = await newest.of(ROOM)
@@ -95,7 +97,7 @@ async def test_what_is_announced_again_changes_nothing(log: Log, newest: Newest)
     assert newest.known(ROOM) is tail
 
 
-@pytest.mark.breaks("app/newest.py", "del self._tails[room_id]\n            raise", "pass\n            raise")
+@pytest.mark.breaks("app/rooms/newest.py", "del self._tails[room_id]\n            raise", "pass\n            raise")
 async def test_what_could_not_be_read_is_tried_again(log: Log, newest: Newest) -> None:
     log.broken = True
     for reads in (1, 2):
@@ -106,7 +108,7 @@ async def test_what_could_not_be_read_is_tried_again(log: Log, newest: Newest) -
     assert await newest.of(ROOM) is newest.known(ROOM)
 
 
-@pytest.mark.breaks("app/newest.py", "self._tails.move_to_end(room_id)", "pass")
+@pytest.mark.breaks("app/rooms/newest.py", "self._tails.move_to_end(room_id)", "pass")
 async def test_the_rooms_that_nobody_asked_for_for_longest_are_forgotten(newest: Newest) -> None:
     for room_id in range(MOST_ROOMS):
         await newest.of(room_id)

@@ -52,7 +52,9 @@ ADDRESSES = ["/", "/rooms/lobby", "/?before=3", "/rooms/lobby/messages?before=3"
 
 @pytest.mark.usefixtures("history")
 @pytest.mark.parametrize("address", ADDRESSES)
-@pytest.mark.breaks("app/pages.py", 'is_among(representation.etag, request.headers.get("If-None-Match", ""))', "False")
+@pytest.mark.breaks(
+    "app/web/pages.py", 'is_among(representation.etag, request.headers.get("If-None-Match", ""))', "False"
+)
 def test_who_has_what_nobody_changed_is_told_so(client: TestClient, address: str) -> None:
     page = client.get(address)
     assert (page.status_code, page.headers["vary"]) == (200, "Cookie")
@@ -66,7 +68,7 @@ def test_who_has_what_nobody_changed_is_told_so(client: TestClient, address: str
 
 @pytest.mark.usefixtures("history")
 @pytest.mark.parametrize("address", ADDRESSES)
-@pytest.mark.breaks("app/security.py", 'if message["status"] != HTTPStatus.NOT_MODIFIED:', "if True:")
+@pytest.mark.breaks("app/web/security.py", 'if message["status"] != HTTPStatus.NOT_MODIFIED:', "if True:")
 def test_who_is_told_so_keeps_the_policy_that_its_nonce_is_in(client: TestClient, address: str) -> None:
     unchanged = again(client, address, client.get(address))
     assert "content-security-policy" not in unchanged.headers
@@ -166,7 +168,7 @@ class World:
         assert [name.text for name in soup.select("#members bdi")] == [self.name] * (slug in self.here)
 
 
-@pytest.mark.breaks("app/representations.py", "kept is None or kept[0] != view", "kept is None")
+@pytest.mark.breaks("app/html/etags.py", "kept is None or kept[0] != view", "kept is None")
 @hypothesis_settings(max_examples=8)
 @given(st.lists(st.sampled_from(HAPPENINGS), min_size=1, max_size=8))
 def test_a_page_that_is_said_to_be_the_same_is_the_same(happenings: Sequence[str]) -> None:

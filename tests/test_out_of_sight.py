@@ -8,9 +8,9 @@ from time import monotonic
 
 import pytest
 
-from app import doorbell, lookout
-from app import postgres as postgres_engine
+from app.cluster import notify, watchdog
 from app.settings import Settings
+from app.store import postgres as postgres_engine
 from tests.postgres import Cluster
 from tests.process import Browser, Process, browsers, process, until, until_async
 from tests.proxy import Proxy, proxying
@@ -21,8 +21,8 @@ END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{
 @pytest.fixture
 def shared(tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(postgres_engine, "LONGEST_READ", 1.0)
-    monkeypatch.setattr(doorbell, "ANSWER_SECONDS", 0.5)
-    monkeypatch.setattr(doorbell, "CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(notify, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(notify, "CHECK_SECONDS", 0.2)
     return Settings(
         data_dir=tmp_path,
         database_url=postgres_url,
@@ -151,12 +151,12 @@ async def test_connections_that_are_cut_are_noticed_by_nobody(
         await until(lambda each=each: each.bodies == said)  # type: ignore[misc]
 
 
-@pytest.mark.breaks("app/rooms.py", "if await self._lookout.look():", "if True:")
-@pytest.mark.breaks("app/rooms.py", "if self.sees():  # whatever is sent looks like a sign of life", "if True:")
+@pytest.mark.breaks("app/rooms/rooms.py", "if await self._lookout.look():", "if True:")
+@pytest.mark.breaks("app/rooms/rooms.py", "if self.sees():  # whatever is sent looks like a sign of life", "if True:")
 async def test_a_process_that_loses_the_database_does_not_look_alive_and_is_well_again_by_itself(
     both: list[Browser], one: Process, other: Process, link: Proxy, shared: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookout, "LATE_SECONDS", 0.25)
+    monkeypatch.setattr(watchdog, "LATE_SECONDS", 0.25)
     ann, bob = both
     carl = Browser(other)
     await carl.take_name("Carl")

@@ -14,10 +14,10 @@ from bs4 import BeautifulSoup
 from bs4.element import Tag
 from jinja2 import Environment, nodes
 
-from app.fragments import Fragments, Place
-from app.messages import Cursor
+from app.chat.messages import Cursor
+from app.chat.timeline import Gap, Page, arrange
+from app.html.fragments import Fragments, Place
 from app.settings import Settings
-from app.timeline import Gap, Page, arrange
 from tests.cast import ANN, BOB, LOBBY, START, WATERCOOLER, message
 from tests.hostile import BODIES
 

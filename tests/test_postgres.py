@@ -13,10 +13,10 @@ import asyncpg
 import pytest
 from sqlalchemy import Connection, Engine, event
 
-from app import postgres as engine
-from app.messages import Member, Room
-from app.postgres import BATCHES, LONGEST_READ, READERS, WRITERS
-from app.store import Store, StoreUnavailable
+from app.chat.messages import Member, Room
+from app.store import postgres as engine
+from app.store.postgres import BATCHES, LONGEST_READ, READERS, WRITERS
+from app.store.store import Store, StoreUnavailable
 from tests.logs import HELD_DAYS, Opener, bodies, locked
 from tests.postgres import Cluster
 from tests.proxy import Proxy, proxying
@@ -77,7 +77,7 @@ async def until_one_waits(other: asyncpg.Connection) -> None:
             pass
 
 
-@pytest.mark.breaks("app/postgres.py", '"synchronous_commit": "on",', "")
+@pytest.mark.breaks("app/store/postgres.py", '"synchronous_commit": "on",', "")
 async def test_the_server_is_told_to_keep_what_it_acknowledges_and_no_process_that_falls_silent(
     opening: Opener, postgres: Cluster, postgres_url: str
 ) -> None:
@@ -132,7 +132,7 @@ def before(word: str, act: Callable[[], object]) -> Iterator[list[str]]:
     event.remove(Engine, "before_cursor_execute", note)
 
 
-@pytest.mark.breaks("app/postgres.py", "if connection.driver_connection.is_closed():", "if False:")
+@pytest.mark.breaks("app/store/postgres.py", "if connection.driver_connection.is_closed():", "if False:")
 async def test_connections_that_were_ended_are_replaced_and_nobody_notices(
     log: Store, ann: Member, lobby: Room, postgres: Cluster, ours: str
 ) -> None:
@@ -144,7 +144,7 @@ async def test_connections_that_were_ended_are_replaced_and_nobody_notices(
     assert await bodies(log, lobby) == ["0", "1", "2"]
 
 
-@pytest.mark.breaks("app/postgres.py", "is_lost = error.connection_invalidated or ", "is_lost = ")
+@pytest.mark.breaks("app/store/postgres.py", "is_lost = error.connection_invalidated or ", "is_lost = ")
 async def test_a_transaction_whose_connection_is_ended_begins_again(log: Store, postgres: Cluster, ours: str) -> None:
     acts = [partial(postgres.sql, TERMINATE.format(ours))]
     with before("INSERT", lambda: acts and acts.pop()()) as inserts:
@@ -152,7 +152,7 @@ async def test_a_transaction_whose_connection_is_ended_begins_again(log: Store, 
     assert len(inserts) == 2
 
 
-@pytest.mark.breaks("app/postgres.py", " and error.statement is not None", "")
+@pytest.mark.breaks("app/store/postgres.py", " and error.statement is not None", "")
 async def test_a_transaction_whose_connection_is_lost_while_it_commits_does_not_begin_again(
     log: Store, postgres: Cluster, ours: str
 ) -> None:
@@ -170,7 +170,7 @@ async def test_a_transaction_whose_connection_is_lost_while_it_commits_does_not_
     assert len(commits) == 1
 
 
-@pytest.mark.breaks("app/postgres.py", " and not commits", "")
+@pytest.mark.breaks("app/store/postgres.py", " and not commits", "")
 async def test_a_message_whose_connection_is_lost_has_no_receipt_and_is_not_tried_again(
     log: Store, ann: Member, lobby: Room, postgres: Cluster, ours: str
 ) -> None:
@@ -223,7 +223,7 @@ async def test_a_server_that_is_not_there_cannot_be_opened(opening: Opener, link
 
 
 @pytest.mark.parametrize("lock_wait", [1.5])
-@pytest.mark.breaks("app/postgres.py", 'if record.info["opened"] < self._doubted:', "if False:")
+@pytest.mark.breaks("app/store/postgres.py", 'if record.info["opened"] < self._doubted:', "if False:")
 async def test_connections_that_nobody_answers_are_given_up_together(
     log: Store, ann: Member, lobby: Room, link: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,7 +257,7 @@ async def test_nobody_waits_longer_than_they_may_where_nobody_answers(
     assert (await log.append(lobby.id, ann, "later", "k")).is_new
 
 
-@pytest.mark.breaks("app/postgres.py", "self._is_closing = True", "pass")
+@pytest.mark.breaks("app/store/postgres.py", "self._is_closing = True", "pass")
 async def test_a_stop_takes_no_longer_where_nobody_answers(opening: Opener, link: Proxy) -> None:
     async with asyncio.timeout(2):
         async with opening() as log:
@@ -265,7 +265,7 @@ async def test_a_stop_takes_no_longer_where_nobody_answers(opening: Opener, link
             link.stall()
 
 
-@pytest.mark.breaks("app/postgres.py", "if seconds >= LONGEST_SILENCE:", "if True:")
+@pytest.mark.breaks("app/store/postgres.py", "if seconds >= LONGEST_SILENCE:", "if True:")
 async def test_one_who_is_in_a_hurry_is_no_reason_to_doubt_the_others(
     log: Store, ann: Member, lobby: Room, store_url: str, postgres: Cluster, ours: str
 ) -> None:
@@ -307,7 +307,7 @@ async def test_what_is_given_up_ends_on_the_server_too(
 # Others who write
 
 
-@pytest.mark.breaks("app/postgres.py", ', "40P01"}', "}")
+@pytest.mark.breaks("app/store/postgres.py", ', "40P01"}', "}")
 async def test_one_whom_a_deadlock_ends_is_tried_again(log: Store, ann: Member, lobby: Room, store_url: str) -> None:
     tea = await log.create_room("Tea")
     async with elsewhere(store_url) as other:
@@ -344,7 +344,9 @@ async def test_a_primary_that_has_become_a_replica_is_written_to_no_more(
 # Several processes
 
 
-@pytest.mark.breaks("app/postgres.py", 'connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({OPENING})")', "pass")
+@pytest.mark.breaks(
+    "app/store/postgres.py", 'connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({OPENING})")', "pass"
+)
 async def test_of_many_who_open_an_empty_database_at_once_one_makes_what_is_in_it(opening: Opener) -> None:
     async with asyncio.timeout(20), AsyncExitStack() as stack:
         entering = (stack.enter_async_context(opening()) for _ in range(5))
@@ -354,7 +356,7 @@ async def test_of_many_who_open_an_empty_database_at_once_one_makes_what_is_in_i
         assert [len(await log.rooms()) for log in logs] == [1] * 5
 
 
-@pytest.mark.breaks("app/postgres.py", "SET LOCAL lock_timeout = '{OPENING_SECONDS}s'", "SELECT 1")
+@pytest.mark.breaks("app/store/postgres.py", "SET LOCAL lock_timeout = '{OPENING_SECONDS}s'", "SELECT 1")
 async def test_who_opens_waits_for_another_only_so_long(
     opening: Opener, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

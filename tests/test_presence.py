@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from app.messages import Member
-from app.presence import Presence, everybody
+from app.chat.messages import Member
+from app.chat.presence import Presence, everybody
 from tests.cast import ANN, BOB
 
 GRACE = 10.0
@@ -183,8 +183,8 @@ def test_who_is_elsewhere_is_present_but_not_here() -> None:
     assert everybody([presence]) == {ANN.id}
 
 
-@pytest.mark.breaks("app/presence.py", "self.changed or member.id not in self._elsewhere", "True")
-@pytest.mark.breaks("app/presence.py", "self.changed or member_id not in self._elsewhere", "True")
+@pytest.mark.breaks("app/chat/presence.py", "self.changed or member.id not in self._elsewhere", "True")
+@pytest.mark.breaks("app/chat/presence.py", "self.changed or member_id not in self._elsewhere", "True")
 def test_who_moves_from_one_process_to_another_is_no_change() -> None:
     presence = Presence()
     presence.meet([ANN], version=1)

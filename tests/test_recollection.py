@@ -6,10 +6,10 @@ from typing import cast
 
 import pytest
 
-from app.drafts import Said
-from app.messages import Draft
-from app.recollection import Recollection
-from app.store import Store, StoreUnavailable
+from app.chat.drafts import Said
+from app.chat.messages import Draft
+from app.cluster.drafts import Recollection
+from app.store.store import Store, StoreUnavailable
 from tests.logs import until
 
 

@@ -6,13 +6,13 @@ from typing import cast
 
 import pytest
 
-from app import register
-from app.bus import LocalBus
-from app.hub import Audience, Hub
-from app.messages import Member
-from app.register import Alone, SharedRegister
-from app.shared import Attendance, Attended, Seat
-from app.store import Store, StoreUnavailable
+from app.chat.messages import Member
+from app.cluster import presence
+from app.cluster.bus import LocalBus
+from app.cluster.presence import Alone, SharedRegister
+from app.delivery.hub import Audience, Hub
+from app.store.shared import Attendance, Attended, Seat
+from app.store.store import Store, StoreUnavailable
 from tests.cast import ANN, BOB, LOBBY, WATERCOOLER
 from tests.conftest import Clock
 from tests.logs import until
@@ -74,8 +74,8 @@ def roll(shared: Shared, hub: Hub, bus: LocalBus, clock: Clock) -> SharedRegiste
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(register, "TICK_SECONDS", 0.001)
-    monkeypatch.setattr(register, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(presence, "TICK_SECONDS", 0.001)
+    monkeypatch.setattr(presence, "RETRY_SECONDS", 0.001)
 
 
 async def test_who_comes_and_goes_is_noted_once_and_announced(
@@ -120,7 +120,9 @@ async def test_what_could_not_be_noted_is_noted_later(roll: SharedRegister, shar
     assert shared.notes[-1][0] == {(1, ANN.id)}
 
 
-@pytest.mark.breaks("app/register.py", "now - self._noted_at <= self._expiry <= now - self._noting_since", "True")
+@pytest.mark.breaks(
+    "app/cluster/presence.py", "now - self._noted_at <= self._expiry <= now - self._noting_since", "True"
+)
 async def test_nobody_is_taken_for_gone_by_one_who_was_away(roll: SharedRegister, shared: Shared, clock: Clock) -> None:
     """Everybody was, when the database was: whoever notes first must not let go of all others."""
 
@@ -162,7 +164,7 @@ async def test_one_who_stops_is_seen_until_the_grace_is_over(
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.breaks("app/register.py", "audience and position > audience.presence.version", "audience")
+@pytest.mark.breaks("app/cluster/presence.py", "audience and position > audience.presence.version", "audience")
 async def test_who_is_elsewhere_is_read_when_it_changed_for_all_rooms_at_once(
     roll: SharedRegister, shared: Shared, lobby: Audience, hub: Hub, bus: LocalBus
 ) -> None:
@@ -179,7 +181,9 @@ async def test_who_is_elsewhere_is_read_when_it_changed_for_all_rooms_at_once(
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.breaks("app/register.py", "await asyncio.sleep(max(pause, TICK_SECONDS))", "await asyncio.sleep(0)")
+@pytest.mark.breaks(
+    "app/cluster/presence.py", "await asyncio.sleep(max(pause, TICK_SECONDS))", "await asyncio.sleep(0)"
+)
 async def test_full_rooms_are_read_seldom(
     roll: SharedRegister, shared: Shared, lobby: Audience, bus: LocalBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,7 +200,7 @@ async def test_full_rooms_are_read_seldom(
     async with roll.running():
         bus.announce("present:1", 1)
         async with asyncio.timeout(5):
-            while 1000 / register.ATTENDANCES_PER_SECOND not in pauses:
+            while 1000 / presence.ATTENDANCES_PER_SECOND not in pauses:
                 await sleep(0.001)
     assert len(lobby.presence.members()) == 1000
 

@@ -21,11 +21,11 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 
 def remove(settings: Settings, slug: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr("app.removing.BATCH", 2)
+    monkeypatch.setattr("app.operations.removing.BATCH", 2)
     return parlor(settings.data_dir, "room", "remove", slug, database_url=settings.database_url).done
 
 
-@pytest.mark.breaks("app/rooms.py", "await self._directory.forget_removed()", "pass")
+@pytest.mark.breaks("app/rooms/rooms.py", "await self._directory.forget_removed()", "pass")
 def test_a_removed_room_is_nowhere_and_whoever_is_in_it_is_told(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,7 +75,7 @@ def test_a_server_that_starts_later_does_not_know_a_room_that_is_half_removed(
         raise OSError("no more")
 
     with monkeypatch.context() as patch:
-        patch.setattr("app.removing._erase", interrupted)
+        patch.setattr("app.operations.removing._erase", interrupted)
         assert parlor(settings.data_dir, "room", "remove", "tea", database_url=settings.database_url).status == 1
     with TestClient(create_app(settings, Clock())) as client:
         assert client.get("/rooms/tea").status_code == 404
@@ -83,7 +83,7 @@ def test_a_server_that_starts_later_does_not_know_a_room_that_is_half_removed(
     assert "with 1 message." in remove(settings, "tea", monkeypatch)
 
 
-@pytest.mark.breaks("app/removing.py", 'connection.exec_driver_sql("PRAGMA secure_delete=ON")', "pass")
+@pytest.mark.breaks("app/operations/removing.py", 'connection.exec_driver_sql("PRAGMA secure_delete=ON")', "pass")
 def test_what_was_said_is_not_left_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(data_dir=tmp_path, allowed_hosts=("testserver",))
     with TestClient(create_app(settings, Clock())) as client:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.bus import LocalBus
-from app.messages import Member
-from app.renamings import Renamings
+from app.chat.messages import Member
+from app.cluster.bus import LocalBus
+from app.rooms.renamings import Renamings
 from tests.cast import ANN, BOB
 from tests.logs import until
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.representations import MOST_KEPT, Current, Representation, is_among, represent
+from app.html.etags import MOST_KEPT, Current, Representation, is_among, represent
 
 PAGE = represent('<b nonce="<nonce>">hello</b><i nonce="<nonce>">', "<nonce>", "policy")
 
@@ -16,7 +16,7 @@ def test_a_page_is_ready_but_for_its_nonces() -> None:
     assert represent("<b>hello</b>", "<nonce>", "policy").with_nonce("N") == b"<b>hello</b>"
 
 
-@pytest.mark.breaks("app/representations.py", "{headers}", "")
+@pytest.mark.breaks("app/html/etags.py", "{headers}", "")
 def test_its_etag_says_what_is_on_it_and_how_it_may_be_used() -> None:
     assert re.fullmatch('W/"[0-9a-f]{24}"', PAGE.etag)
     others = [("<b>hello</b>", "policy"), ("<b>hello!</b>", "policy"), ("<b>hello</b>", "another policy")]
@@ -45,7 +45,7 @@ def test_a_browser_says_what_it_has(known: str, etag: str, has_it: bool) -> None
     assert is_among(etag, known) is has_it
 
 
-@pytest.mark.breaks("app/representations.py", "kept is None or kept[0] != view", "kept is None")
+@pytest.mark.breaks("app/html/etags.py", "kept is None or kept[0] != view", "kept is None")
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from("abc"))))
 def test_an_address_never_shows_what_it_showed_before(views: list[tuple[int, str]]) -> None:
     current: Current[str] = Current(lambda view: represent(view, "<nonce>", ""))
@@ -53,7 +53,7 @@ def test_an_address_never_shows_what_it_showed_before(views: list[tuple[int, str
         assert current.of(address, view).with_nonce("") == view.encode()
 
 
-@pytest.mark.breaks("app/representations.py", "self._kept.move_to_end(address)", "pass")
+@pytest.mark.breaks("app/html/etags.py", "self._kept.move_to_end(address)", "pass")
 def test_what_nobody_asked_for_for_longest_is_made_again() -> None:
     made: list[int] = []
 

@@ -8,10 +8,11 @@ import httpx2
 import pytest
 from sqlalchemy import Connection, select, update
 
-from app import dumps, migrations
-from app.commands import alone
-from app.identity import read_keys
-from app.tables import log
+from app.operations import dumps
+from app.operations.commands import alone
+from app.store import migrations
+from app.store.tables import log
+from app.web.identity import read_keys
 from tests.operating import bodies, parlor, sqlite_url, talk
 from tests.postgres import Cluster
 from tests.server import serving
@@ -126,7 +127,7 @@ def test_a_backup_of_a_newer_parlor_changes_nothing(
     assert bodies(url) == ["one"]
 
 
-@pytest.mark.breaks("app/restore.py", "alone(url, partial(_put_back, schema=schema))", "pass")
+@pytest.mark.breaks("app/operations/restore.py", "alone(url, partial(_put_back, schema=schema))", "pass")
 def test_a_restore_that_fails_in_the_middle_leaves_what_was_there(
     postgres: Cluster, postgres_url: str, data: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,7 +149,7 @@ def test_a_restore_that_fails_in_the_middle_leaves_what_was_there(
 
 
 @pytest.mark.breaks(
-    "app/restore.py", "with locked(target), draft_of(target) as draft:", "with draft_of(target) as draft:"
+    "app/operations/restore.py", "with locked(target), draft_of(target) as draft:", "with draft_of(target) as draft:"
 )
 @pytest.mark.parametrize("words", [("restore", "FILE"), ("renew",)])
 def test_a_database_that_is_served_is_left_alone(
@@ -188,7 +189,7 @@ def test_what_is_no_log_gets_no_epoch(url: str, data: Path) -> None:
     assert "is no database of Parlor's" in parlor(data, "renew", database_url=url).refusal
 
 
-@pytest.mark.breaks("app/restore.py", "confirm_unserved(connection)  # one that", "# one that")
+@pytest.mark.breaks("app/operations/restore.py", "confirm_unserved(connection)  # one that", "# one that")
 def test_a_server_that_starts_in_the_middle_gets_what_was_there(
     postgres_url: str, data: Path, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,7 +220,7 @@ def test_a_key_is_restored_where_there_is_none(data: Path, file: Path) -> None:
     assert "key" not in parlor(data, "restore", file).done.replace(str(data), "")
 
 
-@pytest.mark.breaks("app/restore.py", "if not here.exists():", "if True:")
+@pytest.mark.breaks("app/operations/restore.py", "if not here.exists():", "if True:")
 def test_a_key_that_is_there_stays_for_the_other_may_have_leaked(data: Path, file: Path) -> None:
     talk(sqlite_url(data))
     read_keys(data / "secret.key")
@@ -266,7 +267,7 @@ def keys(url: str, value: str = "") -> str:
     return alone(url, ask)
 
 
-@pytest.mark.breaks("app/restore.py", '.values(keys=before.c["keys"])', '.values(keys=log.c["keys"])')
+@pytest.mark.breaks("app/operations/restore.py", '.values(keys=before.c["keys"])', '.values(keys=log.c["keys"])')
 def test_a_key_in_the_database_is_in_the_backup_and_another_stays(postgres_url: str, data: Path, file: Path) -> None:
     talk(postgres_url)
     keys(postgres_url, "the key")

@@ -16,21 +16,21 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from app import topics
-from app.bus import LocalBus
-from app.connection import Connection
-from app.fragments import Fragments, RoomView
-from app.frames import parse_cursor
-from app.hub import Audience, Hub
-from app.limits import Limits
-from app.messages import Draft, Member, Message, Refused, Room
+from app.chat.frames import parse_cursor
+from app.chat.limits import Limits
+from app.chat.messages import Draft, Member, Message, Refused, Room
+from app.chat.timeline import Entry, Gap
+from app.cluster.bus import LocalBus
+from app.cluster.cluster import Neighbours
+from app.delivery.connection import Connection
+from app.delivery.hub import Audience, Hub
+from app.delivery.transport import AsgiOutlet
+from app.html.fragments import Fragments, RoomView
 from app.metrics import Metrics
-from app.neighbours import Neighbours
-from app.outlet import AsgiOutlet
-from app.rooms import KEY_LENGTH, KEYS_DRAWN, Rooms, new_keys
+from app.rooms.rooms import KEY_LENGTH, KEYS_DRAWN, Rooms, new_keys
 from app.settings import SQLITE_FILE, Settings
-from app.store import Store, StoreUnavailable
-from app.timeline import Entry, Gap
+from app.store import topics
+from app.store.store import Store, StoreUnavailable
 from tests.conftest import Clock
 from tests.page import Page
 
@@ -257,7 +257,7 @@ STEPS = st.lists(
 )
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.timeout(1200)
-@pytest.mark.breaks("app/rooms.py", "while position < audience.position:", "if position < audience.position:")
+@pytest.mark.breaks("app/rooms/rooms.py", "while position < audience.position:", "if position < audience.position:")
 async def test_live_resumed_and_reloaded_pages_are_the_same(
     steps: list[tuple[Any, ...]],
     zone: str,
@@ -275,9 +275,9 @@ async def test_live_resumed_and_reloaded_pages_are_the_same(
     options: dict[str, Any] = {"clock": clock, "resume_limit": resume_limit, "page_size": page_size}
     options["open_page_size"] = open_page_size
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("app.rooms.FRAME_MESSAGES", frame)
-        patch.setattr("app.rooms.RENDERED_CHARACTERS", characters)
-        patch.setattr("app.migrations.upgrade", lambda _: None)  # the file has its tables
+        patch.setattr("app.rooms.rooms.FRAME_MESSAGES", frame)
+        patch.setattr("app.rooms.rooms.RENDERED_CHARACTERS", characters)
+        patch.setattr("app.store.migrations.upgrade", lambda _: None)  # the file has its tables
         async with AsyncExitStack() as process:
             here = await process.enter_async_context(world(folder, **options))
             here.is_alone = is_alone
@@ -362,10 +362,12 @@ def rendered(here: World, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-@pytest.mark.breaks("app/rooms.py", "at_once = portion(messages, RENDERED_CHARACTERS)", "at_once = len(messages)")
-@pytest.mark.breaks("app/rooms.py", "count = portion(messages, RENDERED_CHARACTERS)", "count = len(messages)")
-@pytest.mark.breaks("app/rooms.py", "missed[: portion(missed, RENDERED_CHARACTERS)]", "missed")
-@pytest.mark.breaks("app/rooms.py", "portion(messages[: -most - 1 : -1], RENDERED_CHARACTERS)", "len(messages[-most:])")
+@pytest.mark.breaks("app/rooms/rooms.py", "at_once = portion(messages, RENDERED_CHARACTERS)", "at_once = len(messages)")
+@pytest.mark.breaks("app/rooms/rooms.py", "count = portion(messages, RENDERED_CHARACTERS)", "count = len(messages)")
+@pytest.mark.breaks("app/rooms/rooms.py", "missed[: portion(missed, RENDERED_CHARACTERS)]", "missed")
+@pytest.mark.breaks(
+    "app/rooms/rooms.py", "portion(messages[: -most - 1 : -1], RENDERED_CHARACTERS)", "len(messages[-most:])"
+)
 async def test_no_frame_and_no_page_renders_more_characters_than_do_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -388,7 +390,7 @@ async def test_no_frame_and_no_page_renders_more_characters_than_do_no_harm(
         assert max(counts) <= 20_000
 
 
-@pytest.mark.breaks("app/rooms.py", "messages = messages[count:]", "messages = []")
+@pytest.mark.breaks("app/rooms/rooms.py", "messages = messages[count:]", "messages = []")
 async def test_long_messages_are_shown_a_few_at_a_time_and_read_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -447,7 +449,7 @@ def positions(page: Page) -> list[int]:
     return [int(each.removeprefix("message-")) for each in page.ids()]
 
 
-@pytest.mark.breaks("app/rooms.py", "self.hub.publish(audience, _in_any_zone(frame))", "pass")
+@pytest.mark.breaks("app/rooms/rooms.py", "self.hub.publish(audience, _in_any_zone(frame))", "pass")
 @pytest.mark.breaks("templates/partials/frames/trimmed.html", ":not(.day:has(+ #message-{{ first }}))", "")
 async def test_an_open_page_keeps_its_newest_messages_and_loads_the_others_again(tmp_path: Path) -> None:
     async with talking(tmp_path) as (here, room, talk):
@@ -463,7 +465,7 @@ async def test_an_open_page_keeps_its_newest_messages_and_loads_the_others_again
         assert (await here.complete(reader.page, room)).timeline() == loaded.timeline()
 
 
-@pytest.mark.breaks("app/rooms.py", "Frame(greeting + self._trimmed(audience))", "Frame(greeting)")
+@pytest.mark.breaks("app/rooms/rooms.py", "Frame(greeting + self._trimmed(audience))", "Frame(greeting)")
 async def test_a_page_that_missed_much_keeps_no_more_than_another(tmp_path: Path) -> None:
     async with talking(tmp_path) as (here, room, talk):
         reader = await here.open(room)
@@ -601,7 +603,7 @@ async def test_who_comes_while_others_write_misses_nothing(tmp_path: Path) -> No
             assert positions == list(range(positions[0], head + 1))
 
 
-@pytest.mark.breaks("app/rooms.py", "if messages[first].position == audience.position + 1:", "if True:")
+@pytest.mark.breaks("app/rooms/rooms.py", "if messages[first].position == audience.position + 1:", "if True:")
 async def test_what_is_committed_is_shown_at_once_where_nothing_is_missing_before_it(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         (ann,) = await members(here, "Ann")
@@ -619,7 +621,7 @@ async def test_what_is_committed_is_shown_at_once_where_nothing_is_missing_befor
 
 
 async def test_a_delivery_that_the_store_fails_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.rooms.RETRY_SECONDS", 0)
+    monkeypatch.setattr("app.rooms.rooms.RETRY_SECONDS", 0)
     async with world(tmp_path) as here:
         (ann,) = await members(here, "Ann")
         room = here.rooms.lobby
@@ -677,7 +679,7 @@ async def test_presence_counts_people_and_not_windows(tmp_path: Path) -> None:
         assert await shown() == ["Bob"]
 
 
-@pytest.mark.breaks("app/rooms.py", "if audience.greeting is None:", "if True:")
+@pytest.mark.breaks("app/rooms/rooms.py", "if audience.greeting is None:", "if True:")
 async def test_many_who_come_back_at_once_are_greeted_by_one_rendering(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -698,10 +700,10 @@ async def test_many_who_come_back_at_once_are_greeted_by_one_rendering(
             assert [name.text for name in (await browser.settle()).soup.select("#members bdi")] == ["Ann", "Bob", "Cem"]
 
 
-@pytest.mark.breaks("app/rooms.py", " and self._now() >= audience.members_due", "")
+@pytest.mark.breaks("app/rooms/rooms.py", " and self._now() >= audience.members_due", "")
 async def test_a_full_room_is_shown_who_is_here_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand who come back within seconds are no thousand lists to each of a thousand."""
-    monkeypatch.setattr("app.rooms.MEMBER_LISTS_PER_SECOND", 1)
+    monkeypatch.setattr("app.rooms.rooms.MEMBER_LISTS_PER_SECOND", 1)
     async with world(tmp_path) as here:
         reader = await here.open(here.rooms.lobby)
         shown = []
@@ -790,7 +792,7 @@ async def test_a_store_that_fails_at_the_door_leaves_nobody_behind(
 
 
 async def test_whatever_fails_in_a_delivery_it_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.rooms.RETRY_SECONDS", 0)
+    monkeypatch.setattr("app.rooms.rooms.RETRY_SECONDS", 0)
     async with world(tmp_path) as here:
         (ann,) = await members(here, "Ann")
         reader = await here.open(here.rooms.lobby)

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.testclient import WebSocketDenialResponse
 
-from app.identity import Signer, read_keys
+from app.chat.messages import Member
 from app.main import create_app
-from app.messages import Member
-from app.pages import NAME_LOST
-from app.security import COOKIE, HEADERS, VOUCHED_SECONDS, Doorkeeper, is_ours, is_own
 from app.settings import Settings
-from app.store import Store
+from app.store.store import Store
+from app.web.identity import Signer, read_keys
+from app.web.pages import NAME_LOST
+from app.web.security import COOKIE, HEADERS, VOUCHED_SECONDS, Doorkeeper, is_ours, is_own
 from tests.cast import ANN
 from tests.conftest import Clock
 
@@ -44,7 +44,7 @@ def test_every_answer_has_the_policy_and_a_nonce_of_its_own(client: TestClient) 
 
 
 def test_an_error_that_nobody_expected_has_the_policy_too(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.rooms.Rooms.page", None)
+    monkeypatch.setattr("app.rooms.rooms.Rooms.page", None)
     with TestClient(app, raise_server_exceptions=False) as client:
         answer = client.get("/")
     assert answer.status_code == 500
@@ -139,7 +139,7 @@ def test_any_name_is_ours_where_the_operator_says_so() -> None:
 
 
 @pytest.mark.breaks(
-    "app/security.py", 'if not is_ours(Headers(scope=scope).get("host", ""), self.allowed_hosts):', "if False:"
+    "app/web/security.py", 'if not is_ours(Headers(scope=scope).get("host", ""), self.allowed_hosts):', "if False:"
 )
 def test_under_another_name_nothing_is_answered(app: FastAPI, client: TestClient) -> None:
     """DNS rebinding: a page of `evil.test` whose name leads to us."""
@@ -159,7 +159,7 @@ def test_under_another_name_nothing_is_answered(app: FastAPI, client: TestClient
 
 
 @pytest.mark.breaks(
-    "app/security.py", 'if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):', "if False:"
+    "app/web/security.py", 'if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):', "if False:"
 )
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_what_a_browser_marks_as_from_elsewhere_is_refused_whatever_its_origin(client: TestClient, site: str) -> None:
@@ -207,7 +207,7 @@ OUTDATED: dict[str, Callable[[str, Member, Signer], str]] = {
 }
 
 
-@pytest.mark.breaks("app/security.py", "return member.is_still(known)\n", "return True\n")
+@pytest.mark.breaks("app/web/security.py", "return member.is_still(known)\n", "return True\n")
 @pytest.mark.parametrize("kind", [*BROKEN, *OUTDATED])
 def test_a_cookie_that_is_nobodys_reads_along_and_is_told_how_to_go_on(
     settings: Settings, client: TestClient, other: TestClient, kind: str
@@ -279,7 +279,7 @@ def test_a_page_is_shown_whatever_the_cookie(client: TestClient, text: str) -> N
     assert client.get("/", headers={b"cookie": f"{COOKIE}={text}".encode("latin-1")}).status_code == 200
 
 
-@pytest.mark.breaks("app/identity.py", "if age > self._lifetime", "if not timedelta(0) <= age <= self._lifetime")
+@pytest.mark.breaks("app/web/identity.py", "if age > self._lifetime", "if not timedelta(0) <= age <= self._lifetime")
 def test_nobody_loses_their_name_to_a_clock_that_jumps(client: TestClient, other: TestClient, today: Clock) -> None:
     client.post("/name", data={"name": "Ann"})
     for hours in (-1, 24, -48, 24):
@@ -330,7 +330,7 @@ def request_of(doorkeeper: Doorkeeper, member: Member) -> Request:
     return Request({"type": "http", "headers": [(b"cookie", cookie.encode())]})
 
 
-@pytest.mark.breaks("app/security.py", "member.is_still(known) and self._now() < until", "member.is_still(known)")
+@pytest.mark.breaks("app/web/security.py", "member.is_still(known) and self._now() < until", "member.is_still(known)")
 async def test_somebody_who_comes_often_is_looked_up_once_a_minute(
     doorkeeper: Doorkeeper, register: Register, clock: Clock
 ) -> None:
@@ -343,7 +343,7 @@ async def test_somebody_who_comes_often_is_looked_up_once_a_minute(
     assert register.asked == 2
 
 
-@pytest.mark.breaks("app/security.py", "member.is_still(known) and self._now() < until", "self._now() < until")
+@pytest.mark.breaks("app/web/security.py", "member.is_still(known) and self._now() < until", "self._now() < until")
 async def test_another_cookie_of_the_same_member_is_looked_up(doorkeeper: Doorkeeper, register: Register) -> None:
     anna = replace(ANN, name="Anna")
     assert await doorkeeper.member(request_of(doorkeeper, ANN)) == ANN
@@ -353,7 +353,7 @@ async def test_another_cookie_of_the_same_member_is_looked_up(doorkeeper: Doorke
     assert await doorkeeper.member(request_of(doorkeeper, anna)) == anna
 
 
-@pytest.mark.breaks("app/security.py", "self._vouched.pop(member.id, None)", "pass")
+@pytest.mark.breaks("app/web/security.py", "self._vouched.pop(member.id, None)", "pass")
 async def test_after_a_renaming_the_old_cookie_is_nobodys(doorkeeper: Doorkeeper, register: Register) -> None:
     assert await doorkeeper.member(request_of(doorkeeper, ANN)) == ANN
     register.members[ANN.id] = replace(ANN, name="Anna")
@@ -361,7 +361,7 @@ async def test_after_a_renaming_the_old_cookie_is_nobodys(doorkeeper: Doorkeeper
     assert await doorkeeper.member(request_of(doorkeeper, ANN)) is None
 
 
-@pytest.mark.breaks("app/security.py", "if known and changes == self._changes:", "if known:")
+@pytest.mark.breaks("app/web/security.py", "if known and changes == self._changes:", "if known:")
 async def test_what_is_told_during_a_renaming_does_not_hold_after_it(
     doorkeeper: Doorkeeper, register: Register
 ) -> None:
@@ -378,7 +378,7 @@ async def test_what_is_told_during_a_renaming_does_not_hold_after_it(
 async def test_only_so_many_are_remembered(
     doorkeeper: Doorkeeper, register: Register, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.security.MOST_VOUCHED", 2)
+    monkeypatch.setattr("app.web.security.MOST_VOUCHED", 2)
     crowd = [Member(f"{number:016}", f"Ann {number}", "UTC") for number in range(5)]
     register.members |= {member.id: member for member in crowd}
     for member in crowd:
@@ -410,16 +410,16 @@ HEADERS_SENT = {
 }
 
 
-@pytest.mark.breaks("app/security.py", "default-src 'none'; ", "")
-@pytest.mark.breaks("app/security.py", "script-src 'nonce-{nonce}'; ", "")
-@pytest.mark.breaks("app/security.py", "style-src 'self' 'nonce-{nonce}'; ", "")
-@pytest.mark.breaks("app/security.py", "connect-src 'self' data:; ", "")
-@pytest.mark.breaks("app/security.py", "img-src 'self' data:; ", "")
-@pytest.mark.breaks("app/security.py", "form-action 'self'; ", "")
-@pytest.mark.breaks("app/security.py", "base-uri 'none'; ", "")
-@pytest.mark.breaks("app/security.py", "frame-ancestors 'none'; ", "")
-@pytest.mark.breaks("app/security.py", "require-trusted-types-for 'script'; ", "")
-@pytest.mark.breaks("app/security.py", "; trusted-types htmx", "; ")
+@pytest.mark.breaks("app/web/security.py", "default-src 'none'; ", "")
+@pytest.mark.breaks("app/web/security.py", "script-src 'nonce-{nonce}'; ", "")
+@pytest.mark.breaks("app/web/security.py", "style-src 'self' 'nonce-{nonce}'; ", "")
+@pytest.mark.breaks("app/web/security.py", "connect-src 'self' data:; ", "")
+@pytest.mark.breaks("app/web/security.py", "img-src 'self' data:; ", "")
+@pytest.mark.breaks("app/web/security.py", "form-action 'self'; ", "")
+@pytest.mark.breaks("app/web/security.py", "base-uri 'none'; ", "")
+@pytest.mark.breaks("app/web/security.py", "frame-ancestors 'none'; ", "")
+@pytest.mark.breaks("app/web/security.py", "require-trusted-types-for 'script'; ", "")
+@pytest.mark.breaks("app/web/security.py", "; trusted-types htmx", "; ")
 def test_the_policy_has_each_of_its_directives(client: TestClient) -> None:
     answer = client.get("/")
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
@@ -428,12 +428,12 @@ def test_the_policy_has_each_of_its_directives(client: TestClient) -> None:
     assert policy == {name: value.format(nonce=nonce[1]) for name, value in DIRECTIVES.items()}
 
 
-@pytest.mark.breaks("app/security.py", '"X-Content-Type-Options": "nosniff",', "")
-@pytest.mark.breaks("app/security.py", '"X-Frame-Options": "DENY",', "")
-@pytest.mark.breaks("app/security.py", '"Referrer-Policy": "same-origin",', "")
-@pytest.mark.breaks("app/security.py", '"Cross-Origin-Opener-Policy": "same-origin",', "")
-@pytest.mark.breaks("app/security.py", '"Cross-Origin-Resource-Policy": "same-origin",', "")
-@pytest.mark.breaks("app/security.py", "camera=(), geolocation=(), microphone=(), interest-cohort=()", "")
+@pytest.mark.breaks("app/web/security.py", '"X-Content-Type-Options": "nosniff",', "")
+@pytest.mark.breaks("app/web/security.py", '"X-Frame-Options": "DENY",', "")
+@pytest.mark.breaks("app/web/security.py", '"Referrer-Policy": "same-origin",', "")
+@pytest.mark.breaks("app/web/security.py", '"Cross-Origin-Opener-Policy": "same-origin",', "")
+@pytest.mark.breaks("app/web/security.py", '"Cross-Origin-Resource-Policy": "same-origin",', "")
+@pytest.mark.breaks("app/web/security.py", "camera=(), geolocation=(), microphone=(), interest-cohort=()", "")
 @pytest.mark.parametrize("path", ["/", "/nowhere", "/healthz", "/metrics"])
 def test_every_answer_has_each_of_the_headers(client: TestClient, path: str) -> None:
     headers = client.get(path).headers
@@ -443,11 +443,11 @@ def test_every_answer_has_each_of_the_headers(client: TestClient, path: str) -> 
 # Who may read the figures
 
 
-@pytest.mark.breaks("app/pages.py", "if not self._may_see_figures(request):", "if False:")
+@pytest.mark.breaks("app/web/pages.py", "if not self._may_see_figures(request):", "if False:")
 @pytest.mark.breaks(
-    "app/pages.py", "if token and is_told and compare_digest(", "if token and is_told or compare_digest("
+    "app/web/pages.py", "if token and is_told and compare_digest(", "if token and is_told or compare_digest("
 )
-@pytest.mark.breaks("app/pages.py", 'bool(token) and scheme.lower() == "bearer"', "bool(token)")
+@pytest.mark.breaks("app/web/pages.py", 'bool(token) and scheme.lower() == "bearer"', "bool(token)")
 @pytest.mark.parametrize(
     ("options", "address", "header", "status"),
     [

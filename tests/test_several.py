@@ -9,11 +9,11 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from app.doorbell import PostgresBus
-from app.identity import Signer, read_keys
-from app.removing import remove_room
-from app.security import COOKIE
+from app.cluster.notify import PostgresBus
+from app.operations.removing import remove_room
 from app.settings import KEY_FILE, Settings
+from app.web.identity import Signer, read_keys
+from app.web.security import COOKIE
 from tests.page import Page
 from tests.postgres import Cluster
 from tests.process import Browser, Process, browsers, process, until, until_async
@@ -109,7 +109,7 @@ async def test_the_bell_is_what_brings_it_and_not_the_look(both: list[Browser], 
     assert await other.figure('parlor_looks_total{found="something"}') == 0
 
 
-@pytest.mark.breaks("app/neighbours.py", "store.positions(served())", "store.positions({})")
+@pytest.mark.breaks("app/cluster/cluster.py", "store.positions(served())", "store.positions({})")
 async def test_who_hears_no_bell_finds_everything_by_looking(deaf: None, both: list[Browser], other: Process) -> None:
     ann, bob, *_ = both
     await ann.said("hello")
@@ -121,7 +121,7 @@ async def test_who_hears_no_bell_finds_everything_by_looking(deaf: None, both: l
     await until_async(lambda: is_nobody(other, old))
 
 
-@pytest.mark.breaks("app/rooms.py", "dict.fromkeys(self._newest.rooms(), 0) | shown", "shown")
+@pytest.mark.breaks("app/rooms/rooms.py", "dict.fromkeys(self._newest.rooms(), 0) | shown", "shown")
 async def test_a_page_that_is_kept_is_looked_after_like_one_that_is_open(
     deaf: None, one: Process, other: Process
 ) -> None:
@@ -192,7 +192,7 @@ async def test_pages_that_were_live_that_moved_and_that_are_loaded_now_are_the_s
 
 
 @by_bell_alone
-@pytest.mark.breaks("app/rooms.py", "self._bus.announce(topics.ROOMS, room.id)", "pass")
+@pytest.mark.breaks("app/rooms/rooms.py", "self._bus.announce(topics.ROOMS, room.id)", "pass")
 async def test_a_room_that_is_made_elsewhere_is_in_everybodys_list(both: list[Browser], other: Process) -> None:
     ann, *_ = both
     for name in ("Tea", "Cake"):
@@ -359,8 +359,10 @@ async def test_a_key_that_is_set_counts_alone(shared: Settings, one: Process) ->
 # Open drafts
 
 
-@pytest.mark.breaks("app/rooms.py", "await self._recollection.recall(self._said, author, drafts, self._now())", "pass")
-@pytest.mark.breaks("app/rooms.py", "self._recollection.share(self._said.lingering(self._now()))", "pass")
+@pytest.mark.breaks(
+    "app/rooms/rooms.py", "await self._recollection.recall(self._said, author, drafts, self._now())", "pass"
+)
+@pytest.mark.breaks("app/rooms/rooms.py", "self._recollection.share(self._said.lingering(self._now()))", "pass")
 async def test_what_was_typed_after_an_enter_comes_with_what_follows_also_at_another_process(
     both: list[Browser], other: Process, postgres: Cluster, postgres_url: str
 ) -> None:
@@ -381,7 +383,7 @@ async def test_what_was_typed_after_an_enter_comes_with_what_follows_also_at_ano
     await all_show(both[1:], "first", "second")
 
 
-@pytest.mark.breaks("app/rooms.py", "self._said.release(author, drafts[place.number - 1])", "pass")
+@pytest.mark.breaks("app/rooms/rooms.py", "self._said.release(author, drafts[place.number - 1])", "pass")
 async def test_what_a_page_let_go_of_at_once_is_told_to_nobody(
     both: list[Browser], postgres: Cluster, postgres_url: str
 ) -> None:
@@ -412,7 +414,7 @@ async def strict(shared: Settings) -> AsyncIterator[tuple[Process, Process]]:
 
 
 @pytest.mark.breaks(
-    "app/rooms.py", "await self._count_message_everywhere(self._allowance, member, address, body)", "pass"
+    "app/rooms/rooms.py", "await self._count_message_everywhere(self._allowance, member, address, body)", "pass"
 )
 async def test_a_burst_that_is_spread_over_processes_is_no_larger(strict: tuple[Process, Process]) -> None:
     one, other = strict
@@ -431,7 +433,7 @@ async def test_what_an_address_may_say_it_may_say_at_all_processes_together(stri
         assert "from your address. Wait" in answers[-1]
 
 
-@pytest.mark.breaks("app/rooms.py", "self._allowance.refund_message(member.id, address)", "pass")
+@pytest.mark.breaks("app/rooms/rooms.py", "self._allowance.refund_message(member.id, address)", "pass")
 async def test_the_same_submission_again_counts_once(strict: tuple[Process, Process]) -> None:
     one, other = strict
     async with browsers((one, "Ann")) as (ann,), Browser(other).of(ann) as again:
@@ -442,7 +444,7 @@ async def test_the_same_submission_again_counts_once(strict: tuple[Process, Proc
         assert [await ann.said(f"{number}") for number in range(5)] == [""] * 5
 
 
-@pytest.mark.breaks("app/rooms.py", "(denial := await self._allowance.creation(address))", "(denial := None)")
+@pytest.mark.breaks("app/rooms/rooms.py", "(denial := await self._allowance.creation(address))", "(denial := None)")
 async def test_what_an_address_may_make_it_may_make_at_all_processes_together(strict: tuple[Process, Process]) -> None:
     one, other = strict
     answers = [await Browser(place).take_name(f"Name {number}") for number, place in enumerate((one, other) * 3)]
@@ -467,8 +469,8 @@ async def test_everybody_sees_who_is_at_any_process(both: list[Browser], one: Pr
         assert loaded.members == ["Ann", "Bob"]
 
 
-@pytest.mark.breaks("app/rooms.py", "return await self._register.elsewhere(room.id)", "return []")
-@pytest.mark.breaks("app/rooms.py", "await self._register.meet(audience)", "pass")
+@pytest.mark.breaks("app/rooms/rooms.py", "return await self._register.elsewhere(room.id)", "return []")
+@pytest.mark.breaks("app/rooms/rooms.py", "await self._register.meet(audience)", "pass")
 async def test_a_page_shows_at_once_who_is_elsewhere_also_where_nobody_looks_yet(one: Process, other: Process) -> None:
     async with browsers((one, "Ann")):
         reader = Browser(other)
@@ -520,7 +522,9 @@ async def test_a_process_that_stops_leaves_its_people_for_the_grace_in_which_the
         await ann.disconnect()
 
 
-@pytest.mark.breaks("app/register.py", "expiry = self._expiry if self._may_judge(began) else None", "expiry = None")
+@pytest.mark.breaks(
+    "app/cluster/presence.py", "expiry = self._expiry if self._may_judge(began) else None", "expiry = None"
+)
 async def test_a_process_that_is_killed_takes_its_people_with_it(
     one: Process, other: Process, postgres: Cluster, postgres_url: str
 ) -> None:

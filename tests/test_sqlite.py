@@ -16,10 +16,10 @@ import pytest
 from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.exc import OperationalError
 
-from app import sqlite
-from app.messages import Member, Room
-from app.sqlite import READERS, Sqlite, lock
-from app.store import Store, Stored, StoreUnavailable
+from app.chat.messages import Member, Room
+from app.store import sqlite
+from app.store.sqlite import READERS, Sqlite, lock
+from app.store.store import Store, Stored, StoreUnavailable
 from tests.conftest import Clock
 from tests.logs import HELD_DAYS, Opener, attempted, bodies, locked
 from tests.server import ROOT
@@ -119,7 +119,7 @@ async def test_what_is_read_is_read_anew_each_time(database: Sqlite) -> None:
 
 
 @pytest.mark.breaks(
-    "app/sqlite.py",
+    "app/store/sqlite.py",
     "writing.add_done_callback(lambda _: loop.call_soon_threadsafe(self._turn.release))",
     "self._turn.release()",
 )
@@ -139,7 +139,7 @@ async def test_one_who_leaves_while_writing_keeps_the_turn_until_it_is_done(data
     assert await database.read(sql("SELECT thing FROM things")) == ["left", "next"]
 
 
-@pytest.mark.breaks("app/sqlite.py", "async with asyncio.timeout(LONGEST_READ):", "if True:")
+@pytest.mark.breaks("app/store/sqlite.py", "async with asyncio.timeout(LONGEST_READ):", "if True:")
 async def test_a_read_that_does_not_end_is_given_up(
     database: Sqlite, gate: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,7 +170,7 @@ async def test_what_has_begun_is_done_before_the_file_is_closed(path: Path, gate
 # Another process on the same file
 
 
-@pytest.mark.breaks("app/sqlite.py", "self._lock = lock(self._file)", "pass")
+@pytest.mark.breaks("app/store/sqlite.py", "self._lock = lock(self._file)", "pass")
 async def test_another_on_the_same_file_is_refused_whatever_they_call_it(database: Sqlite, path: Path) -> None:
     link = path.with_name("link.db")
     link.symlink_to(path)
@@ -189,7 +189,7 @@ async def test_another_on_the_same_file_is_refused_whatever_they_call_it(databas
 async def test_a_process_that_is_killed_holds_the_file_no_longer(path: Path) -> None:
     path.parent.mkdir()
     holding = (
-        "import sys; from app.sqlite import lock; it = lock(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+        "import sys; from app.store import sqlite; it = sqlite.lock(sys.argv[1]); print('held', flush=True); input()"
     )
     command = [sys.executable, "-c", holding, f"{path}"]
     holder = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -218,7 +218,7 @@ def test_where_files_cannot_be_locked_it_says_so(path: Path, monkeypatch: pytest
 
 
 @pytest.mark.breaks(
-    "app/store.py", "except (DBAPIError, OSError, UnknownRevision) as error:", "except OSError as error:"
+    "app/store/store.py", "except (DBAPIError, OSError, UnknownRevision) as error:", "except OSError as error:"
 )
 async def test_a_full_disk_refuses_to_write_and_recovers_when_there_is_room(
     log: Store, ann: Member, lobby: Room, tmp_path: Path
@@ -259,7 +259,7 @@ async def test_a_file_that_is_locked_cannot_be_opened_and_later_it_can(opening: 
         await log.check()
 
 
-@pytest.mark.breaks("app/sqlite.py", "if self._file_identity and", "if False and")
+@pytest.mark.breaks("app/store/sqlite.py", "if self._file_identity and", "if False and")
 async def test_a_file_that_is_taken_away_is_missed_and_found_again(
     log: Store, ann: Member, lobby: Room, tmp_path: Path
 ) -> None:
@@ -279,7 +279,7 @@ async def test_a_file_that_is_taken_away_is_missed_and_found_again(
     assert await bodies(log, lobby) == ["before", "1"]
 
 
-@pytest.mark.breaks("app/sqlite.py", "if self._file_identity and", "if False and")
+@pytest.mark.breaks("app/store/sqlite.py", "if self._file_identity and", "if False and")
 async def test_another_file_in_its_place_is_never_taken_for_the_same_log(
     log: Store, ann: Member, lobby: Room, tmp_path: Path, clock: Clock
 ) -> None:

@@ -14,10 +14,10 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import NoResultFound
 from structlog.testing import capture_logs
 
-from app import store
-from app.messages import Member, Message, Refused, Room
-from app.room_statements import close_room, erase_messages, erase_room
-from app.store import LARGEST_BATCH, LOBBY, Append, Store, Stored, StoreUnavailable
+from app.chat.messages import Member, Message, Refused, Room
+from app.store import store
+from app.store.room_statements import close_room, erase_messages, erase_room
+from app.store.store import LARGEST_BATCH, LOBBY, Append, Store, Stored, StoreUnavailable
 from tests.conftest import Clock
 from tests.logs import HELD_DAYS, Opener, bodies, locked, until
 
@@ -249,7 +249,7 @@ async def test_a_batch_has_a_limit(log: Store, ann: Member, lobby: Room) -> None
     assert sum(batches) == 2 * LARGEST_BATCH
 
 
-@pytest.mark.breaks("app/store.py", "await self._gather(self._last_batch)", "pass")
+@pytest.mark.breaks("app/store/store.py", "await self._gather(self._last_batch)", "pass")
 async def test_those_who_spoke_together_are_waited_for(
     monkeypatch: pytest.MonkeyPatch, log: Store, ann: Member, lobby: Room
 ) -> None:
@@ -320,7 +320,7 @@ async def test_what_is_committed_is_announced_before_its_senders_hear_of_it(
     assert answered == [False, False, False]
 
 
-@pytest.mark.breaks("app/store.py", 'log.exception("not announced")', "raise")
+@pytest.mark.breaks("app/store/store.py", 'log.exception("not announced")', "raise")
 async def test_a_listener_that_fails_takes_no_receipt_from_anybody(log: Store, ann: Member, lobby: Room) -> None:
     def fail(room_id: int, position: int, messages: Sequence[Message]) -> None:
         raise LookupError("a mistake")
@@ -335,7 +335,7 @@ async def test_a_listener_that_fails_takes_no_receipt_from_anybody(log: Store, a
     assert (await log.append(lobby.id, ann, "more", "k")).is_new
 
 
-@pytest.mark.breaks("app/store.py", 'log.error("cannot be stored", exc_info=error)', "pass")
+@pytest.mark.breaks("app/store/store.py", 'log.error("cannot be stored", exc_info=error)', "pass")
 async def test_what_no_trouble_of_the_database_explains_is_logged_once(log: Store, ann: Member, lobby: Room) -> None:
     with capture_logs() as logged:
         said = await asyncio.gather(
@@ -345,7 +345,7 @@ async def test_what_no_trouble_of_the_database_explains_is_logged_once(log: Stor
     assert [(line["event"], type(line["exc_info"])) for line in logged] == [("cannot be stored", NoResultFound)]
 
 
-@pytest.mark.breaks("app/store.py", "partial(statements.commit, ", "partial(statements.commit_unknown, ")
+@pytest.mark.breaks("app/store/store.py", "partial(statements.commit, ", "partial(statements.commit_unknown, ")
 async def test_what_is_new_is_not_looked_for(log: Store, ann: Member, lobby: Room) -> None:
     """A transaction, the room's row, the messages: each statement more is paid for by every message."""
     with statements() as run:
@@ -405,7 +405,7 @@ async def test_rooms_made_at_once_have_addresses_of_their_own(log: Store) -> Non
     assert len({room.id for room in made}) == 12
 
 
-@pytest.mark.breaks("app/room_statements.py", "if rooms_with(connection, name):", "if False:")
+@pytest.mark.breaks("app/store/room_statements.py", "if rooms_with(connection, name):", "if False:")
 @pytest.mark.parametrize(
     ("name", "clash"),
     [
@@ -466,7 +466,7 @@ async def test_a_name_in_use_is_taken_however_it_is_written(log: Store, ann: Mem
     assert await log.member(bob.id) == bob
 
 
-@pytest.mark.breaks("app/store.py", ', "name_skeleton": skeleton(name)}', "}")
+@pytest.mark.breaks("app/store/store.py", ', "name_skeleton": skeleton(name)}', "}")
 @pytest.mark.parametrize("name", ["\N{CYRILLIC CAPITAL LETTER A}nn", "\N{GREEK CAPITAL LETTER ALPHA}NN"])
 async def test_a_name_that_looks_like_one_in_use_is_refused_and_called_so(
     log: Store, ann: Member, bob: Member, name: str
@@ -508,7 +508,7 @@ async def test_renaming_keeps_the_member_and_begins_another_session(log: Store, 
 
 
 @pytest.mark.breaks(
-    "app/statements.py",
+    "app/store/statements.py",
     "members.c.id == member.id, members.c.session == member.session)\n        if not connection.execute(renew",
     "members.c.id == member.id)\n        if not connection.execute(renew",
 )
@@ -533,7 +533,7 @@ async def test_who_signs_out_has_no_session_that_counts_and_their_name_is_held(l
     assert await refused(log.take_name(None, "Ann", "UTC", HELD_DAYS)) == "name-taken"
 
 
-@pytest.mark.breaks("app/statements.py", "        raise Held\n", "        pass\n")
+@pytest.mark.breaks("app/store/statements.py", "        raise Held\n", "        pass\n")
 async def test_a_name_that_was_given_up_is_held_for_who_had_it(
     log: Store, ann: Member, bob: Member, clock: Clock
 ) -> None:
@@ -657,7 +657,7 @@ async def test_what_waits_for_a_short_lock_is_stored(log: Store, ann: Member, lo
 
 
 @pytest.mark.parametrize("lock_wait", [1])
-@pytest.mark.breaks("app/store.py", "deadline = batch[0].deadline", "deadline = None")
+@pytest.mark.breaks("app/store/store.py", "deadline = batch[0].deadline", "deadline = None")
 async def test_however_many_wait_for_a_lock_nobody_waits_longer(
     log: Store, ann: Member, lobby: Room, store_url: str, lock_wait: float
 ) -> None:
@@ -683,7 +683,7 @@ async def test_however_many_wait_for_a_lock_nobody_waits_longer(
     assert (await log.append(lobby.id, ann, "1", "k1")).message.position == 1
 
 
-@pytest.mark.breaks("app/store.py", "if len(self._appends) >= MOST_WAITING:", "if False:")
+@pytest.mark.breaks("app/store/store.py", "if len(self._appends) >= MOST_WAITING:", "if False:")
 async def test_of_a_flood_that_cannot_be_stored_only_so_much_waits(
     monkeypatch: pytest.MonkeyPatch, opening: Opener, store_url: str
 ) -> None:
@@ -716,7 +716,7 @@ async def test_reading_goes_on_while_somebody_else_writes(
         assert await log.member(ann.id) == ann
 
 
-@pytest.mark.breaks("app/store.py", "self.saw([member_id], VISIT_WAIT)", "self.saw([member_id])")
+@pytest.mark.breaks("app/store/store.py", "self.saw([member_id], VISIT_WAIT)", "self.saw([member_id])")
 async def test_no_page_waits_for_its_visit_to_be_noted(
     log: Store, ann: Member, lobby: Room, store_url: str, clock: Clock, lock_wait: float
 ) -> None:
@@ -729,7 +729,7 @@ async def test_no_page_waits_for_its_visit_to_be_noted(
     await said
 
 
-@pytest.mark.breaks("app/store.py", "self._announce(room_id, room)", "room.new and self._announce(room_id, room)")
+@pytest.mark.breaks("app/store/store.py", "self._announce(room_id, room)", "room.new and self._announce(room_id, room)")
 async def test_a_commit_that_only_seemed_to_fail_is_one_message_and_announced(
     monkeypatch: pytest.MonkeyPatch, log: Store, ann: Member, lobby: Room
 ) -> None:
@@ -750,7 +750,7 @@ async def test_a_commit_that_only_seemed_to_fail_is_one_message_and_announced(
     assert await bodies(log, lobby) == ["hello"]
 
 
-@pytest.mark.breaks("app/statements.py", "coalesce(position - count, 0) + number", "position - count + number")
+@pytest.mark.breaks("app/store/statements.py", "coalesce(position - count, 0) + number", "position - count + number")
 @pytest.mark.parametrize(("room_id", "author_id"), [(1, "nobody"), (4711, None)])
 async def test_an_error_does_not_tell_what_was_said(
     log: Store, ann: Member, room_id: int, author_id: str | None

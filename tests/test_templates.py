@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from jinja2 import DictLoader, Environment, nodes
 
-from app import templates
-from app.templates import TEMPLATES, Splicing
+from app.html import templates
+from app.html.templates import TEMPLATES, Splicing
 
 FILES = {
     "page": '<ul>\n{% for each in (1, 2) %}\n  {% include "item" %}\n{% endfor %}\n</ul>{%- include "end" -%} .',
@@ -31,7 +31,7 @@ def test_what_is_included_looks_as_if_jinja_had_included_it(name: str) -> None:
     assert spliced.get_template(name).render() == included.get_template(name).render()
 
 
-@pytest.mark.breaks("app/templates.py", "extensions=[Splicing]", "extensions=[]")
+@pytest.mark.breaks("app/html/templates.py", "extensions=[Splicing]", "extensions=[]")
 def test_nothing_is_left_to_be_included_at_each_rendering() -> None:
     environment = templates.Templates({}, {}, {})._environment
     for path in TEMPLATES.rglob("*.html"):

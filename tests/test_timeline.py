@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.messages import Member, Message
-from app.timeline import Entry, Gap, arrange, place, portion
+from app.chat.messages import Member, Message
+from app.chat.timeline import Entry, Gap, arrange, place, portion
 from tests.cast import ANN, BOB, START, message
 
 WINDOW = timedelta(minutes=5)
@@ -144,7 +144,7 @@ def test_without_a_window_only_the_same_moment_continues() -> None:
     assert continues(*at_once, window=timedelta(0)) == [False, True, False]
 
 
-@pytest.mark.breaks("app/timeline.py", "timedelta(0) <= message", "message")
+@pytest.mark.breaks("app/chat/timeline.py", "timedelta(0) <= message", "message")
 def test_a_clock_that_was_set_back_starts_anew_and_then_goes_on() -> None:
     log = (message(1, minutes=60), message(2, minutes=59.999), message(3, minutes=60), message(4))
     assert continues(*log) == [False, False, True, False]

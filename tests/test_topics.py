@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import topics
+from app.store import topics
 
 POSITIONS = st.dictionaries(
     st.one_of(
@@ -36,7 +36,7 @@ def test_a_note_is_no_longer_than_postgresql_takes() -> None:
 
 
 @pytest.mark.breaks(
-    "app/topics.py", "positions[topic] = max(position, positions.get(topic, 0))", "positions[topic] = position"
+    "app/store/topics.py", "positions[topic] = max(position, positions.get(topic, 0))", "positions[topic] = position"
 )
 @given(st.lists(st.integers(0, 9)))
 def test_of_a_topic_the_highest_position_counts(heard: list[int]) -> None:

@@ -11,12 +11,12 @@ from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketDenialResponse, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
-from app.connection import Connection
-from app.frames import MOST_DRAFTS
-from app.hub import Audience
+from app.chat.frames import MOST_DRAFTS
+from app.chat.messages import Room
+from app.delivery.connection import Connection
+from app.delivery.hub import Audience
 from app.main import create_app
-from app.messages import Room
-from app.rooms import Rooms
+from app.rooms.rooms import Rooms
 from app.settings import Settings
 from tests.conftest import Clock
 
@@ -183,7 +183,7 @@ def test_more_than_the_limit_leaves_a_labelled_gap(settings: Settings) -> None:
 
 
 def test_a_long_backlog_comes_in_several_frames(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.rooms.FRAME_MESSAGES", 3)
+    monkeypatch.setattr("app.rooms.rooms.FRAME_MESSAGES", 3)
     many = settings.model_copy(update={"messages_burst": 100})
     with TestClient(create_app(many, Clock())) as client:
         join(client, "Ann")
@@ -281,7 +281,7 @@ def test_an_empty_draft_beside_others_is_let_go_without_a_word(client: TestClien
         assert len(receipt.select("input[name=key]")) == 2
 
 
-@pytest.mark.breaks("app/rooms.py", "released = [] if is_open else done", "released = done")
+@pytest.mark.breaks("app/rooms/rooms.py", "released = [] if is_open else done", "released = done")
 def test_an_open_draft_stays_until_it_has_come_again(client: TestClient) -> None:
     join(client, "Ann")
     with browser(client) as ann:
@@ -294,7 +294,7 @@ def test_an_open_draft_stays_until_it_has_come_again(client: TestClient) -> None
     assert bodies(BeautifulSoup(client.get("/").text, "html.parser")) == ["hello"]
 
 
-@pytest.mark.breaks("app/rooms.py", "self._said.note(author, draft, self._now())", "pass")
+@pytest.mark.breaks("app/rooms/rooms.py", "self._said.note(author, draft, self._now())", "pass")
 def test_what_was_typed_after_an_enter_comes_with_what_follows_even_after_a_break(client: TestClient) -> None:
     join(client, "Ann")
     with browser(client) as ann:
@@ -412,8 +412,8 @@ def test_frames_that_come_too_fast_are_read_later_and_none_is_lost(settings: Set
         assert len(bodies(BeautifulSoup(client.get("/").text, "html.parser"))) == 10
 
 
-@pytest.mark.breaks("app/websocket.py", "if not isinstance(frame, Malformed) and frame.left_out:", "if False:")
-@pytest.mark.breaks("app/frames.py", "max(0, len(fields.message) - MOST_DRAFTS)", "0")
+@pytest.mark.breaks("app/web/sockets.py", "if not isinstance(frame, Malformed) and frame.left_out:", "if False:")
+@pytest.mark.breaks("app/chat/frames.py", "max(0, len(fields.message) - MOST_DRAFTS)", "0")
 @pytest.mark.parametrize("cursor", [{}, {"cursor": ""}], ids=["said", "with a cursor"])
 def test_whoever_sends_too_many_drafts_at_once_is_told(settings: Settings, cursor: dict[str, str]) -> None:
     patient = settings.model_copy(update={"messages_burst": 100})
@@ -441,7 +441,7 @@ def test_a_store_that_fails_is_said_and_the_text_kept(client: TestClient, broken
         assert not receipt.select("[hx-swap-oob^=delete]")
 
 
-@pytest.mark.breaks("app/rooms.py", "raise refused_before", "pass")
+@pytest.mark.breaks("app/rooms/rooms.py", "raise refused_before", "pass")
 def test_what_was_refused_at_its_enter_is_not_tried_again_by_itself(client: TestClient) -> None:
     """An open draft comes again on its own: to try it once more is for the one who wrote it."""
     join(client, "Ann")
@@ -476,7 +476,9 @@ def test_while_the_store_is_gone_a_page_is_told_and_tries_again(
         assert somebody.close_code() == 1013
 
 
-@pytest.mark.breaks("app/rooms.py", "                    connection.cut(OUTDATED)\n", "                    pass\n")
+@pytest.mark.breaks(
+    "app/rooms/rooms.py", "                    connection.cut(OUTDATED)\n", "                    pass\n"
+)
 def test_renaming_ends_what_is_open_and_the_new_cookie_goes_on(client: TestClient, other: TestClient) -> None:
     join(client, "Ann")
     other.cookies = client.cookies.__class__(client.cookies)
@@ -507,7 +509,7 @@ def test_signing_out_ends_what_is_open_and_says_so(client: TestClient) -> None:
         assert "Choose a name" in str(nobody.say("as Ann"))
 
 
-@pytest.mark.breaks("app/websocket.py", "elif connection.member and not await", "elif False and not await")
+@pytest.mark.breaks("app/web/sockets.py", "elif connection.member and not await", "elif False and not await")
 def test_a_session_that_ends_while_its_socket_is_let_in_does_not_go_on(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,10 +10,10 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from app.encoding import Way, encode
-from app.limits import Limits, Turnstile
+from app.chat.limits import Limits, Turnstile
+from app.delivery.encoding import Way, encode
+from app.delivery.websocket_protocol import DOOR, NOTHING, UNREAD_BYTES, WireProtocol, door
 from app.settings import Settings
-from app.wire import DOOR, NOTHING, UNREAD_BYTES, WireProtocol, door
 from tests.transport import HANDSHAKE, Transport, turns
 
 
@@ -188,7 +188,7 @@ async def test_a_request_that_is_no_handshake_reaches_no_application() -> None:
     await server.end()
 
 
-@pytest.mark.breaks("app/wire.py", "elif self.conn.handshake_exc is not None:", "elif False:")
+@pytest.mark.breaks("app/delivery/websocket_protocol.py", "elif self.conn.handshake_exc is not None:", "elif False:")
 @pytest.mark.parametrize(
     ("head", "status"),
     [
@@ -234,7 +234,7 @@ async def test_what_was_whole_before_it_is_read() -> None:
     assert server.heard == ["one"]
 
 
-@pytest.mark.breaks("app/wire.py", "self.disconnected = True", "pass")
+@pytest.mark.breaks("app/delivery/websocket_protocol.py", "self.disconnected = True", "pass")
 async def test_nobody_is_told_anything_after_it() -> None:
     server = Server()
     await server.shake_hands()
@@ -244,7 +244,7 @@ async def test_nobody_is_told_anything_after_it() -> None:
     await server.end()
 
 
-@pytest.mark.breaks("app/rules.py", "is_held = True", "is_held = False")
+@pytest.mark.breaks("app/delivery/websocket_rules.py", "is_held = True", "is_held = False")
 async def test_nothing_is_read_before_the_answer_to_a_handshake() -> None:
     """A client has to wait for it (section 4.1). What comes before is read when it was agreed how."""
     server = Server()
@@ -258,7 +258,7 @@ async def test_nothing_is_read_before_the_answer_to_a_handshake() -> None:
     assert server.heard == ["one"]
 
 
-@pytest.mark.breaks("app/rules.py", "self._tell_end()", "pass")
+@pytest.mark.breaks("app/delivery/websocket_rules.py", "self._tell_end()", "pass")
 @pytest.mark.parametrize("how", ["close", "broken", "shutdown", "keepalive", "application"])
 async def test_after_a_close_frame_nothing_is_written(how: str) -> None:
     """The door asks nobody: who writes through it has to be told."""
@@ -280,7 +280,9 @@ async def test_after_a_close_frame_nothing_is_written(how: str) -> None:
     await server.end()
 
 
-@pytest.mark.breaks("app/wire.py", "if self.disconnected or self.conn.state is not State.OPEN:", "if False:")
+@pytest.mark.breaks(
+    "app/delivery/websocket_protocol.py", "if self.disconnected or self.conn.state is not State.OPEN:", "if False:"
+)
 @pytest.mark.parametrize("how", ["closed", "lost"])
 async def test_who_comes_when_it_is_over_is_told_at_once(how: str) -> None:
     server, reader = Server(), Reader()
@@ -294,7 +296,9 @@ async def test_who_comes_when_it_is_over_is_told_at_once(how: str) -> None:
     server.tasks and await asyncio.gather(*server.tasks)
 
 
-@pytest.mark.breaks("app/rules.py", "if self._fragments + unread > self.max_message_size:", "if False:")
+@pytest.mark.breaks(
+    "app/delivery/websocket_rules.py", "if self._fragments + unread > self.max_message_size:", "if False:"
+)
 async def test_a_message_has_as_many_fragments_as_bytes() -> None:
     """Empty ones count for nothing else, and are kept all the same."""
     server = Server(ws_max_size=100)
@@ -360,7 +364,7 @@ def inflated(protocol: WireProtocol) -> int:
     return sum(len(event.get("text", "")) for event in protocol.queue._events)
 
 
-@pytest.mark.breaks("app/rules.py", "self.reader.is_held = frame.opcode is not Opcode.CLOSE", "pass")
+@pytest.mark.breaks("app/delivery/websocket_rules.py", "self.reader.is_held = frame.opcode is not Opcode.CLOSE", "pass")
 async def test_what_nobody_asks_for_stays_as_it_came() -> None:
     server = Paced()
     server.most = 1
@@ -378,7 +382,11 @@ async def test_what_nobody_asks_for_stays_as_it_came() -> None:
     await server.end()
 
 
-@pytest.mark.breaks("app/wire.py", "return self._reading is None or not self._reading.wait(_now())", "return True")
+@pytest.mark.breaks(
+    "app/delivery/websocket_protocol.py",
+    "return self._reading is None or not self._reading.wait(_now())",
+    "return True",
+)
 async def test_what_is_not_paid_stays_as_it_came() -> None:
     server = Paced(bytes_burst=1_000_000, bytes_per_second=1)
     await server.shake_hands("permessage-deflate")
@@ -394,7 +402,7 @@ async def test_what_is_not_paid_stays_as_it_came() -> None:
     await server.end()
 
 
-@pytest.mark.breaks("app/wire.py", "full = self.conn.reader.is_held and", "full = False and")
+@pytest.mark.breaks("app/delivery/websocket_protocol.py", "full = self.conn.reader.is_held and", "full = False and")
 async def test_while_nobody_asks_reading_pauses() -> None:
     server = Paced()
     await server.shake_hands()
@@ -407,7 +415,9 @@ async def test_while_nobody_asks_reading_pauses() -> None:
     await server.end()
 
 
-@pytest.mark.breaks("app/wire.py", "self._reading.charge(_now(), 1, self.conn.frame_size)", "pass")
+@pytest.mark.breaks(
+    "app/delivery/websocket_protocol.py", "self._reading.charge(_now(), 1, self.conn.frame_size)", "pass"
+)
 @pytest.mark.parametrize("some", [frame(9, b""), frame(10, b""), frame(1, b"x")], ids=["ping", "pong", "text"])
 async def test_every_frame_is_charged(some: bytes) -> None:
     server = Paced(frames_burst=10, frames_per_second=1)
@@ -419,7 +429,11 @@ async def test_every_frame_is_charged(some: bytes) -> None:
     await server.end()
 
 
-@pytest.mark.breaks("app/wire.py", "if not scale.enter(address, unread):", "if scale.enter(address, unread) is None:")
+@pytest.mark.breaks(
+    "app/delivery/websocket_protocol.py",
+    "if not scale.enter(address, unread):",
+    "if scale.enter(address, unread) is None:",
+)
 async def test_of_what_is_begun_and_not_ended_an_address_has_only_so_much() -> None:
     server = Paced()
     await server.shake_hands()
@@ -436,7 +450,9 @@ async def test_of_what_is_begun_and_not_ended_an_address_has_only_so_much() -> N
     assert len(server.scale) == 0
 
 
-@pytest.mark.breaks("app/wire.py", "self.conn.reader.discard()\n        self.frames = []", "pass")
+@pytest.mark.breaks(
+    "app/delivery/websocket_protocol.py", "self.conn.reader.discard()\n        self.frames = []", "pass"
+)
 async def test_of_what_was_not_read_nothing_is_left() -> None:
     server = Paced(frames_burst=1, frames_per_second=0.001)
     await server.shake_hands()
@@ -449,7 +465,7 @@ async def test_of_what_was_not_read_nothing_is_left() -> None:
     assert not server.protocol.conn.reader.buffer
 
 
-@pytest.mark.breaks("app/wire.py", "if self._gone and not self._gone.done():", "if False:")
+@pytest.mark.breaks("app/delivery/websocket_protocol.py", "if self._gone and not self._gone.done():", "if False:")
 @pytest.mark.parametrize("how", ["lost", "shutdown"])
 async def test_who_waits_is_told_of_the_end_at_once(how: str) -> None:
     server = Paced()
@@ -464,7 +480,7 @@ async def test_who_waits_is_told_of_the_end_at_once(how: str) -> None:
     await asyncio.gather(*server.tasks)
 
 
-@pytest.mark.breaks("app/wire.py", "looking.poll(0)", "False")
+@pytest.mark.breaks("app/delivery/websocket_protocol.py", "looking.poll(0)", "False")
 async def test_a_browser_that_leaves_unread_things_behind_is_noticed() -> None:
     server = Paced()
     outlet = await server.shake_hands()
@@ -480,7 +496,9 @@ async def test_a_browser_that_leaves_unread_things_behind_is_noticed() -> None:
     await server.end()
 
 
-@pytest.mark.breaks("app/wire.py", "super().shutdown()\n        self.conn.reader.discard()", "super().shutdown()")
+@pytest.mark.breaks(
+    "app/delivery/websocket_protocol.py", "super().shutdown()\n        self.conn.reader.discard()", "super().shutdown()"
+)
 async def test_a_stop_reads_nothing_more() -> None:
     server = Paced()
     await server.shake_hands()
@@ -492,7 +510,7 @@ async def test_a_stop_reads_nothing_more() -> None:
     await server.end()
 
 
-@pytest.mark.breaks("app/wire.py", "for _ in range(FRAMES_AFTER_CLOSE):", "for _ in range(0):")
+@pytest.mark.breaks("app/delivery/websocket_protocol.py", "for _ in range(FRAMES_AFTER_CLOSE):", "for _ in range(0):")
 async def test_after_our_close_the_answer_is_found_behind_what_was_on_its_way() -> None:
     server = Server()
     await server.shake_hands("permessage-deflate")

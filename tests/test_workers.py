@@ -14,9 +14,9 @@ import pytest
 from uvicorn import Config
 
 from app.__main__ import main
-from app.serving import uvicorn_options
+from app.operations.serving import uvicorn_options
+from app.operations.workers import Worker
 from app.settings import Settings
-from app.workers import Worker
 from tests.server import PATIENCE, ROOT, Server
 from tests.ways import behind_the_door
 
@@ -126,7 +126,7 @@ def halted_successor(server: Together) -> int:
     return successor
 
 
-@pytest.mark.breaks("app/workers.py", "self.keep_subprocess_alive()", "pass")
+@pytest.mark.breaks("app/operations/workers.py", "self.keep_subprocess_alive()", "pass")
 def test_one_that_dies_while_another_is_replaced_is_replaced_too(server: Together) -> None:
     before = server.processes
     successor = halted_successor(server)
@@ -138,7 +138,7 @@ def test_one_that_dies_while_another_is_replaced_is_replaced_too(server: Togethe
     assert server.complaints == []
 
 
-@pytest.mark.breaks("app/workers.py", "or self._is_told_to_stop()", "")
+@pytest.mark.breaks("app/operations/workers.py", "or self._is_told_to_stop()", "")
 def test_all_stop_though_a_successor_does_not_start(server: Together) -> None:
     halted_successor(server)
     stop(server)
@@ -159,7 +159,7 @@ def starting(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wo
     worker.join()
 
 
-@pytest.mark.breaks("app/workers.py", "not self._has_begun() or ", "")
+@pytest.mark.breaks("app/operations/workers.py", "not self._has_begun() or ", "")
 def test_one_that_starts_slowly_is_not_taken_for_one_that_hangs(starting: Worker) -> None:
     assert starting.pid
     assert starting.is_alive(timeout=0)

@@ -1,6 +1,6 @@
 """The ways a server is run, of which `TEST_WAY` chooses one for all tests that start one.
 
-With the door open (`python -m app serve`: our protocols, see `app/wire.py`), or shut (plain `uvicorn app.main:app`, as
+With the door open (`python -m app serve`: our protocols, see `app/delivery`), or shut (plain `uvicorn app.main:app`, as
 somebody may run it who has a server of their own); on uvloop, or on asyncio's own event loop, as where uvloop cannot be
 had. "open-uvloop" is the default. `make test` tries the others in what is marked `ways`, `make soak` in everything.
 """

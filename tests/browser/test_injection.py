@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Page, Request, expect
 from websockets.sync.client import connect
 
-from app.messages import clean
-from app.names import name_key
+from app.chat.messages import clean
+from app.chat.names import name_key
 from tests.browser.cast import COOKIE, Cast, Person
 from tests.browser.conftest import GENEROUS, Gather
 from tests.hostile import DIRECTIONS, LONGEST
@@ -125,7 +125,7 @@ def shown(person: Person, selector: str = ".message__body") -> Any:
     return person.page.locator(f".messages {selector}").evaluate_all(TEXTS)
 
 
-@pytest.mark.breaks("app/templates.py", "autoescape=True", "autoescape=False")
+@pytest.mark.breaks("app/html/templates.py", "autoescape=True", "autoescape=False")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_hostile_texts_are_shown_as_text(cast: Cast, room: str, part: int) -> None:
     """Everything is sent through the composer by Ann, and read by Bob, live and once more after a reload."""

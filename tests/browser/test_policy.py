@@ -80,7 +80,7 @@ REFUSED = """directive => new Promise((done, failed) => {
 })"""
 
 
-@pytest.mark.breaks("app/security.py", "script-src 'nonce-{nonce}'", "script-src * 'unsafe-inline'")
+@pytest.mark.breaks("app/web/security.py", "script-src 'nonce-{nonce}'", "script-src * 'unsafe-inline'")
 def test_what_is_injected_into_a_page_neither_runs_nor_loads(cast: Cast, room: str) -> None:
     """The page as the server sends it, with its headers, and markup at its end that nobody escaped."""
     ann = cast.member("Ann").foresees("")

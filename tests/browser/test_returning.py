@@ -61,7 +61,7 @@ def test_the_back_button_brings_back_a_page_that_is_live_and_has_what_was_being_
     assert ann.messages() == bob.messages() == ann.reloads().messages()
 
 
-@pytest.mark.breaks("app/pages.py", 'ALONE = "*"', 'ALONE = "Cookie"')
+@pytest.mark.breaks("app/web/pages.py", 'ALONE = "*"', 'ALONE = "Cookie"')
 def test_going_back_to_a_page_that_was_not_kept_brings_a_composer_of_its_own(
     ann: Person, bob: Person, room: str
 ) -> None:
@@ -77,7 +77,7 @@ def test_going_back_to_a_page_that_was_not_kept_brings_a_composer_of_its_own(
     bob.sees("hello", "hello")
 
 
-@pytest.mark.breaks("app/rooms.py", "gap = Gap(position, page.entries[0].message.position)", "gap = None")
+@pytest.mark.breaks("app/rooms/rooms.py", "gap = Gap(position, page.entries[0].message.position)", "gap = None")
 def test_going_back_to_a_page_that_missed_a_lot_leaves_a_gap_that_loads(gather: Gather, tmp_path: Path) -> None:
     with serving(tmp_path, **GENEROUS, resume_limit=5, page_size=5) as server:
         cast = gather(server)
@@ -142,7 +142,7 @@ def test_a_laptop_that_slept_while_its_link_was_lost_says_so_and_catches_up(
         assert ann.messages() == bob.messages()
 
 
-@pytest.mark.breaks("app/presence.py", "attendance.connections += 1", "attendance.connections = 1")
+@pytest.mark.breaks("app/chat/presence.py", "attendance.connections += 1", "attendance.connections = 1")
 def test_two_tabs_of_one_person_keep_their_drafts_apart_and_count_once(gather: Gather, tmp_path: Path) -> None:
     with serving(tmp_path, **GENEROUS | {"presence_grace": 0}) as server:
         cast = gather(server)
@@ -165,7 +165,7 @@ def test_two_tabs_of_one_person_keep_their_drafts_apart_and_count_once(gather: G
         expect(bob.members).to_have_text(["Ann", "Bob"])
 
 
-@pytest.mark.breaks("app/websocket.py", "OUTDATED: CloseCode.RESTART", "OUTDATED: CloseCode.REFUSED")
+@pytest.mark.breaks("app/web/sockets.py", "OUTDATED: CloseCode.RESTART", "OUTDATED: CloseCode.REFUSED")
 def test_a_name_that_is_taken_in_one_tab_holds_in_the_other(gather: Gather, tmp_path: Path) -> None:
     with serving(tmp_path, **GENEROUS) as server, proxying(server.port) as link:
         bob, ann = gather(server).member("Bob").opens(), gather(server, link.url).member("Ann").opens()

@@ -27,7 +27,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.mark.breaks("app/rooms.py", "self._bus.listen(self.heard)", "pass")
+@pytest.mark.breaks("app/rooms/rooms.py", "self._bus.listen(self.heard)", "pass")
 async def test_who_comes_back_to_another_process_is_shown_everything_once(cluster: Cluster) -> None:
     check(await spread.drops(cluster, clients=12, writers=3, times=3, away=0.3, pause=0.05))
 
@@ -41,7 +41,9 @@ async def test_one_restart_after_the_other_loses_nothing(cluster: Cluster) -> No
     check(await spread.rolling(cluster, guests=20, writers=3, pause=0.05))
 
 
-@pytest.mark.breaks("app/store.py", '"\\0".join((author.id, key, body))', '"\\0".join((author.id, token_hex(4), body))')
+@pytest.mark.breaks(
+    "app/store/store.py", '"\\0".join((author.id, key, body))', '"\\0".join((author.id, token_hex(4), body))'
+)
 async def test_the_same_submission_to_any_process_is_one_message(cluster: Cluster) -> None:
     check(await spread.once(cluster))
 
@@ -54,7 +56,9 @@ async def test_people_at_all_processes_see_each_other(cluster: Cluster) -> None:
     check(await near(cluster, messages=20, pause=0, judged=False))
 
 
-@pytest.mark.breaks("app/register.py", "expiry = self._expiry if self._may_judge(began) else None", "expiry = None")
+@pytest.mark.breaks(
+    "app/cluster/presence.py", "expiry = self._expiry if self._may_judge(began) else None", "expiry = None"
+)
 async def test_a_process_that_is_killed_takes_its_people_with_it(cluster: Cluster) -> None:
     check(await faults.killed(cluster, GRACE))
 
@@ -75,7 +79,7 @@ def distant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
         yield cluster
 
 
-@pytest.mark.breaks("app/rooms.py", "if await self._lookout.look():", "if True:")
+@pytest.mark.breaks("app/rooms/rooms.py", "if await self._lookout.look():", "if True:")
 async def test_a_process_that_is_cut_off_falls_silent(distant: Apart) -> None:
     check(await partitions.cut(distant, seconds=5))
 

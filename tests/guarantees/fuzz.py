@@ -19,7 +19,7 @@ from urllib.parse import quote
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from app.rooms import NEWEST
+from app.rooms.rooms import NEWEST
 from tests.guarantees.outcome import Outcome, first
 from tests.hostile import BODIES, CURSORS, GAPS, HOSTS, NAMES, ORIGINS, POSITIONS, SLUGS, TIME_ZONES
 from tests.server import Server, serving

@@ -18,13 +18,13 @@ def check(outcome: Outcome) -> None:
     assert outcome.holds, "\n".join([outcome.figures, *outcome.failures])
 
 
-@pytest.mark.breaks("app/rooms.py", "while position < audience.position:", "while False:")
+@pytest.mark.breaks("app/rooms/rooms.py", "while position < audience.position:", "while False:")
 async def test_who_is_dropped_again_and_again_is_shown_everything_once(tmp_path: Path) -> None:
     check(await drops(tmp_path, clients=12, writers=3, times=3, away=0.3, pause=0.05))
 
 
 @pytest.mark.breaks(
-    "app/rooms.py",
+    "app/rooms/rooms.py",
     "stored = await self._store.append(room.id, member, body, draft.key)",
     "asyncio.create_task(self._store.append(room.id, member, body, draft.key)); return",
 )
@@ -32,26 +32,30 @@ async def test_a_server_that_is_killed_keeps_what_had_a_receipt(tmp_path: Path) 
     check(await kill(tmp_path, times=3, writers=4, readers=2))
 
 
-@pytest.mark.breaks("app/store.py", '"\\0".join((author.id, key, body))', '"\\0".join((author.id, token_hex(4), body))')
+@pytest.mark.breaks(
+    "app/store/store.py", '"\\0".join((author.id, key, body))', '"\\0".join((author.id, token_hex(4), body))'
+)
 async def test_the_same_submission_is_one_message_whichever_way_it_comes(tmp_path: Path) -> None:
     check(await once(tmp_path))
 
 
-@pytest.mark.breaks("app/statements.py", "return str(connection.scalar(select(log.c.epoch)))", "return token_hex(4)")
+@pytest.mark.breaks(
+    "app/store/statements.py", "return str(connection.scalar(select(log.c.epoch)))", "return token_hex(4)"
+)
 async def test_a_restart_loses_nothing_and_all_come_back(tmp_path: Path) -> None:
     check(await restart(tmp_path, guests=60, pause=0.1, timed=False))
 
 
-@pytest.mark.breaks("app/connection.py", "wait = self._stall_seconds / LOOKS", "wait = 3600")
+@pytest.mark.breaks("app/delivery/connection.py", "wait = self._stall_seconds / LOOKS", "wait = 3600")
 async def test_a_reader_that_stalls_is_cut_off_and_comes_back(tmp_path: Path) -> None:
     check(await slow(tmp_path, readers=10, rounds=1, seconds=1, stall_seconds=1, outbox_length=10**8, judged=False))
 
 
-@pytest.mark.breaks("app/rules.py", "self.reader.is_held = frame.opcode is not Opcode.CLOSE", "pass")
+@pytest.mark.breaks("app/delivery/websocket_rules.py", "self.reader.is_held = frame.opcode is not Opcode.CLOSE", "pass")
 async def test_attackers_cost_the_server_next_to_nothing(tmp_path: Path) -> None:
     check(await attack(tmp_path, sockets=20, names=("bombs", "ghosts"), timed=False))
 
 
-@pytest.mark.breaks("app/hub.py", "audience.visitors.discard(connection)", "pass")
+@pytest.mark.breaks("app/delivery/hub.py", "audience.visitors.discard(connection)", "pass")
 async def test_of_those_who_have_gone_nothing_is_left(tmp_path: Path) -> None:
     check(await churn(tmp_path, seconds=4, warm_up=2, at_once=20, judged=False))

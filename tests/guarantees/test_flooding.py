@@ -102,7 +102,7 @@ def refused(answer: str, status: int) -> bool:
     return answer.startswith(f"HTTP/1.1 {status} ") and "retry-after: " in answer.lower()
 
 
-@pytest.mark.breaks("app/websocket.py", "elif not self._turnstile.enter(address):", "elif False:")
+@pytest.mark.breaks("app/web/sockets.py", "elif not self._turnstile.enter(address):", "elif False:")
 async def test_windows_without_end(server: Server, flooder: str, neighbours: None) -> None:
     async with AsyncExitStack() as stack:
         windows = [await stack.enter_async_context(socket(server, flooder)) for _ in range(20)]
@@ -117,7 +117,7 @@ async def test_windows_without_end(server: Server, flooder: str, neighbours: Non
     assert await figure(server, "connections") >= 15
 
 
-@pytest.mark.breaks("app/websocket.py", "max(0, len(frame.drafts) - 1)", "0")
+@pytest.mark.breaks("app/web/sockets.py", "max(0, len(frame.drafts) - 1)", "0")
 async def test_drafts_without_end_in_a_few_frames(server: Server, flooder: str, neighbours: None) -> None:
     """Each draft is as much work as a frame, above all its receipt."""
     many = json.dumps({"message": ["x"] * 1000, "key": [f"k{number}" for number in range(1000)]})
@@ -127,7 +127,7 @@ async def test_drafts_without_end_in_a_few_frames(server: Server, flooder: str, 
         await hear(flood, "one message at a time")
 
 
-@pytest.mark.breaks("app/limits.py", "bucket.charge(now, frames)", "pass")
+@pytest.mark.breaks("app/chat/limits.py", "bucket.charge(now, frames)", "pass")
 async def test_frames_without_a_pause(server: Server, flooder: str, neighbours: None) -> None:
     before = await figure(server, "paced")
     async with socket(server, flooder) as flood:
@@ -140,7 +140,7 @@ async def test_frames_without_a_pause(server: Server, flooder: str, neighbours: 
     assert await figure(server, "paced") > before
 
 
-@pytest.mark.breaks("app/limits.py", "bucket.charge(now, octets)", "pass")
+@pytest.mark.breaks("app/chat/limits.py", "bucket.charge(now, octets)", "pass")
 async def test_bytes_without_a_pause(server: Server, flooder: str, neighbours: None) -> None:
     async with socket(server, flooder) as flood:
         for _ in range(3):
@@ -162,7 +162,7 @@ async def test_a_frame_that_is_too_long(server: Server, flooder: str, neighbours
     assert await figure(server, "frame-too-big") >= 1
 
 
-@pytest.mark.breaks("app/rooms.py", "wait = self._limits.address_messages.take(address, now)", "wait = 0.0")
+@pytest.mark.breaks("app/rooms/rooms.py", "wait = self._limits.address_messages.take(address, now)", "wait = 0.0")
 async def test_a_crowd_of_writers_at_one_address(server: Server, flooder: str, neighbours: None) -> None:
     cookies = [await sign_in(server.host, f"Writer {number}", flooder) for number in range(3)]
     async with gathered([Guest(server.host, cookie=cookie, address=flooder) for cookie in cookies]) as crowd:
@@ -178,8 +178,8 @@ async def test_a_crowd_of_writers_at_one_address(server: Server, flooder: str, n
     assert await figure(server, "too-fast-address") >= 3
 
 
-@pytest.mark.breaks("app/rooms.py", "self._limits.address_messages.refund(address)\n            raise", "raise")
-@pytest.mark.breaks("app/rooms.py", "wait = self._limits.characters.take(address, now, len(body))", "wait = 0.0")
+@pytest.mark.breaks("app/rooms/rooms.py", "self._limits.address_messages.refund(address)\n            raise", "raise")
+@pytest.mark.breaks("app/rooms/rooms.py", "wait = self._limits.characters.take(address, now, len(body))", "wait = 0.0")
 async def test_long_messages_without_end(server: Server, flooder: str, neighbours: None) -> None:
     cookie = await sign_in(server.host, f"Author {flooder}", flooder)
     async with gathered([Guest(server.host, cookie=cookie, address=flooder)]) as (author,):
@@ -193,7 +193,7 @@ async def test_long_messages_without_end(server: Server, flooder: str, neighbour
         await author.until(lambda: len(author.receipts) == 5, "receipts of short ones: what was refused does not count")
 
 
-@pytest.mark.breaks("app/rooms.py", "wait = self._limits.creations.take(address, self._now())", "wait = 0.0")
+@pytest.mark.breaks("app/rooms/rooms.py", "wait = self._limits.creations.take(address, self._now())", "wait = 0.0")
 async def test_names_and_rooms_without_end(server: Server, flooder: str, neighbours: None) -> None:
     cookie = await sign_in(server.host, f"Founder {flooder}", flooder)
     rooms = [
@@ -206,7 +206,7 @@ async def test_names_and_rooms_without_end(server: Server, flooder: str, neighbo
     assert await figure(server, "too-many") >= 2
 
 
-@pytest.mark.breaks("app/websocket.py", "lambda now: resumes.take(address, now)", "lambda now: 0.0")
+@pytest.mark.breaks("app/web/sockets.py", "lambda now: resumes.take(address, now)", "lambda now: 0.0")
 async def test_resumes_with_absurd_cursors(server: Server, flooder: str, neighbours: None) -> None:
     absurd = ["", "x:0", f"x:{2**63 - 1}", f"x:{2**63}", ":::", "-1", "x:-1", f"{'x' * 9_000}:1", "x:1e9", "\0:7"]
     async with socket(server, flooder) as flood:
@@ -217,7 +217,7 @@ async def test_resumes_with_absurd_cursors(server: Server, flooder: str, neighbo
         await hear(flood, 'data-state="connected"')
 
 
-@pytest.mark.breaks("app/websocket.py", "if await self._wait_for_turn(socket, outlet, address):", "if True:")
+@pytest.mark.breaks("app/web/sockets.py", "if await self._wait_for_turn(socket, outlet, address):", "if True:")
 async def test_sockets_that_come_and_go_without_end(server: Server, flooder: str, neighbours: None) -> None:
     before = await figure(server, "paced")
     for _ in range(8):
@@ -228,7 +228,7 @@ async def test_sockets_that_come_and_go_without_end(server: Server, flooder: str
 
 
 @pytest.mark.breaks(
-    "app/pages.py", 'self.take_name, methods=["POST"], dependencies=counted', 'self.take_name, methods=["POST"]'
+    "app/web/pages.py", 'self.take_name, methods=["POST"], dependencies=counted', 'self.take_name, methods=["POST"]'
 )
 async def test_forms_that_are_refused_without_end(server: Server, flooder: str, neighbours: None) -> None:
     answers = [await request(server.host, "POST", "/name", {"name": " "}, address=flooder) for _ in range(14)]
@@ -236,7 +236,9 @@ async def test_forms_that_are_refused_without_end(server: Server, flooder: str, 
     assert refused(answers[-1], 429)
 
 
-@pytest.mark.breaks("app/pages.py", "wait = self._limits.reads.take(address_of(request), monotonic())", "wait = 0.0")
+@pytest.mark.breaks(
+    "app/web/pages.py", "wait = self._limits.reads.take(address_of(request), monotonic())", "wait = 0.0"
+)
 async def test_history_read_without_end(server: Server, flooder: str, neighbours: None) -> None:
     paths = ["/", "/rooms/lobby?before=9", f"/rooms/lobby/messages?before={2**63 - 1}", "/rooms/lobby/gap?between=0-99"]
     answers = [await request(server.host, "GET", path, address=flooder) for path in paths * 4]
@@ -248,7 +250,9 @@ async def test_history_read_without_end(server: Server, flooder: str, neighbours
     assert (await request(server.host, "GET", "/healthz", address=flooder)).startswith("HTTP/1.1 200 ")
 
 
-@pytest.mark.breaks("app/serving.py", '"forwarded_allow_ips": settings.trusted_proxies', '"forwarded_allow_ips": "*"')
+@pytest.mark.breaks(
+    "app/operations/serving.py", '"forwarded_allow_ips": settings.trusted_proxies', '"forwarded_allow_ips": "*"'
+)
 async def test_an_address_cannot_be_made_up(server: Server, flooder: str, neighbours: None) -> None:
     """What a proxy forwards is believed of those that are trusted; from anybody else it changes nothing."""
     for number in range(15):
@@ -258,7 +262,9 @@ async def test_an_address_cannot_be_made_up(server: Server, flooder: str, neighb
 
 
 @pytest.mark.breaks(
-    "app/arrivals.py", "if self._address is None or self._arrivals.unfinished.enter(self._address):", "if True:"
+    "app/delivery/http_protocol.py",
+    "if self._address is None or self._arrivals.unfinished.enter(self._address):",
+    "if True:",
 )
 async def test_handshakes_that_never_end(server: Server, flooder: str, neighbours: None) -> None:
     """Of many that say half a sentence a few are waited for, and these not for long."""
@@ -280,7 +286,7 @@ async def test_handshakes_that_never_end(server: Server, flooder: str, neighbour
     assert (await request(server.host, "GET", "/healthz", address=flooder)).startswith("HTTP/1.1 200 ")
 
 
-@pytest.mark.breaks("app/arrivals.py", "if self._head_bytes > HEAD_BYTES:", "if False:")
+@pytest.mark.breaks("app/delivery/http_protocol.py", "if self._head_bytes > HEAD_BYTES:", "if False:")
 async def test_a_head_without_an_end(server: Server, flooder: str, neighbours: None) -> None:
     answer = await request(server.host, "GET", "/healthz", address=flooder, headers=[f"X-Long: {'x' * 1_000_000}"])
     assert refused(answer, 431)

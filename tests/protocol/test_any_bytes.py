@@ -22,8 +22,8 @@ from websockets.frames import Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from app.encoding import encode
-from app.wire import WireProtocol, door
+from app.delivery.encoding import encode
+from app.delivery.websocket_protocol import WireProtocol, door
 from tests.profile import PROFILE
 from tests.protocol.raw import CLOSE, CONTINUATION, DEFAULT_OFFER, NO_CODE, PONG, RSV1, TAIL, TEXT, Frame
 from tests.transport import HANDSHAKE, Transport, turns

@@ -95,7 +95,7 @@ def test_what_came_before_a_close_is_read(house: House, dial: Dial) -> None:
 
 
 @behind_the_door
-@pytest.mark.breaks("app/rules.py", "self.current_size = None", "pass")
+@pytest.mark.breaks("app/delivery/websocket_rules.py", "self.current_size = None", "pass")
 @pytest.mark.parametrize("code", [1000, 4000])
 def test_a_close_inside_a_message_ends_it(dial: Dial, code: int) -> None:
     """Control frames may come between fragments, and this one says that there will be no more of them."""

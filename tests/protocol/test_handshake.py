@@ -85,7 +85,7 @@ def test_a_handshake_without_a_key_is_refused(plug: Plug, whole: str, part: str,
 
 
 @behind_the_door
-@pytest.mark.breaks("app/rules.py", "if version != VERSION:", "if False:")
+@pytest.mark.breaks("app/delivery/websocket_rules.py", "if version != VERSION:", "if False:")
 @pytest.mark.parametrize("version", ["0", "7", "8", "12", "14", "25", "255", "013", "+13", "13, 8", "x", ""])
 def test_another_version_is_told_which_one_is_spoken(plug: Plug, whole: str, version: str) -> None:
     answer = plug().request(whole.replace("Version: 13", f"Version: {version}"))
@@ -117,13 +117,13 @@ def test_what_asks_for_no_websocket_gets_none(plug: Plug, whole: str, part: str,
 
 
 @behind_the_door
-@pytest.mark.breaks("app/arrivals.py", 'self.scope["http_version"] == "1.1"', "True")
+@pytest.mark.breaks("app/delivery/http_protocol.py", 'self.scope["http_version"] == "1.1"', "True")
 def test_http_has_to_be_new_enough(plug: Plug, whole: str) -> None:
     assert plug().request(whole.replace("HTTP/1.1", "HTTP/1.0")).status == 404
 
 
 @behind_the_door
-@pytest.mark.breaks("app/rules.py", 'if len(request.headers.get_all("Host")) != 1:', "if False:")
+@pytest.mark.breaks("app/delivery/websocket_rules.py", 'if len(request.headers.get_all("Host")) != 1:', "if False:")
 def test_a_handshake_says_whom_it_calls(plug: Plug, whole: str, house: House) -> None:
     host = f"Host: {house.server.host}\n"
     assert plug().request(whole.replace(host, "")).status == 400

@@ -258,7 +258,7 @@ def test_one_who_falls_behind_is_shown_everything_in_the_end(hall: Hall, offer: 
     late.ask_nonsense()
 
 
-@pytest.mark.breaks("app/rules.py", "self._tell_end()", "pass")
+@pytest.mark.breaks("app/delivery/websocket_rules.py", "self._tell_end()", "pass")
 @pytest.mark.parametrize("offer", ["none", pytest.param("default", marks=pytest.mark.ways)])
 @pytest.mark.parametrize("last", [close(1000), Frame(3).encoded()], ids=["close", "broken"])
 def test_who_leaves_while_much_waits_is_sent_nothing_after_the_close(hall: Hall, offer: str, last: bytes) -> None:

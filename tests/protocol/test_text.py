@@ -104,7 +104,7 @@ def test_bytes_may_be_anything(dial: Dial, invalid: bytes) -> None:
 
 
 @behind_the_door
-@pytest.mark.breaks("app/rules.py", "self._text.decode(frame.data, frame.fin)", "pass")
+@pytest.mark.breaks("app/delivery/websocket_rules.py", "self._text.decode(frame.data, frame.fin)", "pass")
 @pytest.mark.parametrize("part", [b"\xff", b"x\xc3x", b"\xed\xa0\x80", b"\xf4\x90", b"\xe0\x80"])
 def test_what_cannot_become_text_is_refused_at_once(dial: Dial, part: bytes) -> None:
     raw = dial()
@@ -113,7 +113,7 @@ def test_what_cannot_become_text_is_refused_at_once(dial: Dial, part: bytes) -> 
 
 
 @behind_the_door
-@pytest.mark.breaks("app/rules.py", "self._text.decode(frame.data, frame.fin)", "pass")
+@pytest.mark.breaks("app/delivery/websocket_rules.py", "self._text.decode(frame.data, frame.fin)", "pass")
 @pytest.mark.parametrize(
     "after",
     [close(1000), Frame(PING, b"x").encoded(), text("nonsense"), b"\xff" * 20],

@@ -1,0 +1,114 @@
+"""What is said: members, rooms, messages, and what a body may be.
+
+Plain values. This module does no I/O, knows no clock and no HTML.
+"""
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from app.chat.characters import is_blank
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+# Control characters but tab and line feed, and halves of surrogate pairs: Unicode's categories Cc and Cs.
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+SLACK = 4  # times the limit that a text may be long before it is cleaned: a line break may come as two characters
+BLANK_START = re.compile(r"\A(?:[^\S\n]*\n)+")  # lines with nothing but spaces
+
+
+class Refused(Exception):
+    """What somebody asked for cannot be done, and they can do something about it.
+
+    `reason` is a short word for metrics and logs, `sentence` is what we say to the person. `wait` is after how many
+    seconds trying again makes sense; 0 where waiting does not help.
+    """
+
+    def __init__(self, reason: str, sentence: str, wait: float = 0) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.sentence = sentence
+        self.wait = wait
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody who has a name. `id` stays the same when they rename.
+
+    `session` is the version of their session: a higher one whenever they rename or sign out. It does not tell members
+    apart, but what was handed out to one before from what counts now.
+    """
+
+    id: str
+    name: str
+    time_zone: str
+    session: int = field(default=0, compare=False)
+
+    def is_still(self, known: "Member | None") -> bool:
+        """Whether this is who is `known`, in the session that counts."""
+        return known == self and known.session == self.session
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A place to talk in; `slug` is its address."""
+
+    id: int
+    slug: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What somebody wants to say, not yet stored. `key` makes sending it twice harmless.
+
+    An empty key is that of a draft for which its page had none left: it cannot be stored yet.
+    """
+
+    body: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What was said. `author_name` is the name under which it was written, whatever its author is called now.
+
+    `position` counts from 1 within the room, without gaps. `created_at` is in UTC.
+    """
+
+    position: int
+    author_id: str
+    author_name: str
+    body: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a page is complete: up to `position` in the log called `epoch`. Reads `epoch:position`."""
+
+    epoch: str
+    position: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}:{self.position}"
+
+
+def clean(body: str, longest: int) -> str:
+    """Return `body` as it will be stored, or raise `Refused` ("blank" or "too-long").
+
+    Line ends become "\\n", blank lines around the text go, and what no text contains (control characters,
+    halves of surrogate pairs) is replaced by U+FFFD. `longest` counts characters (code points).
+    """
+    if len(body) > longest * SLACK:
+        raise _too_long(len(body), longest)  # what it would come to is not worth finding out
+    text = UNPRINTABLE.sub(REPLACEMENT, body.replace("\r\n", "\n").replace("\r", "\n"))
+    text = BLANK_START.sub("", text).rstrip()
+    if is_blank(text):
+        raise Refused("blank", "Write something first.")
+    if len(text) > longest:
+        raise _too_long(len(text), longest)
+    return text
+
+
+def _too_long(length: int, longest: int) -> Refused:
+    return Refused("too-long", f"This message is too long: {length:,} characters. The limit is {longest:,}.")

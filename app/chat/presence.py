@@ -1,0 +1,103 @@
+"""Who is in a room: present, absent, and the grace in between.
+
+Somebody is present from the first of their connections until `grace` seconds after the last: a reload or a
+short outage is not an absence. They may be here, in this process, or elsewhere, as other processes say. The caller
+brings the time; this module does no I/O.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.chat.messages import Member
+
+
+@dataclass(slots=True)
+class Attendance:
+    """One member's connections to the room here; `left_at` is when the last of them ended."""
+
+    member: Member
+    connections: int = 0
+    left_at: float | None = None
+
+
+class Presence:
+    """The members present in one room."""
+
+    def __init__(self) -> None:
+        self._here: dict[str, Attendance] = {}
+        self._elsewhere: dict[str, Member] = {}
+        self.version = 0  # of what others say
+        self.changed = False  # who is present, or by which name
+        self.moved = False  # who of them is here
+
+    def __len__(self) -> int:
+        """How many are here: nobody is kept in memory for those who are elsewhere alone."""
+        return len(self._here)
+
+    def __contains__(self, member_id: str) -> bool:
+        return member_id in self._here or member_id in self._elsewhere
+
+    def members(self) -> list[Member]:
+        """Return who is present, by name."""
+        return sorted(self._all().values(), key=_by_name)
+
+    def _all(self) -> dict[str, Member]:
+        return self._elsewhere | {key: attendance.member for key, attendance in self._here.items()}
+
+    def here(self) -> set[str]:
+        """Return the ids of those who are present in this process."""
+        return set(self._here)
+
+    def meet(self, elsewhere: Iterable[Member], version: int) -> None:
+        """Those are present in other processes, as of a `version` of what they say."""
+        before = self._all()
+        self._elsewhere = {member.id: member for member in elsewhere}
+        self.version = version
+        self.changed = self.changed or self._all() != before
+
+    def arrive(self, member: Member) -> None:
+        """A connection of `member` begins."""
+        self.rename(member)
+        attendance = self._here.get(member.id)
+        if attendance is None:
+            attendance = self._here[member.id] = Attendance(member)
+            self.moved = True
+            self.changed = self.changed or member.id not in self._elsewhere
+        attendance.connections += 1
+        attendance.left_at = None
+
+    def depart(self, member_id: str, now: float) -> None:
+        """A connection of theirs ends at `now` (seconds)."""
+        attendance = self._here.get(member_id)
+        if attendance is None or attendance.connections == 0:
+            return
+        attendance.connections -= 1
+        if attendance.connections == 0:
+            attendance.left_at = now
+
+    def rename(self, member: Member) -> None:
+        """Show `member` by the name they have now, if they are present."""
+        attendance = self._here.get(member.id)
+        known = attendance.member if attendance else self._elsewhere.get(member.id)
+        if attendance:
+            attendance.member = member
+        if member.id in self._elsewhere:
+            self._elsewhere[member.id] = member
+        self.changed = self.changed or known not in (None, member)
+
+    def sweep(self, now: float, grace: float) -> None:
+        """Let those go who left more than `grace` seconds before `now`."""
+        gone = [key for key, a in self._here.items() if a.left_at is not None and now - a.left_at >= grace]
+        for member_id in gone:
+            del self._here[member_id]
+            self.moved = True
+            self.changed = self.changed or member_id not in self._elsewhere
+
+
+def everybody(presences: Iterable[Presence]) -> set[str]:
+    """Return the ids of all who are here, in whichever room."""
+    return set[str]().union(*(presence.here() for presence in presences))
+
+
+def _by_name(member: Member) -> tuple[str, str]:
+    return (member.name.casefold(), member.id)

@@ -1,0 +1,53 @@
+"""What was said of drafts that are still open, for the process to which their page may come back.
+
+Most drafts are let go of in a moment. What is left in a page for longer, since it gained something after its Enter, is
+noted where all processes find it. A page that comes back with drafts is looked up there.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from app.chat.drafts import Said
+from app.chat.messages import Draft
+from app.store.store import Store, StoreUnavailable
+
+log = structlog.get_logger("parlor.recollection")
+
+
+class Recollection:
+    """Shares what this process knows to have been `said` with the others."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._unshared: dict[tuple[str, str], str] = {}  # by author and key
+        self._sharing: asyncio.Task[None] | None = None
+
+    def share(self, lingering: Iterable[tuple[str, Draft]]) -> None:
+        """Have the others know that these authors said these drafts. Never waits."""
+        self._unshared.update({(author, draft.key): draft.body for author, draft in lingering})
+        if self._unshared and self._sharing is None:
+            self._sharing = asyncio.create_task(self._share_all(), name="recollection")
+
+    async def _share_all(self) -> None:
+        try:
+            while self._unshared:
+                said, self._unshared = self._unshared, {}
+                await self._store.note_drafts(said)
+        except Exception as error:  # whatever it is: no second try, for it is rare that anybody asks
+            log.warning("not shared", error=type(error).__name__)
+        finally:
+            self._sharing = None
+
+    async def recall(self, said: Said, author: str, drafts: Sequence[Draft], now: float) -> None:
+        """Note in `said` what this author said of those of `drafts` that it does not know."""
+        unknown = [draft.key for draft in drafts if draft.key and said.of(author, draft) is None]
+        if not author or not unknown:
+            return
+        try:
+            found = await self._store.noted_drafts(author, unknown)
+        except StoreUnavailable:  # then nothing will be stored, either
+            return
+        for key, body in found.items():
+            said.note(author, Draft(body, key), now)

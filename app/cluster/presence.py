@@ -1,0 +1,190 @@
+"""Who is present in which room in all processes: each notes who is here, and reads who is elsewhere.
+
+What comes and goes in one tick is noted together, and who is elsewhere is read for all rooms at once, when the bell
+says that they changed. A process that is not seen for a while counts for nothing. The database's clock decides when.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Protocol
+
+import structlog
+
+from app.chat.messages import Member
+from app.cluster.bus import Bus
+from app.delivery.hub import Audience, Hub
+from app.store import topics
+from app.store.lookups import Lookups
+from app.store.shared import Attendance, Seat
+from app.store.store import Store, StoreUnavailable
+
+log = structlog.get_logger("parlor.register")
+
+TICK_SECONDS = 0.25  # for which arrivals and departures are collected
+RETRY_SECONDS = 1.0  # until what the database could not do is tried again
+NEVER = float("-inf")
+ATTENDANCES_PER_SECOND = 2500  # that are read, where rooms are so full that each change would read more
+
+
+class Register(Protocol):
+    """Tells who is present in other processes."""
+
+    async def meet(self, audience: Audience) -> None:
+        """Return when it is known who is elsewhere in a room that is looked at from now on."""
+
+    async def elsewhere(self, room_id: int) -> list[Member]:
+        """Return who is present elsewhere, in a room at which nobody looks here."""
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Keep what is known here and elsewhere the same, until the end."""
+
+
+class Alone:
+    """The register of a process that is alone: there is no elsewhere."""
+
+    async def meet(self, audience: Audience) -> None:
+        """There is nobody to meet."""
+
+    async def elsewhere(self, room_id: int) -> list[Member]:
+        """Nobody is."""
+        return []
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """There is nothing to do."""
+        yield
+
+
+class SharedRegister:
+    """The register that all processes share; `process_id` is this one's name, `now` a clock for pauses in seconds.
+
+    A process that has not been seen for `grace` seconds is gone, with the people it noted; it is seen every `pause`.
+    """
+
+    def __init__(
+        self, store: Store, bus: Bus, hub: Hub, process_id: str, grace: float, pause: float, now: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._hub = hub
+        self._process_id = process_id
+        # Who is gone is found by the next note of anybody else: then the grace is over.
+        self._expiry = max(grace - pause, 2 * pause)
+        self._ahead = max(grace - self._expiry, 0)
+        self._pause = pause
+        self._now = now
+        self._noted: set[Seat] = set()  # who the others know to be here
+        self._noted_at = NEVER
+        self._noting_since = float("inf")  # without an interruption that could have had us taken for gone
+        self._unread: set[int] = set()  # rooms of which it is to be read who is elsewhere
+        self._changed = asyncio.Event()
+        self._lookups = Lookups(self._look_up)
+        bus.listen(self._heard)
+
+    # What is here
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep what is known here and elsewhere the same, until the end: who was here then may be about to return."""
+        tasks = [asyncio.create_task(each()) for each in (self._note_forever, self._read_forever)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            with suppress(StoreUnavailable):
+                await self._note(ahead=self._ahead)
+
+    async def _note_forever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                if self._has_moved() or self._now() >= self._noted_at + self._pause:
+                    await self._note()
+            except StoreUnavailable:  # whoever looks for the log says so already
+                await asyncio.sleep(RETRY_SECONDS)
+            except Exception:  # whatever it is: without a sign of life, those who are here would be gone elsewhere
+                log.exception("not noted")
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _has_moved(self) -> bool:
+        return any(audience.presence.moved for audience in self._hub.audiences())
+
+    async def _note(self, ahead: float = 0) -> None:
+        """Have the others know who is here."""
+        for audience in self._hub.audiences():
+            audience.presence.moved = False
+        here = {(each.room.id, member_id) for each in self._hub.audiences() for member_id in each.presence.here()}
+        began = self._now()
+        arrived, departed = here - self._noted, self._noted - here
+        expiry = self._expiry if self._may_judge(began) else None
+        is_first, versions = await self._store.attend(self._process_id, arrived, departed, expiry, ahead)
+        if began - self._noted_at > self._expiry:
+            self._noting_since = began
+        was_known, self._noted_at = self._noted_at > NEVER, began
+        self._noted = here
+        for room_id, version in versions.items():
+            self._bus.announce(topics.presence_in(room_id), version)
+        if is_first and was_known:
+            await self._note_again()
+
+    def _may_judge(self, now: float) -> bool:
+        """Whether we would know if others were gone: not after we could not note anything ourselves."""
+        return now - self._noted_at <= self._expiry <= now - self._noting_since
+
+    async def _note_again(self) -> None:
+        """The others took us for gone, or the database lost what was noted: say it anew, and read it anew."""
+        self._noted = set()
+        self._have_read(audience.room.id for audience in self._hub.audiences())
+        await self._note()
+
+    # What is elsewhere
+
+    async def meet(self, audience: Audience) -> None:
+        """Return when it is known who is elsewhere in a room that is looked at from now on."""
+        await self._read([audience.room.id])
+
+    async def elsewhere(self, room_id: int) -> list[Member]:
+        """Return who is present elsewhere, in a room at which nobody looks here. Raises `StoreUnavailable`."""
+        found = await self._lookups.ask(str(room_id))
+        return found.members if found else []
+
+    async def _look_up(self, room_ids: Sequence[str]) -> Mapping[str, Attendance]:
+        found = await self._store.attendance(self._process_id, [int(room_id) for room_id in room_ids])
+        return {str(room_id): attendance for room_id, attendance in found.items()}
+
+    def _heard(self, topic: str, position: int) -> None:
+        kind, room_id = topics.split(topic)
+        if kind == topics.PRESENCE_KIND:
+            audience = self._hub.audience(room_id)
+            if audience and position > audience.presence.version:
+                self._have_read([room_id])
+
+    def _have_read(self, room_ids: Iterable[int]) -> None:
+        self._unread.update(room_ids)
+        self._changed.set()
+
+    async def _read_forever(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            room_ids, self._unread = self._unread, set()
+            pause = RETRY_SECONDS
+            try:
+                pause = await self._read(room_ids) / ATTENDANCES_PER_SECOND
+            except StoreUnavailable:  # whoever looks for the log says so already
+                self._have_read(room_ids)
+            except Exception:
+                log.exception("not read")
+                self._have_read(room_ids)
+            await asyncio.sleep(max(pause, TICK_SECONDS))
+
+    async def _read(self, room_ids: Collection[int]) -> int:
+        """Read who is elsewhere in these rooms, and return how many that are."""
+        found = await self._store.attendance(self._process_id, room_ids)
+        for room_id, attendance in found.items():
+            if audience := self._hub.audience(room_id):
+                audience.presence.meet(attendance.members, attendance.version)
+        return sum(len(attendance.members) for attendance in found.values())

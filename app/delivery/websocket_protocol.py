@@ -1,0 +1,407 @@
+"""uvicorn's WebSocket protocol, with a door to its transport.
+
+ASGI takes a text, and one call, one task switch and one encoding for each browser. Behind the door a frame that was
+encoded once is handed to a thousand transports in a plain loop: that is where the speed of a room comes from.
+What else ASGI does not tell is there, too: whether a browser takes what it is sent, and a way to drop it. (Closing
+waits for the browser: one that takes nothing would keep its socket and its buffers for good.)
+
+What a browser sends is read one frame at a time, each when the application asks for it. What it has not asked for lies
+here as it came, or with the system, or with the sender: compressed, a kilobyte may become a megabyte.
+Under a server without this everything works, slower; a socket that takes nothing stays until the system gives it up.
+"""
+
+import asyncio
+import logging
+import select
+import socket as constants
+import zlib
+from collections.abc import Callable, MutableMapping, Sequence
+from time import monotonic as _now
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.extensions import Extension, ServerExtensionFactory
+from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
+from websockets.frames import Frame
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.typing import ExtensionParameter
+
+from app.chat.limits import Reading, Turnstile
+from app.delivery.encoding import WINDOW_BITS, Data, Way
+from app.delivery.transport import Reader
+from app.delivery.websocket_rules import Rules
+
+DOOR = "parlor.door"
+UNSENT_BYTES = 16_384  # for one browser, in the system, before it takes nothing more
+UNREAD_BYTES = 65_536  # of one browser, here and as much again in the system, before it has to wait
+FRAMES_AFTER_CLOSE = 16  # that may still be on their way when we close, before the browser's answer
+LOOK_SECONDS = 0.5  # between two looks at whether a browser that is not read has left
+TRY_LATER = 1013
+NOTHING = {"type": "websocket.receive"}  # says that there may be something to receive
+
+# What every browser has until it is too slow for once: an event costs a kilobyte, and most are never cleared.
+WRITABLE = asyncio.Event()
+WRITABLE.set()
+
+
+class WireProtocol(WebSocketsSansIOProtocol):
+    """A WebSocket connection; seen through the door, an outlet that takes what is encoded already."""
+
+    reader: Reader | None = None
+    conn: Rules
+    queue: "Inbox"  # type: ignore[assignment]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.queue = Inbox()
+        self.writable = WRITABLE
+        self._gone: asyncio.Future[None] | None = None  # made where somebody waits
+        self._reading: Reading | None = None
+        self._scale: tuple[Turnstile, str] | None = None
+        self._weight = 0  # on it
+        self.conn = Rules(
+            self._end,
+            extensions=[SharedDeflateFactory()] if self.config.ws_per_message_deflate else [],
+            max_size=self.config.ws_max_size,
+            logger=logging.getLogger("uvicorn.error"),
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Take what comes. Of that, one frame is read where the application waits for it, and may have it now."""
+        if self._may_read():
+            self.conn.receive_data(data)
+            self._handle()
+        else:
+            self.conn.reader.is_held = True
+            self.conn.reader.feed_data(data)
+            self._keep()
+
+    async def receive(self) -> Any:
+        """Return what comes next, which is read only now.
+
+        Who has called `pace` gets `NOTHING` before a frame that has to wait, and after one that says nothing.
+        """
+        while True:
+            if not self.queue.has_events():
+                if self._may_read():
+                    self.conn.read_frame()
+                    self._handle()
+                elif self.conn.reader.buffer and not self.disconnected:
+                    return NOTHING
+                if self.queue.has_events():  # it lay here, and thousands may: others want to be read, too
+                    await asyncio.sleep(0)
+            event = await self.queue.get()
+            if self._reading is not None or event is not NOTHING:
+                return event
+
+    async def send(self, message: Any) -> None:
+        """Send as uvicorn does."""
+        await super().send(message)
+        if self.close_sent:
+            self._handle()  # the browser's answer may be here already
+
+    def _handle(self) -> None:
+        """Do what the frame asks for that was read, if one was. What is broken ends the connection."""
+        self.handle_events()
+        if self.close_sent:
+            self._await_answer()
+        elif self.conn.handshake_exc is not None:  # no request at all, or a larger one than the library reads
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+        elif self.conn.parser_exc is None:
+            self._keep()
+        else:
+            self.handle_parser_exception()
+            self.disconnected = True  # nothing that the application still sends can be sent
+
+    def handle_events(self) -> None:
+        """Pass on what was read, and charge it. A part of a message, a ping, a pong is work, too."""
+        if self.conn.events:
+            if self._reading is not None:
+                self._reading.charge(_now(), 1, self.conn.frame_size)
+            super().handle_events()
+            if not self.close_sent:
+                self.queue.ask_again()
+
+    def send_receive_event_to_app(self) -> None:
+        """Pass on a message."""
+        data = b"".join(self.frames)
+        self.frames = []
+        if not self.close_sent:
+            said = {"text": data.decode()} if self.curr_msg_data_type == "text" else {"bytes": data}
+            self.queue.put_nowait({"type": "websocket.receive", **said})
+
+    def _may_read(self) -> bool:
+        return self._reading is None or not self._reading.wait(_now())
+
+    def shutdown(self) -> None:
+        """The server stops. What was not read has no receipt: the browser sends it again."""
+        super().shutdown()
+        self.conn.reader.discard()
+
+    def handle_ping(self) -> None:
+        """Answer a ping, where somebody is there to be answered."""
+        if not self.transport.is_closing():
+            super().handle_ping()
+
+    def _await_answer(self) -> None:
+        """Throw away what comes after our close, up to the browser's answer."""
+        for _ in range(FRAMES_AFTER_CLOSE):
+            if self.conn.parser_exc is not None or not self.conn.reader.buffer:
+                break
+            self.conn.read_frame()
+            super().handle_events()
+        if self.conn.parser_exc is not None or len(self.conn.reader.buffer) > UNREAD_BYTES:
+            self.transport.close()
+
+    def _keep(self) -> None:
+        """See that not too much lies here unread: what is more has to wait elsewhere."""
+        self._weigh()
+        full = self.conn.reader.is_held and len(self.conn.reader.buffer) > UNREAD_BYTES
+        if full != self.read_paused and not self.transport.is_closing():
+            self.read_paused = full
+            (self.transport.pause_reading if full else self.transport.resume_reading)()
+        if self.conn.reader.is_held and self.conn.reader.buffer:
+            self.queue.ask_again()
+
+    def _weigh(self) -> None:
+        """Count what lies here unread with all that its address has; end what is too much."""
+        unread = self.conn.unread if self.conn.unread > UNREAD_BYTES else 0
+        if self._scale is None or unread == self._weight:
+            return
+        scale, address = self._scale
+        scale.leave(address, self._weight)
+        self._weight = unread
+        if not scale.enter(address, unread):
+            self._weight = 0
+            self.conn.fail(TRY_LATER)
+            self.handle_parser_exception()
+
+    def handle_connect(self, event: Request) -> None:
+        """Accept the request as uvicorn does, and put the door into its scope."""
+        super().handle_connect(event)
+        # The application starts in a task of its own, so it has not seen the scope yet.
+        if self.handshake_initiated and not self.close_sent:
+            extensions: dict[str, Any] = self.scope["extensions"] or {}
+            extensions[DOOR] = {"outlet": self}
+            self._keep_little_in_the_system()
+
+    def _keep_little_in_the_system(self) -> None:
+        # Left alone, the system takes megabytes for somebody who reads nothing, and we would take that for reading.
+        # It limits what is not yet on its way, and slows nobody down. https://lwn.net/Articles/560082/
+        # What the system does not take is kept here, in the outbox.
+        self.transport.set_write_buffer_limits(high=0)
+        socket = self.transport.get_extra_info("socket")
+        if socket is None:
+            return
+        socket.setsockopt(constants.SOL_SOCKET, constants.SO_RCVBUF, UNREAD_BYTES)  # one read takes all that is there
+        if hasattr(constants, "TCP_NOTSENT_LOWAT"):
+            socket.setsockopt(constants.IPPROTO_TCP, constants.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
+    # The door
+
+    @property
+    def way(self) -> Way:
+        """How it takes frames. Known when it was accepted."""
+        extensions = self.conn.extensions
+        shares = any(isinstance(each, SharedDeflate) and each.is_shared for each in extensions)
+        return Way.DEFLATED if shares else Way.PLAIN
+
+    @property
+    def write(self) -> Callable[[Data], None]:
+        """Sends an encoded frame, and never waits. It is the transport's own: no step of ours is in between."""
+        return self.transport.write  # type: ignore[return-value]
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes were written, and are not on their way."""
+        return self.transport.get_write_buffer_size()
+
+    def attach(self, reader: Reader) -> None:
+        """Tell `reader` from now on how far the browser takes what is written."""
+        if self.disconnected or self.conn.state is not State.OPEN:
+            reader.end()
+            return
+        self.reader = reader
+        self._forget_handshake()
+        if not self.writable.is_set():
+            reader.pause()
+
+    def _forget_handshake(self) -> None:
+        # It is over, and each of its headers would be kept as long as the socket, three times.
+        self.scope["headers"] = []
+        self.request.headers.clear()  # the parser has it, too
+        del self.request, self.response
+
+    def pace(self, reading: Reading, scale: Turnstile, address: str) -> None:
+        """Read as fast as `reading` allows. On `scale`, as `address`, is counted what the browser does not end."""
+        self._reading = reading
+        self._scale = scale, address
+
+    async def rest(self, seconds: float) -> bool:
+        """Wait, with nothing being read; return whether the browser is still there. Returns early when it is not."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        self._gone = self._gone or loop.create_future()
+        while (left := until - loop.time()) > 0:
+            if self._has_left():
+                return False
+            await asyncio.wait([self._gone], timeout=min(left, LOOK_SECONDS))
+        return not self._has_left()
+
+    def _has_left(self) -> bool:
+        return self.disconnected or self.conn.state is not State.OPEN or self._has_left_unheard()
+
+    def _has_left_unheard(self) -> bool:
+        """Look whether the browser has left behind what is not read; where it has, drop the connection."""
+        socket = self.transport.get_extra_info("socket")
+        if socket is None or not hasattr(select, "poll"):
+            return False
+        if not self.unsent:
+            # Who has left has the system answer this with a reset, also where the end itself is still on its way:
+            # behind more than the system takes for us.
+            self.conn.send_ping(b"")
+            self.transport.write(b"".join(self.conn.data_to_send()))
+        looking = select.poll()
+        looking.register(socket.fileno(), getattr(select, "POLLRDHUP", 0))
+        has_left = bool(looking.poll(0))
+        if has_left:
+            self.abort()
+        return has_left
+
+    def abort(self) -> None:
+        """Drop the connection and what waits to be sent on it."""
+        self.stop_keepalive()
+        self.transport.abort()
+
+    # What the transport tells
+
+    def pause_writing(self) -> None:
+        """What was written is too much for now."""
+        self.writable = asyncio.Event()
+        if self.reader:
+            self.reader.pause()
+
+    def resume_writing(self) -> None:
+        """Most of what was written is on its way."""
+        super().resume_writing()
+        self.writable = WRITABLE
+        if self.reader:
+            self.reader.resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing more can be written."""
+        self._end()
+        super().connection_lost(exc)
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """The application has ended: nobody takes what still lies here."""
+        super().on_task_complete(task)
+        self.conn.reader.discard()
+        self.frames = []
+        if self._scale is not None:
+            scale, address = self._scale
+            scale.leave(address, self._weight)
+            self._scale = None
+
+    def _end(self) -> None:
+        # The door asks nobody: who writes through it has to be told.
+        if self.reader:
+            self.reader.end()
+            self.reader = None
+        if self._gone and not self._gone.done():
+            self._gone.set_result(None)
+
+
+class Inbox:
+    """What was read and not received yet, for a single one who receives: in this, an `asyncio.Queue` in little.
+
+    A queue is ready for many on both sides, and costs 3 kB of the 20 that a browser costs in all. The end comes last,
+    also where it is known before everything else was read.
+    """
+
+    def __init__(self) -> None:
+        self._events: list[Any] = []  # one at most
+        self._end: Any = None
+        self._awaited: asyncio.Future[None] | None = None
+
+    def put_nowait(self, event: Any) -> None:
+        """Take what was read."""
+        if event["type"] == "websocket.disconnect":
+            self._end = self._end or event
+        else:
+            self._events.append(event)
+        if self._awaited and not self._awaited.done():
+            self._awaited.set_result(None)
+
+    def has_events(self) -> bool:
+        """Whether there is something before the end."""
+        return bool(self._events)
+
+    def ask_again(self) -> None:
+        """Have the one who receives come back for what there is now."""
+        if self.empty():
+            self.put_nowait(NOTHING)
+
+    def empty(self) -> bool:
+        """Whether nothing waits to be received."""
+        return not self._events and not self._end
+
+    async def get(self) -> Any:
+        """Return what came first, as soon as there is something."""
+        while self.empty():
+            self._awaited = asyncio.get_running_loop().create_future()
+            await self._awaited
+        return self._events.pop(0) if self._events else self._end
+
+
+class SharedDeflate(Extension):
+    """Compression of which this side only undoes what comes: what goes was compressed before, for all."""
+
+    name = ServerPerMessageDeflateFactory.name
+
+    def __init__(self, is_shared: bool, incoming: PerMessageDeflate) -> None:
+        self.is_shared = is_shared  # what the browser agreed to lets it take part in a stream for all
+        self._incoming = incoming
+
+    @property
+    def decoder(self) -> "zlib._Decompress | None":
+        """What undoes the message that is coming."""
+        return getattr(self._incoming, "decoder", None)
+
+    def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
+        """Return an incoming frame as it was before it was compressed."""
+        return self._incoming.decode(frame, max_size=max_size)
+
+    def encode(self, frame: Frame) -> Frame:
+        """Return an outgoing frame as it is: plain ones are allowed between compressed ones."""
+        return frame
+
+
+class SharedDeflateFactory(ServerExtensionFactory):
+    """Agrees on compression. Nothing is kept for a browser but what was agreed: it starts anew with each message."""
+
+    name = SharedDeflate.name
+
+    def __init__(self) -> None:
+        little = {"memLevel": 1}  # for the compressor that comes with an answer, and goes unused
+        self._terms = ServerPerMessageDeflateFactory(
+            client_no_context_takeover=True, server_max_window_bits=WINDOW_BITS, compress_settings=little
+        )
+
+    def process_request_params(
+        self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
+    ) -> tuple[list[ExtensionParameter], Extension]:
+        """Return what to answer to an offer, and what it comes to."""
+        answer, agreed = self._terms.process_request_params(params, accepted_extensions)
+        is_shared = not agreed.local_no_context_takeover and agreed.local_max_window_bits >= WINDOW_BITS
+        # Told to compress each message by itself, which it never does, it keeps no compressor.
+        incoming = PerMessageDeflate(True, True, agreed.remote_max_window_bits, agreed.local_max_window_bits)
+        return answer, SharedDeflate(is_shared, incoming)
+
+
+def door(scope: MutableMapping[str, Any]) -> WireProtocol | None:
+    """Return the outlet of a socket's `scope`; None where the server has no door."""
+    outlet = (scope.get("extensions") or {}).get(DOOR, {}).get("outlet")
+    return outlet if isinstance(outlet, WireProtocol) else None

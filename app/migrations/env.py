@@ -1,9 +1,0 @@
-"""How Alembic runs our migrations: on the connection that `upgrade` brings."""
-
-from alembic import context
-
-from app.tables import metadata
-
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
-with context.begin_transaction():
-    context.run_migrations()

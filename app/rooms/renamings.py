@@ -1,0 +1,42 @@
+"""Who is renamed, in whichever process: what is known of them elsewhere no longer holds. It knows no database."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from app.chat.messages import Member
+from app.cluster.bus import Bus
+from app.store import topics
+from app.store.follower import Follower
+
+NEVER = 2**62  # after this renaming comes none
+
+
+class Renamings:
+    """Follows the renamings: `read` reads those after a number, with the number of the last.
+
+    `on_renamed` is called with each member who was renamed, as they are called now; also with the same again.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int], Awaitable[tuple[int, Sequence[Member]]]],
+        bus: Bus,
+        on_renamed: Callable[[Member], None],
+    ) -> None:
+        self._read = read
+        self._on_renamed = on_renamed
+        self._follower = Follower("renamings", self._read_new)
+        bus.listen(self._heard)
+
+    async def begin(self) -> None:
+        """Start from the last renaming: of who was renamed before, nothing is known yet."""
+        self._follower.position, _ = await self._read(NEVER)
+
+    def _heard(self, topic: str, position: int) -> None:
+        if topic == topics.NAMES:
+            self._follower.reached(position)
+
+    async def _read_new(self, renaming: int) -> int:
+        last, members = await self._read(renaming)
+        for member in members:
+            self._on_renamed(member)
+        return last

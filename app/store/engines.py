@@ -1,0 +1,44 @@
+"""How the database is reached: what the store needs of an engine, and which one a URL stands for.
+
+Work is done where its engine sees fit, in as few trips as it can. An engine knows no table. The store alone uses it.
+"""
+
+from typing import Protocol
+
+from app.store.postgres import Postgres
+from app.store.sqlite import Sqlite
+from app.store.work import Result, Work
+
+
+class Engine(Protocol):
+    """A database. What it raises where it cannot serve is an `OSError` or one of SQLAlchemy's, and is not kept."""
+
+    async def open(self, work: Work[Result]) -> Result:
+        """Reach the database, or make it, and do `work` before anything else: alone, whoever else opens it."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the database, when what has begun is done."""
+        ...
+
+    async def read(self, work: Work[Result]) -> Result:
+        """Return what `work` reads, in bounded time."""
+        ...
+
+    async def write(self, work: Work[Result], deadline: float | None = None, is_single: bool = False) -> Result:
+        """Do `work` in a transaction and return what it returns; all of it is done, or nothing.
+
+        It waits for others who write until `deadline`, on the loop's clock. Where it fails at its very end, on the way
+        to the disk, nobody can say whether it was done: it must be such that doing it again does no harm.
+        With `is_single`, it is a single statement wherever each is a trip, and can be committed in the same.
+        """
+        ...
+
+    def confirm(self) -> None:
+        """Raise `OSError` where the database that was opened is known to be gone, or another to lie in its place."""
+        ...
+
+
+def open_engine(url: str, lock_wait: float) -> Engine:
+    """Return the engine for `url`, whose writes wait up to `lock_wait` seconds for others who write."""
+    return Postgres(url, lock_wait) if url.startswith("postgresql://") else Sqlite(url, lock_wait)

@@ -1,0 +1,59 @@
+"""Whatever has a position is followed alike: one reading at a time, until it has come as far as is known.
+
+It knows neither what is read nor from where.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from app.store.lookups import Lookups
+
+log = structlog.get_logger("parlor.follower")
+
+RETRY_SECONDS = 1.0  # until what could not be read is tried again
+
+
+class Follower:
+    """Follows what `read` reads: given the position up to which all is read, what came after it.
+
+    It returns up to where that is, and whatever it does with what it reads, it may be told the same again.
+    """
+
+    def __init__(self, name: str, read: Callable[[int], Awaitable[int]]) -> None:
+        self.position = 0  # read up to here
+        self._reached = 0  # known to go up to here
+        self._name = name
+        self._read = read
+        self._readings = Lookups(self._read_new)
+        self._following: asyncio.Task[None] | None = None
+
+    def reached(self, position: int) -> None:
+        """It goes up to `position`: have read what is new. Never waits."""
+        self._reached = max(position, self._reached)
+        if self._following is None and self.position < self._reached:
+            self._following = asyncio.create_task(self._follow(), name=f"follow {self._name}")
+
+    async def refresh(self) -> None:
+        """Return when everything is read that was there when this was called. Raises what `read` raises."""
+        await self._readings.ask(self._name)
+
+    async def _read_new(self, names: Sequence[str]) -> dict[str, int]:
+        self.position = await self._read(self.position)
+        return dict.fromkeys(names, self.position)
+
+    async def _follow(self) -> None:
+        try:
+            while self.position < self._reached:
+                known = self._reached
+                try:
+                    await self.refresh()
+                except Exception as error:  # whatever it is: it is still there, and will be read
+                    log.error("not read yet", what=self._name, error=type(error).__name__)
+                    await asyncio.sleep(RETRY_SECONDS)
+                else:
+                    if self._reached == known:  # announced, and not there: what is there counts
+                        self._reached = self.position
+        finally:
+            self._following = None

@@ -1,0 +1,214 @@
+"""The engine for PostgreSQL: a few connections of asyncpg's, which are replaced when they break.
+
+Work is a plain function of a connection. It runs in the event loop, where SQLAlchemy lets it wait for each answer
+(`run_sync`), so that what is asked of SQLite and of PostgreSQL is written once.
+
+A connection is not asked whether it still lives before each use: that would cost every message a trip. One that breaks
+or that nobody answers is noticed when it is used, and all are opened anew then: by name, wherever that points now.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import asyncpg
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from app.store.work import Result, Work
+
+# Connections of each process. PostgreSQL has a process for each, and allows 100 unless told otherwise.
+BATCHES = 1  # messages that come meanwhile go into the next batch
+WRITERS = 2  # names, rooms, visits, presence: nobody's message waits behind them, nor they behind messages
+READERS = 4  # a read takes less than a millisecond there, and those who come back at once share theirs
+LONGEST_READ = 5.0  # seconds, the wait for a connection included
+LONGEST_CONNECT = 10.0  # seconds
+LONGEST_SILENCE = 1.0  # seconds without an answer, after which a connection is no longer thought to be merely slow
+LONGEST_LEAVE = 0.1  # seconds, in which a connection is closed that is of no use any more
+PATIENCE_OF_SERVER = 1.0  # seconds by which it waits longer than we do: it ends what we could not take back
+
+OPENING = 0x7061726C6F72  # the advisory lock of whoever opens the database; the number is "parlor" in ASCII
+OPENING_SECONDS = 600  # to wait for it: another process may be migrating a large log
+
+# What the server says when it has done nothing and another attempt may go better, by SQLSTATE.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+COLLISIONS = {"40001", "40P01"}  # serialization failure, deadlock: somebody else goes first
+OUTDATED = {"25006", "0A000"}  # what was the primary is a replica; a statement was prepared for other tables
+STOPS = {"57P01", "57P02"}  # and the connection with it
+
+
+class Postgres:
+    """The PostgreSQL database at a libpq URL, `postgresql://…`. Whatever is read or written is `Work`.
+
+    A write that names no deadline has `lock_wait` seconds in all.
+    """
+
+    def __init__(self, url: str, lock_wait: float) -> None:
+        self._url = url
+        self._lock_wait = lock_wait
+        self._doubted = 0.0  # connections opened before this moment of the loop's clock are not trusted
+        self._is_closing = False
+        self._running: set[asyncio.Task[Any]] = set()
+        # Single statements are transactions of their own.
+        self._batches = self._engine(BATCHES, "AUTOCOMMIT")
+        self._reader = self._engine(READERS, "AUTOCOMMIT")
+        # Whoever waited for a room's row sees what was written meanwhile, whatever the server's default is.
+        self._writer = self._engine(WRITERS, "READ COMMITTED")
+
+    def _engine(self, connections: int, isolation_level: str) -> AsyncEngine:
+        engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self._connect,
+            isolation_level=isolation_level,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=None,  # who waits for a connection has a deadline of their own
+            pool_reset_on_return=None,  # a transaction has ended by then
+            hide_parameters=True,  # they are what people said, and what they are called; and errors are logged
+        )
+        event.listen(engine.sync_engine, "connect", _opened)
+        event.listen(engine.sync_engine, "checkout", self._trust)
+        event.listen(engine.sync_engine, "close", self._leave)
+        return engine
+
+    async def _connect(self) -> asyncpg.Connection:
+        longest = str(int(1000 * (max(LONGEST_READ, self._lock_wait) + PATIENCE_OF_SERVER)))
+        return await asyncpg.connect(
+            self._url,
+            timeout=LONGEST_CONNECT,
+            target_session_attrs="read-write",  # of several hosts the primary, and never a replica
+            server_settings={
+                "application_name": "parlor",
+                "synchronous_commit": "on",  # what is acknowledged is on the disk, whatever the server's default is
+                # A process that falls silent in the middle must not keep the room's row, nor its connections.
+                "statement_timeout": longest,
+                "idle_in_transaction_session_timeout": longest,
+                "tcp_keepalives_idle": "30",  # seconds
+                "tcp_keepalives_interval": "10",
+                "tcp_keepalives_count": "3",
+            },
+        )
+
+    def _trust(self, connection: Any, record: ConnectionPoolEntry, _: object) -> None:
+        """Have a connection replaced that is closed, or of which there is doubt."""
+        if record.info["opened"] < self._doubted:
+            connection.driver_connection.terminate()  # to close it would be to wait for an answer
+        if connection.driver_connection.is_closed():
+            raise DisconnectionError
+
+    def _leave(self, connection: Any, _: ConnectionPoolEntry) -> None:
+        if self._is_closing:
+            connection.driver_connection.terminate()
+
+    async def open(self, work: Work[Result]) -> Result:
+        """Connect and do `work` before anything else, however long it takes: one process after the other."""
+        return await self._transact(partial(_alone, work=work))
+
+    async def close(self) -> None:
+        """Close the connections, when what has begun is done."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+        self._is_closing = True
+        for engine in (self._batches, self._reader, self._writer):
+            await engine.dispose()
+
+    async def read(self, work: Work[Result]) -> Result:
+        """Return what `work` reads. Raises `TimeoutError`, `OSError` and what SQLAlchemy raises."""
+        return await self._within(LONGEST_READ, partial(self._run, self._reader, work))
+
+    async def write(self, work: Work[Result], deadline: float | None = None, is_single: bool = False) -> Result:
+        """Do `work` in a transaction and return what it returns; all of it is done, or nothing.
+
+        It has until `deadline`, on the loop's clock, to be done. With `is_single`, it is one statement, which commits
+        in the same trip: whoever else takes the row of a room waits as long as the database works, and not for us.
+        Raises what `read` does. Where the connection is lost while it commits, nobody can say whether it was done. It
+        counts as not done: who sent it sends it again, with the same idempotency key, and is shown what is there.
+        """
+        seconds = self._lock_wait if deadline is None else deadline - asyncio.get_running_loop().time()
+        attempt = partial(self._run, self._batches, work) if is_single else partial(self._transact, work)
+        return await self._within(seconds, attempt, commits=is_single)
+
+    async def _run(self, engine: AsyncEngine, work: Work[Result]) -> Result:
+        async with engine.connect() as connection:
+            return await connection.run_sync(work)
+
+    async def _transact(self, work: Work[Result]) -> Result:
+        async with self._writer.begin() as connection:
+            return await connection.run_sync(work)
+
+    async def _within(
+        self, seconds: float, attempt: Callable[[], Coroutine[Any, Any, Result]], commits: bool = False
+    ) -> Result:
+        """Return what comes of an `attempt`, or of a second one, within `seconds`; else raise `TimeoutError`.
+
+        Its statements are `commits` themselves, or what they do is undone where the connection is lost.
+        """
+        # A task of its own: who asked may leave before it is done, and a connection is of no use after half an answer.
+        task = asyncio.create_task(self._twice(attempt, commits))
+        self._running.add(task)
+        timer = asyncio.get_running_loop().call_later(seconds, self._give_up, task, seconds)
+        task.add_done_callback(partial(self._ended, timer))
+        # The connection is let go of, which takes a while where nobody answers. Nobody waits for that.
+        await asyncio.wait([task], timeout=seconds)
+        if not task.done() or task.cancelled():
+            raise TimeoutError("the database does not answer in time")
+        return task.result()
+
+    async def _twice(self, attempt: Callable[[], Coroutine[Any, Any, Result]], commits: bool) -> Result:
+        try:
+            return await attempt()
+        except DBAPIError as error:
+            if not _is_undone(error, commits):
+                raise
+            if _sqlstate(error) not in COLLISIONS:
+                self._doubt()
+            return await attempt()
+
+    def _give_up(self, task: asyncio.Task[Any], seconds: float) -> None:
+        if seconds >= LONGEST_SILENCE:
+            self._doubt()
+        task.cancel()
+        # It asks the server to stop, and takes leave; which takes two seconds where nobody answers, unless told again.
+        asyncio.get_running_loop().call_later(LONGEST_LEAVE, task.cancel)
+
+    def _doubt(self) -> None:
+        """Have all connections replaced before they are used again."""
+        self._doubted = asyncio.get_running_loop().time()
+
+    def _ended(self, timer: asyncio.TimerHandle, task: asyncio.Task[Any]) -> None:
+        timer.cancel()
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: who asked may have gone
+
+    def confirm(self) -> None:
+        """Do nothing: a database does not go away from under a connection."""
+
+
+def _opened(_: object, record: ConnectionPoolEntry) -> None:
+    record.info["opened"] = asyncio.get_running_loop().time()
+
+
+def _alone(connection: Connection, work: Work[Result]) -> Result:
+    """Do `work` when nobody else opens the database, and let it take the time it takes."""
+    for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
+        connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{OPENING_SECONDS}s'")
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({OPENING})")
+    connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+    return work(connection)
+
+
+def _is_undone(error: DBAPIError, commits: bool) -> bool:
+    """Return whether nothing was done, for a reason that another attempt may not meet."""
+    if _sqlstate(error) in COLLISIONS | OUTDATED:
+        return True
+    is_lost = error.connection_invalidated or _sqlstate(error) in STOPS
+    # An error without a statement is one of connecting, or of committing: what was done then is not known.
+    return is_lost and not commits and error.statement is not None
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return getattr(error.orig, "sqlstate", None) or ""

@@ -1,0 +1,212 @@
+"""What processes share besides the log: how far everything has come, who is where, and how fast one may speak.
+
+Plain functions of a connection to PostgreSQL, like `statements.py`. Times are by the database's clock, as of the
+beginning of a statement.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from app.chat.messages import Member
+
+Seat = tuple[int, str]  # the id of a room and of a member who is present there
+
+
+# By topic, as in `topics.py`.
+_POSITIONS = text("""
+SELECT 'room:' || id, position FROM rooms WHERE id = ANY(:rooms)
+UNION ALL SELECT 'present:' || room_id, version FROM presence WHERE room_id = ANY(:rooms)
+UNION ALL SELECT 'rooms', coalesce(max(id), 0) FROM rooms
+UNION ALL SELECT 'names', renamings FROM log
+UNION ALL SELECT epoch, NULL FROM log
+""")
+
+
+def positions(connection: Connection, room_ids: Collection[int]) -> tuple[str, dict[str, int]]:
+    """Return the log's epoch and by topic how far everything has come, that of these rooms included."""
+    found = {row[0]: row[1] for row in connection.execute(_POSITIONS, {"rooms": list(room_ids)})}
+    epoch = next(topic for topic, position in found.items() if position is None)
+    del found[epoch]
+    return epoch, found
+
+
+# Who is where
+
+
+class Attended(NamedTuple):
+    """What came of a note: whether the process was not known, and the versions of the rooms that it changed."""
+
+    is_first: bool
+    versions: dict[int, int]
+
+
+class Attendance(NamedTuple):
+    """Who is present in a room, as of a version."""
+
+    version: int
+    members: list[Member]
+
+
+# A version grows with the clock, so that it also grows where the tables were emptied by a crash. Rooms in one order, so
+# that two processes never wait for each other's rows.
+_ATTEND = text("""
+WITH own AS (
+    INSERT INTO processes (id, seen_at) VALUES (:process, statement_timestamp() + make_interval(secs => :ahead))
+    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at
+    RETURNING xmax = 0 AS is_first
+), gone AS (
+    DELETE FROM processes
+    WHERE id <> :process AND seen_at < statement_timestamp() - make_interval(secs => :expiry)
+    RETURNING id
+), lost AS (
+    DELETE FROM attendance USING gone WHERE process_id = gone.id RETURNING room_id
+), departed AS (
+    DELETE FROM attendance
+    USING unnest(CAST(:left_rooms AS int[]), CAST(:left_members AS text[])) AS seat (room, member)
+    WHERE process_id = :process AND room_id = room AND member_id = member
+    RETURNING room_id
+), arrived AS (
+    INSERT INTO attendance (room_id, process_id, member_id)
+    SELECT room, :process, member
+    FROM unnest(CAST(:new_rooms AS int[]), CAST(:new_members AS text[])) AS seat (room, member)
+    ON CONFLICT DO NOTHING
+    RETURNING room_id
+), versions AS (
+    INSERT INTO presence AS known (room_id, version)
+    SELECT room_id, extract(epoch FROM statement_timestamp()) * 1000
+    FROM (SELECT * FROM lost UNION SELECT * FROM departed UNION SELECT * FROM arrived) AS changed
+    ORDER BY room_id
+    ON CONFLICT (room_id) DO UPDATE SET version = greatest(known.version + 1, excluded.version)
+    RETURNING room_id, version
+)
+SELECT NULL, CAST(is_first AS int) FROM own UNION ALL SELECT room_id, version FROM versions
+""")
+_ATTENDANCE = text("""
+SELECT room_id, version, NULL, NULL, NULL FROM presence WHERE room_id = ANY(:rooms)
+UNION ALL
+SELECT DISTINCT room_id, 0, id, name, time_zone FROM attendance JOIN members ON id = member_id
+WHERE room_id = ANY(:rooms) AND process_id <> :process
+""")
+
+
+def attend(
+    connection: Connection,
+    process_id: str,
+    arrived: Collection[Seat],
+    departed: Collection[Seat],
+    expiry: float | None = None,
+    ahead: float = 0,
+) -> Attended:
+    """Note that a process lives, and who arrived and departed there; let go of processes not seen for `expiry` seconds.
+
+    With `expiry` None, nobody is let go of. It counts as seen `ahead` seconds from now.
+    """
+    values = {"process": process_id, "expiry": expiry, "ahead": ahead}
+    seats = {**_columns("new", arrived), **_columns("left", departed)}
+    (_, is_first), *versions = connection.execute(_ATTEND, {**values, **seats})
+    return Attended(bool(is_first), dict(map(tuple, versions)))
+
+
+def _columns(kind: str, seats: Collection[Seat]) -> dict[str, list[Any]]:
+    return {f"{kind}_rooms": [room_id for room_id, _ in seats], f"{kind}_members": [member for _, member in seats]}
+
+
+def attendance(connection: Connection, process_id: str, room_ids: Collection[int]) -> dict[int, Attendance]:
+    """Return who is present in each of these rooms in all processes but this one."""
+    versions: dict[int, int] = defaultdict(int)
+    members: dict[int, list[Member]] = defaultdict(list)
+    for room_id, version, *member in connection.execute(_ATTENDANCE, {"process": process_id, "rooms": list(room_ids)}):
+        versions[room_id] = max(version, versions[room_id])
+        if member[0]:
+            members[room_id].append(Member(*member))
+    return {room_id: Attendance(versions[room_id], members[room_id]) for room_id in room_ids}
+
+
+# How fast one may speak
+
+
+class Wish(NamedTuple):
+    """So many tokens are wanted (fewer than 0: they come back) of a bucket with this `rate` per second and `burst`."""
+
+    tokens: int
+    rate: float
+    burst: float
+
+
+class Grant(NamedTuple):
+    """So many were there, and the next will be in `wait` seconds."""
+
+    tokens: int
+    wait: float
+
+
+# A bucket is known by when it is full again: so much later than now as there are tokens missing. What is proposed for
+# it (`excluded`) says what is wanted; its row then says what was granted, for nothing else comes back from there. In
+# one order, so that two processes never wait for each other's buckets. What rounding takes, an epsilon gives back.
+_NOW = "extract(epoch FROM statement_timestamp())::float8"
+_GRANTED = f"""
+least(
+    excluded.granted,
+    floor(excluded.burst - greatest(bucket.full_at - {_NOW}, 0) / excluded.cost + 0.000001)
+)
+"""
+_TAKE = text(f"""
+INSERT INTO buckets AS bucket (id, cost, burst, granted, full_at)
+SELECT id, cost, burst, least(wanted, floor(burst)), {_NOW} + least(wanted, floor(burst)) * cost
+FROM unnest(CAST(:ids AS text[]), CAST(:costs AS float8[]), CAST(:bursts AS float8[]), CAST(:wanted AS float8[]))
+    AS wish (id, cost, burst, wanted)
+ORDER BY id
+ON CONFLICT (id) DO UPDATE SET
+    cost = excluded.cost,
+    burst = excluded.burst,
+    granted = {_GRANTED},
+    full_at = greatest(bucket.full_at, {_NOW}) + {_GRANTED} * excluded.cost
+RETURNING id, granted, full_at - {_NOW} + cost - burst * cost
+""")  # noqa: S608 - nothing of it comes from outside
+# Whoever is taking from one keeps it.
+_FORGET = text(f"""
+DELETE FROM buckets WHERE id IN (SELECT id FROM buckets WHERE full_at < {_NOW} FOR UPDATE SKIP LOCKED)
+""")  # noqa: S608
+
+
+def take_tokens(connection: Connection, wishes: Mapping[str, Wish]) -> dict[str, Grant]:
+    """Take from each of these buckets what is wanted, or as much as there is."""
+    values = {
+        "ids": list(wishes),
+        "costs": [1 / wish.rate for wish in wishes.values()],  # seconds in which a token comes back
+        "bursts": [wish.burst for wish in wishes.values()],
+        "wanted": [wish.tokens for wish in wishes.values()],
+    }
+    return {bucket: Grant(int(tokens), max(0.0, wait)) for bucket, tokens, wait in connection.execute(_TAKE, values)}
+
+
+def forget_full_buckets(connection: Connection) -> None:
+    """Let go of the buckets that are as good as new ones."""
+    connection.execute(_FORGET)
+
+
+# What was said of drafts
+
+_NOTE_DRAFTS = text("""
+WITH forgotten AS (DELETE FROM drafts WHERE said_at < statement_timestamp() - interval '1 day')
+INSERT INTO drafts (author_id, key, body, said_at)
+SELECT author_id, key, body, statement_timestamp()
+FROM unnest(CAST(:authors AS text[]), CAST(:keys AS text[]), CAST(:bodies AS text[])) AS said (author_id, key, body)
+ORDER BY author_id, key
+ON CONFLICT (author_id, key) DO UPDATE SET body = excluded.body, said_at = excluded.said_at
+""")
+_NOTED_DRAFTS = text("SELECT key, body FROM drafts WHERE author_id = :author AND key = ANY(:keys)")
+
+
+def note_drafts(connection: Connection, said: Mapping[tuple[str, str], str]) -> None:
+    """Note what was said of open drafts, by author and key; forget what is older than a day."""
+    authors, keys = [author for author, _ in said], [key for _, key in said]
+    connection.execute(_NOTE_DRAFTS, {"authors": authors, "keys": keys, "bodies": list(said.values())})
+
+
+def noted_drafts(connection: Connection, author: str, keys: Collection[str]) -> dict[str, str]:
+    """Return by key what this author said of those drafts of which anything was noted."""
+    return {row.key: row.body for row in connection.execute(_NOTED_DRAFTS, {"author": author, "keys": list(keys)})}

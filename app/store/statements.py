@@ -1,0 +1,367 @@
+"""What is written to the database and asked of it: plain functions of a connection.
+
+Each belongs into one transaction, and says nothing of how one comes by it. They know one engine like the other: what
+each needs to be told is in `sqlite.py` and `postgres.py`. Times are whole milliseconds since 1970 in UTC, as in the
+tables.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from secrets import token_hex
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    Insert,
+    Row,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    union_all,
+    update,
+)
+
+from app.chat.messages import Member, Message
+from app.store import migrations
+from app.store.room_statements import Held, insert_room
+from app.store.tables import former_names, log, members, messages, rooms
+
+
+class Outdated(Exception):
+    """A member has renamed or signed out since the session that wants something."""
+
+
+class Submission(NamedTuple):
+    """What somebody says, on its way into the log. The same has the same `digest`, however often it comes."""
+
+    room_id: int
+    author: Member
+    body: str
+    digest: bytes
+
+
+class Committed(NamedTuple):
+    """What a batch comes to in one room, whose newest message stands at `position`.
+
+    Its submissions by their digest: those that are `new` in the order of their positions, which have no gaps, and
+    those that were stored before.
+    """
+
+    position: int
+    new: dict[bytes, Message]
+    known: dict[bytes, Message]
+
+
+class Totals(NamedTuple):
+    """How much there is."""
+
+    messages: int
+    rooms: int
+    members: int
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count:,} {what if count != 1 else what[:-1]}" for what, count in self._asdict().items())
+
+
+# Made once: to put a statement together takes several times as long as to run it.
+
+_MESSAGE = (
+    messages.c.position,
+    messages.c.author_id,
+    messages.c.author_name,
+    messages.c.body,
+    messages.c.created_at,
+)
+_IN_ROOM = messages.c.room_id == bindparam("room")
+_SINCE = (
+    select(*_MESSAGE)
+    .where(_IN_ROOM, messages.c.position > bindparam("after"), messages.c.position <= bindparam("upto"))
+    .order_by(messages.c.position)
+    .limit(bindparam("limit"))
+)
+_BEFORE = (
+    select(*_MESSAGE)
+    .where(_IN_ROOM, messages.c.position < bindparam("before"))
+    .order_by(messages.c.position.desc())
+    .limit(bindparam("limit"))
+)
+_KNOWN = select(messages.c.submission, *_MESSAGE).where(
+    _IN_ROOM, messages.c.submission.in_(bindparam("digests", expanding=True))
+)
+_HEAD = select(rooms.c.position).where(rooms.c.id == bindparam("room"))
+_ADVANCE = (
+    update(rooms)
+    .where(rooms.c.id == bindparam("room"))
+    .values(position=rooms.c.position + bindparam("count"))
+    .returning(rooms.c.position)
+)
+_INSERT = insert(messages)  # a row is in the order of the columns
+# The same for all rooms of a batch in one trip, for PostgreSQL: the network is between it and us, and as long as a
+# transaction lasts, all who append to its rooms wait. Rooms in one order, so that two never wait for each other's rows.
+# Where a room is not there, nothing is stored: its messages refer to none. (One without a position would be refused,
+# too, but with all that it says in the error.)
+_COMMIT = """
+WITH said AS (
+    SELECT *, row_number() OVER (PARTITION BY room_id ORDER BY place) AS number
+    FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::bytea[])
+        WITH ORDINALITY AS each (room_id, author_id, author_name, body, submission, place)
+), counted AS (
+    SELECT room_id, count(*) AS count FROM said GROUP BY room_id
+), held AS (
+    SELECT id FROM rooms WHERE id IN (SELECT room_id FROM counted) ORDER BY id FOR NO KEY UPDATE
+), advanced AS (
+    UPDATE rooms SET position = position + count FROM held JOIN counted ON room_id = id WHERE rooms.id = held.id
+    RETURNING rooms.id, position, count
+), added AS (
+    INSERT INTO messages (room_id, position, author_id, author_name, body, created_at, submission)
+    SELECT room_id, coalesce(position - count, 0) + number, author_id, author_name, body, $6, submission
+    FROM said LEFT JOIN advanced ON id = room_id
+)
+SELECT id, position FROM advanced
+"""
+_MEMBERS = select(members).where(members.c.id.in_(bindparam("ids", expanding=True)))
+
+
+@cache
+def _sql(statement: Insert | Update, dialect: Dialect) -> str:
+    """Return what a driver takes for `statement`: what every message needs is compiled once, and not even looked up."""
+    return str(statement.compile(dialect=dialect))
+
+
+# The log
+
+
+def prepare(connection: Connection, slug: str, name: str, now: int) -> str:
+    """Bring the database to its newest shape, with a first room if there is none; return the log's epoch."""
+    migrations.upgrade(connection)
+    if not connection.scalar(select(func.count()).select_from(log)):
+        connection.execute(insert(log).values(epoch=token_hex(4)))
+    if not connection.scalar(select(func.count()).select_from(rooms)):
+        insert_room(connection, slug, name, now)
+    return str(connection.scalar(select(log.c.epoch)))
+
+
+def renew_epoch(connection: Connection) -> str:
+    """Give the log, which takes another's place, an epoch that tells it from any other, and return that."""
+    epoch = token_hex(4)
+    if not connection.execute(update(log).values(epoch=epoch)).rowcount:
+        connection.execute(insert(log).values(epoch=epoch))
+    return epoch
+
+
+def totals(connection: Connection) -> Totals:
+    """Return how much there is in all."""
+    counts = (select(func.count()).select_from(table).scalar_subquery() for table in (messages, rooms, members))
+    return Totals(*connection.execute(select(*counts)).one())
+
+
+def signing_keys(connection: Connection, made: str) -> str:
+    """Return the keys that the database holds, which are those just `made` where it held none."""
+    keys = log.c["keys"]
+    kept = update(log).values({keys: func.coalesce(keys, made)}).returning(keys)
+    return str(connection.execute(kept).scalar_one())
+
+
+# Messages
+
+
+def commit(connection: Connection, submissions: Iterable[Submission], now: int) -> dict[int, Committed]:
+    """Store `submissions`, dated `now`, and return what becomes of them in each room.
+
+    Raises `IntegrityError` where one was stored before: most never were, and are not asked for.
+    """
+    by_room = _by_room(submissions)
+    if connection.dialect.name == "postgresql":
+        return _append_together(connection, by_room, now)
+    return {room_id: _append(connection, room_id, new, {}, now) for room_id, new in by_room.items()}
+
+
+def commit_unknown(connection: Connection, submissions: Iterable[Submission], now: int) -> dict[int, Committed]:
+    """Store those of `submissions` that were not stored before, and return what becomes of all in each room."""
+    committed = {}
+    for room_id, wanted in _by_room(submissions).items():
+        # The room's row comes first, unchanged: from here on nobody else stores what we look for.
+        _advance(connection, room_id, 0)
+        known = _known(connection, room_id, wanted)
+        new = {digest: submission for digest, submission in wanted.items() if digest not in known}
+        committed[room_id] = _append(connection, room_id, new, known, now)
+    return committed
+
+
+def _by_room(submissions: Iterable[Submission]) -> dict[int, dict[bytes, Submission]]:
+    by_room: dict[int, dict[bytes, Submission]] = {}
+    for submission in submissions:
+        by_room.setdefault(submission.room_id, {}).setdefault(submission.digest, submission)
+    # Rooms in one order, so that two processes never wait for each other's rows.
+    return dict(sorted(by_room.items()))
+
+
+def _append_together(
+    connection: Connection, by_room: Mapping[int, Mapping[bytes, Submission]], now: int
+) -> dict[int, Committed]:
+    rows = [
+        (room_id, each.author.id, each.author.name, each.body, digest)
+        for room_id, new in by_room.items()
+        for digest, each in new.items()
+    ]
+    columns = map(list, zip(*rows, strict=True))
+    positions: dict[int, int] = dict(connection.exec_driver_sql(_COMMIT, (*columns, now)).all())
+    return {
+        room_id: Committed(positions[room_id], _said(positions[room_id], new, now), {})
+        for room_id, new in by_room.items()
+    }
+
+
+def _append(
+    connection: Connection, room_id: int, new: Mapping[bytes, Submission], known: dict[bytes, Message], now: int
+) -> Committed:
+    position = _advance(connection, room_id, len(new))
+    if not new:
+        return Committed(position, {}, known)
+    said = _said(position, new, now)
+    rows = [
+        (room_id, message.position, message.author_id, message.author_name, message.body, now, digest)
+        for digest, message in said.items()
+    ]
+    connection.exec_driver_sql(_sql(_INSERT, connection.dialect), rows)
+    return Committed(position, said, known)
+
+
+def _said(position: int, new: Mapping[bytes, Submission], now: int) -> dict[bytes, Message]:
+    """Return the `new` messages of a room by their digest, whose last one stands at `position`."""
+    at = _time(now)
+    return {
+        digest: Message(place, each.author.id, each.author.name, each.body, at)
+        for place, (digest, each) in enumerate(new.items(), start=position - len(new) + 1)
+    }
+
+
+def _advance(connection: Connection, room_id: int, count: int) -> int:
+    """Take the row of a room, whose log grows by `count`, and return how far it goes then."""
+    return int(connection.exec_driver_sql(_sql(_ADVANCE, connection.dialect), (count, room_id)).scalar_one())
+
+
+def _known(connection: Connection, room_id: int, digests: Iterable[bytes]) -> dict[bytes, Message]:
+    rows = connection.execute(_KNOWN, {"room": room_id, "digests": list(digests)})
+    return {digest: _message(*columns) for digest, *columns in rows}
+
+
+def since(connection: Connection, room_id: int, after: int, upto: int, limit: int) -> list[Message]:
+    """Return up to `limit` messages at positions `after` < p <= `upto`, oldest first."""
+    rows = connection.execute(_SINCE, {"room": room_id, "after": after, "upto": upto, "limit": limit})
+    return [_message(*row) for row in rows.all()]
+
+
+def before(connection: Connection, room_id: int, position: int, limit: int) -> list[Message]:
+    """Return the `limit` messages just before `position`, oldest first."""
+    rows = connection.execute(_BEFORE, {"room": room_id, "before": position, "limit": limit})
+    return [_message(*row) for row in rows.all()][::-1]
+
+
+def head(connection: Connection, room_id: int) -> int:
+    """Return the position of the newest message, 0 where there is none."""
+    return int(connection.scalar(_HEAD, {"room": room_id}) or 0)
+
+
+def _message(position: int, author_id: str, author_name: str, body: str, created_at: int) -> Message:
+    return Message(position, author_id, author_name, body, _time(created_at))
+
+
+def _time(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+# Members
+
+
+def find_members(connection: Connection, member_ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """Return the rows of those members that there are, by id."""
+    return {row.id: row for row in connection.execute(_MEMBERS, {"ids": member_ids})}
+
+
+def note_visits(connection: Connection, member_ids: Sequence[str], now: int) -> None:
+    """Note that these members were here `now`."""
+    connection.execute(update(members).where(members.c.id.in_(member_ids)).values(seen_at=now))
+
+
+def save_member(
+    connection: Connection, member: Member, is_new: bool, keys: Mapping[str, str], unseen_since: int, now: int
+) -> int:
+    """Store `member`, whose name has these `keys`, which are taken from who was not seen since `unseen_since`.
+
+    Returns the number of the renaming, 0 where it is none. Raises `IntegrityError` where others have the keys, `Held`
+    where they gave them up after `unseen_since`, and `Outdated` where the member's session is another by now.
+    """
+    renaming = 0 if is_new else _next_renaming(connection)
+    abandoned = (_have_either(keys), members.c.seen_at < unseen_since)
+    connection.execute(update(members).where(*abandoned).values(dict.fromkeys(keys)))
+    values = {"name": member.name, **keys, "time_zone": member.time_zone, "seen_at": now}
+    if is_new:
+        connection.execute(insert(members).values(id=member.id, **values))
+    else:
+        _hold_name(connection, member, keys, now)
+        renew = update(members).where(members.c.id == member.id, members.c.session == member.session)
+        if not connection.execute(renew.values(renaming=renaming, session=renaming, **values)).rowcount:
+            raise Outdated
+    # After the name is stored: now nobody can be giving it up at the same moment.
+    theirs = (_have_either(keys, former_names), former_names.c.member_id != member.id)
+    if connection.scalar(select(former_names.c.member_id).where(*theirs, former_names.c.given_up_at >= unseen_since)):
+        raise Held
+    connection.execute(delete(former_names).where(_have_either(keys, former_names)))
+    return renaming
+
+
+def _hold_name(connection: Connection, member: Member, keys: Mapping[str, str], now: int) -> None:
+    """Hold for `member` the name that they have, which they give up for one with these `keys`."""
+    had = (members.c.id, members.c.name_key, members.c.name_skeleton)
+    _, key, look = connection.execute(select(*had).where(members.c.id == member.id)).one_or_none() or (None,) * 3
+    if key is None or look is None or key == keys["name_key"]:
+        return
+    held = former_names.c
+    connection.execute(delete(former_names).where(held.member_id == member.id, held.name_key == key))
+    values = {"member_id": member.id, "name_key": key, "name_skeleton": look, "given_up_at": now}
+    connection.execute(insert(former_names).values(values))
+
+
+def end_session(connection: Connection, member: Member) -> int:
+    """End the session of `member` wherever it is open, and return the number of this change.
+
+    Raises `Outdated` where their session is another by now.
+    """
+    renaming = _next_renaming(connection)
+    end = update(members).where(members.c.id == member.id, members.c.session == member.session)
+    if not connection.execute(end.values(renaming=renaming, session=renaming)).rowcount:
+        raise Outdated
+    return renaming
+
+
+def _next_renaming(connection: Connection) -> int:
+    numbered = update(log).values(renamings=log.c.renamings + 1).returning(log.c.renamings)
+    return int(connection.execute(numbered).scalar_one())
+
+
+def renamed_since(connection: Connection, renaming: int) -> tuple[int, list[Member]]:
+    """Return the number of the last renaming, and as they are now the members of those after `renaming`."""
+    last = connection.execute(select(log.c.renamings)).scalar_one()
+    rows = connection.execute(select(members).where(members.c.renaming > renaming))
+    return int(last), [Member(row.id, row.name, row.time_zone, row.session) for row in rows]
+
+
+def others_with(connection: Connection, keys: Mapping[str, str], member_id: str) -> list[str]:
+    """Return the name keys of all but this member who have a name with either of `keys`, or gave one up."""
+    theirs = (_have_either(keys), members.c.id != member_id)
+    former = (_have_either(keys, former_names), former_names.c.member_id != member_id)
+    found = union_all(select(members.c.name_key).where(*theirs), select(former_names.c.name_key).where(*former))
+    return list(connection.scalars(found))
+
+
+def _have_either(keys: Mapping[str, str], table: Table = members) -> ColumnElement[bool]:
+    return or_(*(table.c[column] == key for column, key in keys.items()))

@@ -1,0 +1,122 @@
+"""A member <-> a signed cookie.
+
+The cookie says who somebody is, and in which version of their session; it is signed, not secret. Whether it still
+holds (the member may have renamed or signed out since) is for the one who has the store to say.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from secrets import token_urlsafe
+from stat import S_IROTH, S_IWOTH
+from tempfile import mkstemp
+
+from itsdangerous import BadData, TimestampSigner, URLSafeTimedSerializer
+
+from app.chat.messages import Member
+
+SALT = "parlor.member"
+HOST_SALT = "parlor.member.host"  # of a cookie that only this host can have set
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who a cookie says somebody is, and whether it should be signed anew: long before its end, or by a newer key."""
+
+    member: Member
+    is_due: bool
+
+
+class Signer:
+    """Signs with the newest of `keys` (oldest first), and accepts what any of them has signed within `lifetime`.
+
+    Without a key it is of no use until it has been given some.
+    """
+
+    def __init__(self, keys: Sequence[str], lifetime: timedelta) -> None:
+        self._lifetime = lifetime
+        if keys:
+            self.use(keys)
+
+    def use(self, keys: Sequence[str]) -> None:
+        """Sign with the newest of `keys` from now on, and accept what any of them has signed."""
+        self._newest, *self._older = (URLSafeTimedSerializer(key) for key in reversed(keys))
+        self._clock = TimestampSigner(keys[-1])
+
+    def sign(self, member: Member, salt: str = SALT) -> str:
+        """Return the cookie's value for `member`, which is good for cookies of this `salt` alone."""
+        fields = asdict(member)
+        # Nothing is said of the first version, so that who never renamed has a cookie that any release can read.
+        return self._dump({name: value for name, value in fields.items() if name != "session" or value}, salt)
+
+    def read(self, cookie: str, salt: str = SALT) -> Session | None:
+        """Return the session that `cookie` holds; None where it is forged, damaged or too old."""
+        for serializer in (self._newest, *self._older):
+            # UnicodeError: half of a surrogate pair. TypeError: signed, but other fields than a member's.
+            with suppress(BadData, UnicodeError, TypeError):
+                fields, signed_at = serializer.loads(cookie, return_timestamp=True, salt=salt)
+                return self._session(Member(**fields), self._age(signed_at), serializer is self._newest)
+        return None
+
+    def _session(self, member: Member, age: timedelta, by_newest: bool) -> Session | None:
+        # One from the future is as good as any, and is dated anew: the clock was set back, and that is nobody's
+        # fault. The serializer's own `max_age` would refuse it.
+        texts = (member.id, member.name, member.time_zone)
+        if not all(isinstance(text, str) for text in texts) or type(member.session) is not int:
+            return None
+        if age > self._lifetime:
+            return None
+        return Session(member, is_due=not by_newest or not timedelta(0) <= age <= self._lifetime / 4)
+
+    def _age(self, signed_at: datetime) -> timedelta:
+        return timedelta(seconds=self._clock.get_timestamp() - signed_at.timestamp())
+
+    def _dump(self, fields: object, salt: str = SALT) -> str:
+        value = self._newest.dumps(fields, salt)
+        return value if isinstance(value, str) else value.decode()
+
+
+def read_keys(path: Path) -> list[str]:
+    """Return the keys in the file at `path`, oldest first; make the file with a new key where there is none.
+
+    One key a line: to change the key, add a line; to stop accepting the old one, remove its line. Raises
+    `ValueError` where the file has none.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        _make_key(path)
+    keys = split_keys(path.read_text())
+    if not keys:
+        raise ValueError(f"there is no key in {path}: remove the file, and a new one is made")
+    return keys
+
+
+def split_keys(text: str) -> list[str]:
+    """Return the keys in `text`, a line each."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def new_key() -> str:
+    """Return a key that nobody can guess."""
+    return token_urlsafe(32)
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Whether anybody on this machine may read the file at `path`, or write to it."""
+    return os.name == "posix" and bool(path.stat().st_mode & (S_IROTH | S_IWOTH))
+
+
+def _make_key(path: Path) -> None:
+    # Written beside its place and then linked to it: the file is there with its key in it, or not at all, and
+    # whoever starts at the same moment takes the one that came first. mkstemp makes it its owner's alone (600).
+    handle, draft = mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(new_key() + "\n")
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        os.unlink(draft)
