@@ -18,8 +18,8 @@ from app.main import create_app
 from app.settings import Settings
 from app.store.store import Store, StoreUnavailable
 from tests import postgres as postgresql
-from tests.html import normalise
 from tests.logs import HELD_DAYS, Opener
+from tests.normalise import normalise
 from tests.profile import PROFILE
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"

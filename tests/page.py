@@ -11,7 +11,7 @@ from copy import copy
 from bs4 import BeautifulSoup
 from bs4.element import Tag
 
-from tests.html import normalise
+from tests.normalise import normalise
 
 
 class Page:

@@ -15,8 +15,8 @@ from app.chat.names import name_key
 from tests.browser.cast import COOKIE, Cast, Person
 from tests.browser.conftest import GENEROUS, Gather
 from tests.hostile import DIRECTIONS, LONGEST
+from tests.html.test_injection import STORED, TAKEN
 from tests.server import Server, serving
-from tests.test_injection import STORED, TAKEN
 
 PAGE_SIZE = 500  # the most that a page may show
 PARTS = 5  # a room of its own for each: the longer a page, the slower

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from tests.browser.cast import Person
 from tests.browser.conftest import GENEROUS, Gather
-from tests.html import normalise
+from tests.normalise import normalise
 from tests.profile import PROFILE
 from tests.proxy import proxying
 from tests.server import serving

@@ -28,7 +28,7 @@ from tests.ways import NAMES
 PROTOCOL = "tests/protocol"
 SERVED = (PROTOCOL, "tests/guarantees/test_delivery.py", "tests/guarantees/test_fuzz.py", "tests/test_main.py")
 STORIES = ("tests/browser", "-m", "engines")
-SAME = "tests/test_rooms.py::test_live_resumed_and_reloaded_pages_are_the_same"
+SAME = "tests/rooms/test_rooms.py::test_live_resumed_and_reloaded_pages_are_the_same"
 
 ENTRIES = (
     Entry("G1", "kill", "kill -9 in the middle of load", kill, partial(kill, times=3, writers=4, readers=2)),

@@ -19,7 +19,7 @@ from app.operations.findings import Verdict
 from app.settings import Settings
 from tests.server import serving
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 
 def test_a_folder_that_can_be_written_to_is_fine(tmp_path: Path) -> None:

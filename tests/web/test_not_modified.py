@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import Clock
-from tests.test_pages import join, say
-from tests.test_websocket import browser
+from tests.web.test_pages import join, say
+from tests.web.test_sockets import browser
 
 NONCE = re.compile(r"'nonce-([^']+)'")
 

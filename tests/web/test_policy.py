@@ -21,7 +21,7 @@ from app.settings import Settings
 from tests.cast import ANN, BOB, LOBBY, START, WATERCOOLER, message
 from tests.hostile import BODIES
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 TEMPLATES = ROOT / "templates"
 STATIC = ROOT / "static"
 SCRIPTS = {f"{{{{ assets }}}}/vendor/{name}.min.js" for name in ("htmx", "hx-csp", "hx-ws")}

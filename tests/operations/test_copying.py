@@ -22,7 +22,7 @@ from app.settings import Settings
 from app.store import migrations, tables
 from app.store.store import Store, utc_now
 from app.web.identity import read_keys
-from tests.html import normalise
+from tests.normalise import normalise
 from tests.operating import bodies, parlor, sqlite_url, talk
 from tests.postgres import Cluster
 from tests.server import serving

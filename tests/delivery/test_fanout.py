@@ -6,7 +6,7 @@ from app.delivery.connection import Connection
 from app.delivery.encoding import Data, Frame, Way
 from app.delivery.fanout import Channel
 from app.delivery.transport import Reader
-from tests.test_encoding import Browser
+from tests.delivery.test_encoding import Browser
 
 
 class Outlet:
