@@ -248,7 +248,7 @@ async def test_a_browser_that_waits_for_nothing_is_given_a_frame_of_any_size(kin
 
 
 @given(
-    steps=st.lists(st.one_of(st.integers(0, 2 * LIMIT), st.booleans()), max_size=30),
+    steps=st.lists(st.one_of(st.integers(1, 2 * LIMIT), st.booleans()), max_size=30),
     kind=st.sampled_from([Browser, BehindTheDoor]),
 )
 def test_the_outbox_is_bounded_whatever_is_offered(steps: list[int | bool], kind: type[Browser]) -> None:
