@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -203,7 +203,7 @@ class Page:
 
     def locator(self, selector: str, **chosen: Any) -> "Locator":
         """Return what a selector finds."""
-        return Locator(self, ()).locator(selector, **chosen)
+        return Locator(self).locator(selector, **chosen)
 
 
 class Keyboard:
@@ -233,7 +233,7 @@ class Locator:
     """Elements, looked for whenever something is done with them."""
 
     page: Page
-    steps: tuple[dict[str, Any], ...] = field(default=())
+    steps: tuple[dict[str, Any], ...] = ()
 
     def locator(
         self, selector: str, has_text: re.Pattern[str] | None = None, has: "Locator | None" = None
@@ -261,9 +261,9 @@ class Locator:
         """One of these."""
         return Locator(self.page, (*self.steps, {"at": number}))
 
-    def run(self, script: str, *values: object) -> Any:
-        """Return what a script returns that has them as `found`, and `values` from the second argument on."""
-        return self.page.driver.execute_script(FIND + script, self.steps, *values)
+    def run(self, script: str) -> Any:
+        """Return what a script returns that has them as `found`."""
+        return self.page.driver.execute_script(FIND + script, self.steps)
 
     def count(self) -> int:
         """How many there are."""
@@ -396,10 +396,10 @@ class Expectation:
 
     def to_be_in_viewport(self, ratio: float = 0.01) -> None:
         self._get(
-            """return found.length && found.every(each => {
-                const {top, bottom, height} = each.getBoundingClientRect()
-                return height && (Math.min(bottom, innerHeight) - Math.max(top, 0)) / height >= arguments[1]
-            })""".replace("arguments[1]", str(ratio)),
+            f"""return found.length && found.every(each => {{
+                const {{top, bottom, height}} = each.getBoundingClientRect()
+                return height && (Math.min(bottom, innerHeight) - Math.max(top, 0)) / height >= {ratio}
+            }})""",
             "in the viewport",
             bool,
         )
