@@ -4,6 +4,7 @@ Exit statuses: 0 done; 1 not done, or something is wrong; 2 it cannot even be tr
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
@@ -16,15 +17,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.log import set_up_logging
 from app.operations import doctor
 from app.operations.backup import backup
+from app.operations.checks import status
 from app.operations.commands import CommandError, confirm_account, reason
 from app.operations.copying import copy
-from app.operations.findings import status
 from app.operations.migrating import migrate
 from app.operations.removing import remove_room
 from app.operations.restore import renew, restore
 from app.operations.serving import reload, serve
 from app.operations.workers import serve_together
-from app.settings import Settings
+from app.settings import Settings, former_names
 
 Command = Callable[[Settings, argparse.Namespace], int]
 
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"The settings cannot be read: {error}", file=sys.stderr)
         return 2
+    for warning in former_names(os.environ):
+        print(warning, file=sys.stderr)
     return attempt(chosen.run, settings, chosen)
 
 

@@ -1,24 +1,23 @@
-"""The only wiring: `create_app` puts the parts together."""
+"""The only wiring: `create_app` puts the parts together, from the log to the socket."""
 
 import sys
-from collections.abc import AsyncIterator, MutableMapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import structlog
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.chat.limits import Limits, Turnstile
+from app.chat.limits import Limits, Quota
 from app.chat.messages import Member, Message
 from app.cluster.bus import Bus
-from app.cluster.cluster import find_neighbours
-from app.delivery.http_protocol import ARRIVALS, Arrivals
+from app.cluster.cluster import join_cluster
+from app.delivery.http_protocol import REQUEST_LIMITS, RequestLimits
 from app.delivery.hub import Hub
 from app.html.assets import Assets
 from app.html.fragments import Fragments
@@ -29,15 +28,22 @@ from app.rooms.rooms import Rooms
 from app.settings import Settings
 from app.store import topics
 from app.store.store import Clock, Store, StoreUnavailable, utc_now
+from app.web.authentication import Authenticator
+from app.web.cookies import Cookies
+from app.web.errors import add_error_pages
 from app.web.forms import largest_form
-from app.web.identity import Signer, is_open_to_others, new_key, read_keys, split_keys
-from app.web.pages import Pages, add_error_pages
-from app.web.security import Doorkeeper, Guard
+from app.web.health import Health
+from app.web.identity import Signer
+from app.web.keys import own_keys, shared_keys
+from app.web.pages import Pages
+from app.web.posts import Posts
+from app.web.room_page import RoomPage
+from app.web.security import SecurityMiddleware, limit_requests
 from app.web.sockets import Sockets
 
-log = structlog.get_logger("parlor")
-
 STATIC = Path(__file__).parent.parent / "static"
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]
 
 
 def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
@@ -45,46 +51,28 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
 
     It opens the store when it starts, and closes it at the end.
     """
-    metrics = Metrics()
-    assets = Assets(STATIC)
+    metrics, limits, assets = Metrics(), Limits(settings), Assets(STATIC)
     fragments = Fragments(settings, assets.prefix)
     store = Store(settings.store_url, clock, settings.lock_wait_seconds)
-    store.on_batch = metrics.batch
-    limits = Limits(settings)
     hub = Hub(metrics.fan_out)
-    neighbours = find_neighbours(settings, store, hub, lambda: rooms.served(), metrics)
-    rooms = Rooms(settings, store, hub, neighbours, fragments, metrics, limits, monotonic)
-    store.on_commit = partial(_committed, rooms, neighbours.bus)
-    store.on_renamed = partial(neighbours.bus.announce, topics.NAMES)
+    cluster = join_cluster(settings, store, hub, lambda: rooms.delivery.served(), metrics)
+    rooms = Rooms(settings, store, hub, cluster, fragments, metrics, limits, monotonic)
     signer = Signer(own_keys(settings), settings.session_lifetime)
-    doorkeeper = Doorkeeper(signer, store)
-    renamings = Renamings(store.renamed_since, neighbours.bus, partial(_renamed, rooms, doorkeeper))
+    authenticator = Authenticator(signer, store)
+    announce(store, rooms, cluster.bus, metrics)
+    renamings = Renamings(store.renamed_since, cluster.bus, partial(renamed, rooms, authenticator))
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        unfinished = Turnstile(settings.unfinished_per_address)
-        # The bus until the last: what is stored at the end is announced, too.
-        async with neighbours.bus.running(), store.opened(settings.lobby):
-            if settings.is_shared and not settings.secret_key:
-                signer.use(await shared_keys(settings, store))
-            await renamings.begin()
-            async with rooms.running():
-                yield {
-                    ARRIVALS: Arrivals(unfinished, settings.request_seconds, metrics.refused, settings.trusted_proxies)
-                }
-
-    app = Parlor(lifespan=lifespan, openapi_url=None)
-    app.include_router(Pages(settings, store, rooms, fragments, doorkeeper, metrics, limits).router())
+    cookies = Cookies(settings, signer)
+    page = RoomPage(settings, rooms, fragments, authenticator, cookies, metrics)
+    counted = limit_requests(limits, metrics)
+    app = Parlor(lifespan=lifespan(settings, store, rooms, signer, renamings, metrics), openapi_url=None)
+    app.include_router(Pages(rooms, fragments, page).router(counted))
+    app.include_router(Posts(settings, rooms, authenticator, cookies, page).router(counted))
+    app.include_router(Health(settings, store, rooms, metrics).router())
     app.add_api_route(f"{assets.prefix}/{{path:path}}", assets.get, methods=["GET", "HEAD"])
     add_error_pages(app, fragments)
-    if settings.allowed_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, allow_credentials=True)
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=largest_form(settings.message_length))
-    guard = partial(
-        Guard, allowed_hosts=settings.allowed_hosts, allowed_origins=settings.allowed_origins, metrics=metrics
-    )
-    app.add_middleware(guard)
-    app.sockets = guard(Sockets(settings, rooms, fragments, doorkeeper, metrics, limits))
+    secured = add_middleware(app, settings, metrics)
+    app.sockets = secured(Sockets(settings, rooms, fragments, authenticator, metrics, limits))
     return app
 
 
@@ -111,38 +99,53 @@ async def _explain(send: Send, message: MutableMapping[str, Any]) -> None:
     await send(message)
 
 
-def _committed(rooms: Rooms, bus: Bus, room_id: int, position: int, messages: Sequence[Message]) -> None:
-    """What was committed is shown here at once; others are told how far the log goes."""
-    rooms.committed(room_id, messages)
-    bus.announce(topics.log_of(room_id), position)
+def lifespan(
+    settings: Settings, store: Store, rooms: Rooms, signer: Signer, renamings: Renamings, metrics: Metrics
+) -> Lifespan:
+    """Return what runs from the start to the stop."""
+
+    @asynccontextmanager
+    async def running(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        pending = Quota(settings.pending_requests_per_address)
+        # The bus until the last: what is stored at the end is announced, too.
+        async with rooms.cluster.bus.running(), store.opened(settings.lobby):
+            if settings.is_shared and not settings.secret_key:
+                signer.use(await shared_keys(settings, store))
+            await renamings.begin()
+            async with rooms.running():
+                limits = RequestLimits(pending, settings.request_seconds, metrics.refused, settings.trusted_proxies)
+                yield {REQUEST_LIMITS: limits}
+
+    return running
 
 
-def _renamed(rooms: Rooms, doorkeeper: Doorkeeper, member: Member) -> None:
+def announce(store: Store, rooms: Rooms, bus: Bus, metrics: Metrics) -> None:
+    """Show what the store commits, and tell other processes how far the log goes."""
+
+    def committed(room_id: int, position: int, messages: Sequence[Message]) -> None:
+        rooms.delivery.committed(room_id, messages)
+        bus.announce(topics.log_of(room_id), position)
+
+    store.on_commit = committed
+    store.on_batch = metrics.batch
+    store.on_renamed = partial(bus.announce, topics.NAMES)
+
+
+def renamed(rooms: Rooms, authenticator: Authenticator, member: Member) -> None:
     """Somebody took another name, here or in another process."""
-    doorkeeper.forget(member)
-    rooms.rename(member)
+    authenticator.forget(member)
+    rooms.creation.rename(member)
 
 
-def own_keys(settings: Settings) -> list[str]:
-    """Return the keys that sign cookies: the one that is set, or those in the key file; none where they are shared."""
-    if settings.secret_key:
-        return [settings.secret_key.get_secret_value()]
-    if settings.is_shared:
-        return []
-    found = read_keys(settings.key_file)
-    if is_open_to_others(settings.key_file):
-        # No reason not to start: whoever mounts a secret cannot always choose its mode.
-        log.warning("others can read the key", path=str(settings.key_file), remedy="chmod 600")
-    return found
-
-
-async def shared_keys(settings: Settings, store: Store) -> list[str]:
-    """Return the keys that sign cookies in all processes: those in the database, where the first to start puts some.
-
-    They are those in its key file, if it has one: who comes from SQLite keeps everybody's name.
-    """
-    made = settings.key_file.read_text() if settings.key_file.exists() else new_key()
-    return split_keys(await store.signing_keys(made))
+def add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> Callable[[ASGIApp], ASGIApp]:
+    """Put the layers around the pages; return the one that sockets have, too."""
+    if settings.allowed_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, allow_credentials=True)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=largest_form(settings.message_length))
+    hosts, origins = settings.allowed_hosts, settings.allowed_origins
+    secured = partial(SecurityMiddleware, allowed_hosts=hosts, allowed_origins=origins, metrics=metrics)
+    app.add_middleware(secured)
+    return secured
 
 
 def __getattr__(name: str) -> Any:

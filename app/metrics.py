@@ -134,7 +134,7 @@ class BusMetrics:
         """The bus lost its connection, and has one again."""
         self._reconnects.inc()
 
-    def looked(self, found: bool) -> None:
+    def polled(self, found: bool) -> None:
         """A periodic look found something that no notification had told of, or nothing."""
         self._looks.labels("something" if found else "nothing").inc()
 

@@ -23,8 +23,29 @@ DATABASES = {"postgres": "postgresql", "postgresql+asyncpg": "postgresql", "sqli
 PRIVATE = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7,fe80::/10"
 HOST_NAME = re.compile(r"(?!-)[a-z0-9-]+(\.[a-z0-9-]+)*", re.IGNORECASE)
 
+# What settings were called before, by the names they have now. The old ones are accepted for one release.
+FORMER_NAMES = {
+    "PARLOR_POLL_SECONDS": "PARLOR_LOOK_SECONDS",
+    "PARLOR_PENDING_REQUESTS_PER_ADDRESS": "PARLOR_UNFINISHED_PER_ADDRESS",
+    "PARLOR_MAX_ROOMS": "PARLOR_ROOMS_MOST",
+}
+
 # A list is written as one line, `a,b`: pydantic-settings would want JSON.
 Words = Annotated[tuple[str, ...], NoDecode]
+
+
+def _either(name: str) -> AliasChoices:
+    """Return what a renamed setting may be called."""
+    return AliasChoices(name, FORMER_NAMES[name])
+
+
+def former_names(environment: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each setting in `environment` that is called otherwise now."""
+    return [
+        f"{former} is called {name} now. The old name works in this release, and not in the next."
+        for name, former in FORMER_NAMES.items()
+        if former in environment
+    ]
 
 
 def secret_folders(environment: Mapping[str, str]) -> list[str]:
@@ -137,7 +158,12 @@ class Settings(BaseSettings):
         20, gt=0, description="Rooms that may be made per day from one address, in the long run."
     )
     rooms_burst: int = Field(5, ge=1, description="Rooms that may be made at once from one address, after a pause.")
-    rooms_most: int = Field(1000, ge=1, description="Rooms that there may be; who asks for more is refused.")
+    max_rooms: int = Field(
+        1000,
+        ge=1,
+        validation_alias=_either("PARLOR_MAX_ROOMS"),
+        description="Rooms that there may be; who asks for more is refused.",
+    )
     frames_per_second: float = Field(
         20, gt=0, description="Frames that are read per second from one browser, in the long run; more have to wait."
     )
@@ -161,8 +187,11 @@ class Settings(BaseSettings):
         3000, ge=1, description="Pages and parts of history that one address may ask for at once, after a pause."
     )
     connections_per_address: int = Field(1000, ge=1, description="Open sockets from one address.")
-    unfinished_per_address: int = Field(
-        500, ge=1, description="Connections from one address that have not brought a whole request yet."
+    pending_requests_per_address: int = Field(
+        500,
+        ge=1,
+        validation_alias=_either("PARLOR_PENDING_REQUESTS_PER_ADDRESS"),
+        description="Connections from one address that have not brought a whole request yet.",
     )
     request_seconds: float = Field(15, gt=0, description="Seconds in which a request has to be there as a whole.")
     frame_length: int = Field(
@@ -198,10 +227,11 @@ class Settings(BaseSettings):
     lock_wait_seconds: float = Field(
         5, gt=0, le=60, description="Seconds for which a write may wait for a database that somebody else writes to."
     )
-    look_seconds: float = Field(
+    poll_seconds: float = Field(
         2,
         gt=0,
         le=10,
+        validation_alias=_either("PARLOR_POLL_SECONDS"),
         description="Seconds between two looks at what other processes have done, with PostgreSQL: what a lost "
         "notification costs at most.",
     )

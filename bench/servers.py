@@ -62,7 +62,7 @@ ON_ASYNCIO = "import sys; sys.modules['uvloop'] = None; from app.__main__ import
 # ours: under plain `uvicorn app.main:app`, the collector would be what is measured.
 SHUT = (
     "import sys; from app.operations import serving; from app.__main__ import main; "
-    "serving.WireProtocol = 'websockets-sansio'; "
+    "serving.WebSocketProtocol = 'websockets-sansio'; "
     "sys.exit(main(['serve']))"
 )
 

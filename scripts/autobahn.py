@@ -3,7 +3,7 @@
 The suite (`autobahntestsuite` on PyPI) is for Python 2.7 alone, so it is not among our tools: `WSTEST` is the command
 that runs its `wstest`, wherever that is. (Version 25.10.1 came without a list of what it needs; autobahn 0.10.9,
 twisted 16.6 and txaio 2.1 do.) It tries an endpoint that echoes: our protocol with an echo behind it, which
-answers through the door, compressed where that was agreed on. Arguments choose cases, like `1.*` or `12.1.1`; without,
+answers directly to the transport, compressed where that was agreed on. Arguments choose cases, like `1.*`; without,
 all are tried.
 """
 
@@ -27,9 +27,9 @@ from starlette.types import Receive, Scope, Send
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from app.delivery.encoding import Stream, Way, encode  # noqa: E402
+from app.delivery.encoding import Encoding, Stream, encode  # noqa: E402
 from app.delivery.http_protocol import HttpProtocol  # noqa: E402
-from app.delivery.websocket_protocol import WireProtocol, door  # noqa: E402
+from app.delivery.websocket_protocol import WebSocketProtocol, direct_transport  # noqa: E402
 
 LOOPS = ("uvloop", "asyncio")
 LARGEST = 2**25  # bytes of a message; the suite sends 2**24
@@ -43,23 +43,23 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         return
     await receive()
     await send({"type": "websocket.accept"})
-    if (outlet := door(scope)) is None:
-        raise RuntimeError("there is no door")
+    if (transport := direct_transport(scope)) is None:
+        raise RuntimeError("this server gives no transport")
     stream = Stream()
     while (event := await receive())["type"] != "websocket.disconnect":
         if (text := event.get("text")) is None:
             await send({"type": "websocket.send", "bytes": event["bytes"]})
-        elif outlet.way is Way.DEFLATED:
-            outlet.write(stream.frame(text.encode()))
+        elif transport.encoding is Encoding.DEFLATED:
+            transport.write(stream.frame(text.encode()))
         else:
-            outlet.write(encode(text, outlet.way))
+            transport.write(encode(text, transport.encoding))
 
 
 def serve(port: int, loop: str) -> None:
     """Serve the echo until stopped."""
     # The suite notes every frame that it did not ask for: no pings of our own.
     options: dict[str, Any] = {"ws_max_size": LARGEST, "ws_ping_interval": None, "log_level": "critical"}
-    uvicorn.run(echo, port=port, loop=loop, http=HttpProtocol, ws=WireProtocol, lifespan="off", **options)
+    uvicorn.run(echo, port=port, loop=loop, http=HttpProtocol, ws=WebSocketProtocol, lifespan="off", **options)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from app.log import set_up_logging
 from app.main import create_app
 from app.operations.serving import uvicorn_options
 from app.settings import Settings
-from app.web.security import COOKIE
+from app.web.cookies import COOKIE
 from tests.browser.conftest import PATIENCE
 from tests.browser.engines import launch_chromium
 

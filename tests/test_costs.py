@@ -20,9 +20,10 @@ from app.chat.limits import site
 from app.chat.links import split
 from app.chat.messages import Refused, clean
 from app.html.etags import is_among
+from app.web.cookies import drop_foreign_cookies
 from app.web.forms import read_form
 from app.web.identity import Signer
-from app.web.security import drop_foreign_cookies, is_foreign, is_ours
+from app.web.security import is_foreign, is_ours
 from tests.hostile import costly
 
 SIZE = 10_000  # characters; the other one is four times as long
@@ -89,7 +90,7 @@ def grows(read: Callable[[str], object], small: str, large: str) -> float:
 
 
 @pytest.mark.breaks(
-    "app/web/security.py", 'own = b"; ".join(match[1] for match in found if match)', 'own = b"; ".join(cookies)'
+    "app/web/cookies.py", 'own = b"; ".join(match[1] for match in found if match)', 'own = b"; ".join(cookies)'
 )
 @pytest.mark.parametrize("name", READERS)
 def test_twice_as_much_is_at_most_twice_the_work(name: str) -> None:

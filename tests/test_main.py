@@ -24,7 +24,7 @@ from app.__main__ import main
 from app.main import create_app
 from app.operations.serving import calm_collector
 from app.settings import Settings
-from app.web.identity import read_keys
+from app.web.keys import read_keys
 from tests.server import PATIENCE, ROOT, Server, serving
 from tests.ways import behind_the_door, with_our_log
 
@@ -266,7 +266,7 @@ def test_a_key_that_is_set_needs_no_file(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.breaks("app/main.py", "if is_open_to_others(settings.key_file)", "if False")
+@pytest.mark.breaks("app/web/keys.py", "if is_open_to_others(settings.key_file)", "if False")
 def test_a_start_with_a_key_that_others_can_read_says_so(settings: Settings) -> None:
     read_keys(settings.key_file)
     for mode, warnings in ((0o600, 0), (0o644, 1)):

@@ -39,9 +39,9 @@ def metrics() -> Metrics:
     metrics.bus.received(unreadable=0)
     metrics.bus.received(unreadable=2)
     metrics.bus.reconnected()
-    metrics.bus.looked(found=True)
-    metrics.bus.looked(found=True)
-    metrics.bus.looked(found=False)
+    metrics.bus.polled(found=True)
+    metrics.bus.polled(found=True)
+    metrics.bus.polled(found=False)
     metrics.bus.queue.set(0.25)
     metrics.bus.behind.set(7)
     return metrics

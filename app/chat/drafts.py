@@ -22,14 +22,14 @@ MOST_NOTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Saying:
+class PlannedMessage:
     """Say `draft` (None: nothing), and the drafts with these `numbers`, counted from 1, are done."""
 
     numbers: tuple[int, ...]
     draft: Draft | None
 
 
-class Said:
+class SentDrafts:
     """What was said of drafts while they were open, and what was refused: for a while, and of so many."""
 
     def __init__(self) -> None:
@@ -85,30 +85,30 @@ def _keep(table: dict[Key, Noted], key: Key, noted: Noted) -> None:
         del table[next(iter(table))]
 
 
-def whole(drafts: Sequence[Draft], said: Sequence[str | None], is_open: bool) -> list[Saying]:
+def plan_messages(drafts: Sequence[Draft], said: Sequence[str | None], is_open: bool) -> list[PlannedMessage]:
     """Return what is to be said, where of each draft this was `said` before (None: it is new).
 
     What a draft has gained since then is put before the next new one; where there is none, it waits in its draft. But
     where the drafts are open, Enter was just pressed in the last one: what that has gained is a message.
     """
-    sayings = []
+    planned = []
     waiting: list[int] = []
     carried = ""
     for number, (draft, before) in enumerate(zip(drafts, said, strict=True), start=1):
         gained = typed_since(before or "", draft.body)
         if before is None:
-            sayings.append(Saying((*waiting, number), Draft(carried + gained, draft.key)))
+            planned.append(PlannedMessage((*waiting, number), Draft(carried + gained, draft.key)))
             waiting, carried = [], ""
         elif not gained:
             # What is blank was not said, and is refused as often as it comes.
-            sayings.append(Saying((number,), draft if is_blank(before) else None))
+            planned.append(PlannedMessage((number,), draft if is_blank(before) else None))
         elif is_open and number == len(drafts):
             # With a key of its own: the same text once more is another message.
-            sayings.append(Saying((number,), Draft(gained, f"{draft.key}+{len(before)}")))
+            planned.append(PlannedMessage((number,), Draft(gained, f"{draft.key}+{len(before)}")))
         else:
             waiting.append(number)
             carried += gained
-    return sayings
+    return planned
 
 
 def typed_since(before: str, now: str) -> str:

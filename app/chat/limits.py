@@ -156,9 +156,9 @@ class Limits:
         self._frames = settings.frames_per_second, settings.frames_burst
         self._octets = settings.bytes_per_second, settings.bytes_burst
 
-    def reading(self, address: str, now: float) -> "Reading":
+    def reading(self, address: str, now: float) -> "ReadLimit":
         """Return how fast a browser at `address` is read, which comes now."""
-        return Reading(Bucket(*self._frames, now), Bucket(*self._octets, now), self, address)
+        return ReadLimit(Bucket(*self._frames, now), Bucket(*self._octets, now), self, address)
 
     def __len__(self) -> int:
         return sum(map(len, self._all()))
@@ -182,7 +182,7 @@ class Limits:
         )
 
 
-class Reading:
+class ReadLimit:
     """How fast a browser is read: as its own buckets allow, and those of its address.
 
     What a frame costs is known once it was read, so it is charged then; the next one waits until all is paid. What
@@ -213,7 +213,7 @@ class Reading:
         return [self._own_octets, *self._limits.octets.of(self._address, now)]
 
 
-class Turnstile:
+class Quota:
     """Counts what each address holds, and the networks around it: open sockets, or bytes."""
 
     def __init__(self, most: int) -> None:
@@ -223,7 +223,7 @@ class Turnstile:
     def __len__(self) -> int:
         return len(self._open)
 
-    def enter(self, address: str, count: int = 1) -> bool:
+    def acquire(self, address: str, count: int = 1) -> bool:
         """Count so many more of `address`; False where that is more than it may have."""
         counted = networks(address)
         for network, factor in zip(counted, (1, *WIDER.values()), strict=False):
@@ -232,7 +232,7 @@ class Turnstile:
         self._open.update(dict.fromkeys(counted, count))
         return True
 
-    def leave(self, address: str, count: int = 1) -> None:
+    def release(self, address: str, count: int = 1) -> None:
         """Count so many less."""
         for network in networks(address):
             self._open[network] -= count

@@ -48,7 +48,7 @@ class Presence:
         """Return the ids of those who are present in this process."""
         return set(self._here)
 
-    def meet(self, elsewhere: Iterable[Member], version: int) -> None:
+    def set_elsewhere(self, elsewhere: Iterable[Member], version: int) -> None:
         """Those are present in other processes, as of a `version` of what they say."""
         before = self._all()
         self._elsewhere = {member.id: member for member in elsewhere}

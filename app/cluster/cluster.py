@@ -1,48 +1,76 @@
-"""What ties a process to the others that serve the same log. One that is alone, on SQLite, pays for none of it."""
+"""The cluster interface: pub/sub, the watchdog, what processes share. A single process has none of it but a bus."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from secrets import token_hex
 from time import monotonic
 
-from app.cluster import presence, watchdog
+from app.chat.messages import Member
 from app.cluster.bus import Bus, LocalBus
-from app.cluster.drafts import Recollection
-from app.cluster.limits import Allowance
+from app.cluster.drafts import SharedDrafts
+from app.cluster.limits import SharedLimits
 from app.cluster.notify import PostgresBus
-from app.cluster.presence import Register, SharedRegister
-from app.cluster.watchdog import Lookout, Watch
-from app.delivery.hub import Hub
+from app.cluster.presence import SharedPresence
+from app.cluster.watchdog import Watchdog
+from app.delivery.hub import Audience, Hub
 from app.metrics import Metrics
 from app.settings import Settings
 from app.store.store import Store
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """How a process hears of the others, sees what they do, and shares with them; by default there are none."""
+class Cluster:
+    """What this process has to do with the others that serve the same log; by default there are none."""
 
     bus: Bus = field(default_factory=LocalBus)
-    lookout: Lookout = field(default_factory=watchdog.Alone)
-    register: Register = field(default_factory=presence.Alone)
-    recollection: Recollection | None = None  # of drafts; without it, pages come back to who remembers
-    allowance: Allowance | None = None  # what all together may do; without it, the limits of this process are all
+    watchdog: Watchdog | None = None
+    presence: SharedPresence | None = None
+    drafts: SharedDrafts | None = None
+    limits: SharedLimits | None = None
+
+    @asynccontextmanager
+    async def running(self, on_recovery: Callable[[], None]) -> AsyncIterator[None]:
+        """Poll positions and share presence until the end; `on_recovery` is called when a poll works again."""
+        async with AsyncExitStack() as stack:
+            if self.watchdog:
+                await stack.enter_async_context(self.watchdog.running(on_recovery))
+            if self.presence:
+                await stack.enter_async_context(self.presence.running())
+            yield
+
+    def is_current(self, grace: float = 0) -> bool:
+        """Whether this process knows what the others wrote, or did within `grace` seconds."""
+        return self.watchdog is None or self.watchdog.is_current(grace)
+
+    async def poll(self) -> bool:
+        """Poll the positions now; return whether the database answered."""
+        return self.watchdog is None or await self.watchdog.poll()
+
+    async def load_presence(self, audience: Audience) -> None:
+        """Add to an audience who is present in its room in other processes. Raises `StoreUnavailable`."""
+        if self.presence:
+            await self.presence.load(audience)
+
+    async def members_elsewhere(self, room_id: int) -> list[Member]:
+        """Return who is present in a room in other processes. Raises `StoreUnavailable`."""
+        return await self.presence.members(room_id) if self.presence else []
 
 
-def find_neighbours(
+def join_cluster(
     settings: Settings, store: Store, hub: Hub, served: Callable[[], Mapping[int, int]], metrics: Metrics
-) -> Neighbours:
-    """Return the neighbours that there may be. `served` says which rooms are shown here, and how far."""
+) -> Cluster:
+    """Return this process's part in the cluster. `served` says which rooms are shown here, and how far."""
     process_id = token_hex(4)
     metrics.process.info({"process": process_id})
     if not settings.is_shared:
-        return Neighbours()
+        return Cluster()
     bus = PostgresBus(settings.store_url, metrics.bus)
-    pause = settings.look_seconds
-    return Neighbours(
+    pause = settings.poll_seconds
+    return Cluster(
         bus,
-        Watch(lambda: store.positions(served()), bus, pause, monotonic, metrics.bus),
-        SharedRegister(store, bus, hub, process_id, settings.presence_grace, pause, monotonic),
-        Recollection(store),
-        Allowance(settings, store),
+        Watchdog(lambda: store.positions(served()), bus, pause, monotonic, metrics.bus),
+        SharedPresence(store, bus, hub, process_id, settings.presence_grace, pause, monotonic),
+        SharedDrafts(store),
+        SharedLimits(settings, store),
     )

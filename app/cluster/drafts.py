@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
-from app.chat.drafts import Said
+from app.chat.drafts import SentDrafts
 from app.chat.messages import Draft
 from app.store.store import Store, StoreUnavailable
 
-log = structlog.get_logger("parlor.recollection")
+log = structlog.get_logger("parlor.drafts")
 
 
-class Recollection:
+class SharedDrafts:
     """Shares what this process knows to have been `said` with the others."""
 
     def __init__(self, store: Store) -> None:
@@ -28,7 +28,7 @@ class Recollection:
         """Have the others know that these authors said these drafts. Never waits."""
         self._unshared.update({(author, draft.key): draft.body for author, draft in lingering})
         if self._unshared and self._sharing is None:
-            self._sharing = asyncio.create_task(self._share_all(), name="recollection")
+            self._sharing = asyncio.create_task(self._share_all(), name="share drafts")
 
     async def _share_all(self) -> None:
         try:
@@ -40,7 +40,7 @@ class Recollection:
         finally:
             self._sharing = None
 
-    async def recall(self, said: Said, author: str, drafts: Sequence[Draft], now: float) -> None:
+    async def recall(self, said: SentDrafts, author: str, drafts: Sequence[Draft], now: float) -> None:
         """Note in `said` what this author said of those of `drafts` that it does not know."""
         unknown = [draft.key for draft in drafts if draft.key and said.of(author, draft) is None]
         if not author or not unknown:

@@ -1,4 +1,4 @@
-"""How fast one may speak and make things, at all processes together: token buckets that they share.
+"""Token-bucket rate limits shared by all processes.
 
 Who asks while others are being answered is answered with all who ask meanwhile, in one statement. What only protects a
 process (frames, bytes, reads, sockets) is its own to limit, in `limits.py`; so is everything where it is alone.
@@ -14,10 +14,10 @@ import structlog
 
 from app.chat.limits import DAY_SECONDS, WIDER, networks
 from app.settings import Settings
-from app.store.shared import Grant, Wish
+from app.store.shared import Grant, TokenRequest
 from app.store.store import Store, StoreUnavailable
 
-log = structlog.get_logger("parlor.allowance")
+log = structlog.get_logger("parlor.limits")
 
 LARGEST_ASKING = 500  # tokens in one statement
 
@@ -49,7 +49,7 @@ class Denial(NamedTuple):
     wait: float
 
 
-class Allowance:
+class SharedLimits:
     """The buckets that all processes share. Where they cannot be asked, nobody is refused: each has its own, too."""
 
     MESSAGE, ADDRESS, CREATION, ROOM = "message", "address", "creation", "room"
@@ -103,7 +103,7 @@ class Allowance:
     def _have_answered(self) -> None:
         if self._answering is None:
             # It starts in the loop's next turn: what comes in this one is asked together.
-            self._answering = asyncio.create_task(self._answer_all(), name="allowance")
+            self._answering = asyncio.create_task(self._answer_all(), name="shared limits")
 
     async def _answer_all(self) -> None:
         try:
@@ -130,8 +130,8 @@ class Allowance:
                 answer.set_result(denial)
 
     async def _ask(self, asked: Sequence[Sequence[Token]], refunds: Counter[Token]) -> list[Denial | None]:
-        wishes = wish(asked, refunds)
-        denials, left = share(asked, refunds, await self._store.take_tokens(wishes) if wishes else {})
+        requests = wish(asked, refunds)
+        denials, left = share(asked, refunds, await self._store.take_tokens(requests) if requests else {})
         self._refunds.update(left)
         return denials
 
@@ -147,11 +147,11 @@ def tokens_of(pace: Pace, address: str) -> list[Token]:
     return [Token(Pace(pace.kind, pace.rate * factor, pace.burst * factor), network) for network, factor in counted]
 
 
-def wish(asked: Iterable[Sequence[Token]], refunds: Mapping[Token, int]) -> dict[str, Wish]:
+def wish(asked: Iterable[Sequence[Token]], refunds: Mapping[Token, int]) -> dict[str, TokenRequest]:
     """Return by bucket how many tokens are wanted: all that are `asked` for, less those that come back."""
     wanted = Counter(token for tokens in asked for token in tokens)
     wanted.subtract(refunds)
-    return {token.bucket: Wish(count, token.pace.rate, token.pace.burst) for token, count in wanted.items()}
+    return {token.bucket: TokenRequest(count, token.pace.rate, token.pace.burst) for token, count in wanted.items()}
 
 
 def share(

@@ -1,13 +1,12 @@
 """Who is present in which room in all processes: each notes who is here, and reads who is elsewhere.
 
-What comes and goes in one tick is noted together, and who is elsewhere is read for all rooms at once, when the bell
-says that they changed. A process that is not seen for a while counts for nothing. The database's clock decides when.
+Arrivals and departures of one tick are written together. A notification that rooms changed has their members read, all
+in one query. A process that is not seen for a while counts for nothing, by the database's clock.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Protocol
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -15,11 +14,11 @@ from app.chat.messages import Member
 from app.cluster.bus import Bus
 from app.delivery.hub import Audience, Hub
 from app.store import topics
-from app.store.lookups import Lookups
+from app.store.batch_loader import BatchLoader
 from app.store.shared import Attendance, Seat
 from app.store.store import Store, StoreUnavailable
 
-log = structlog.get_logger("parlor.register")
+log = structlog.get_logger("parlor.presence")
 
 TICK_SECONDS = 0.25  # for which arrivals and departures are collected
 RETRY_SECONDS = 1.0  # until what the database could not do is tried again
@@ -27,37 +26,8 @@ NEVER = float("-inf")
 ATTENDANCES_PER_SECOND = 2500  # that are read, where rooms are so full that each change would read more
 
 
-class Register(Protocol):
-    """Tells who is present in other processes."""
-
-    async def meet(self, audience: Audience) -> None:
-        """Return when it is known who is elsewhere in a room that is looked at from now on."""
-
-    async def elsewhere(self, room_id: int) -> list[Member]:
-        """Return who is present elsewhere, in a room at which nobody looks here."""
-
-    def running(self) -> AbstractAsyncContextManager[None]:
-        """Keep what is known here and elsewhere the same, until the end."""
-
-
-class Alone:
-    """The register of a process that is alone: there is no elsewhere."""
-
-    async def meet(self, audience: Audience) -> None:
-        """There is nobody to meet."""
-
-    async def elsewhere(self, room_id: int) -> list[Member]:
-        """Nobody is."""
-        return []
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """There is nothing to do."""
-        yield
-
-
-class SharedRegister:
-    """The register that all processes share; `process_id` is this one's name, `now` a clock for pauses in seconds.
+class SharedPresence:
+    """Presence that all processes share; `process_id` is this one's name, `now` a clock for pauses in seconds.
 
     A process that has not been seen for `grace` seconds is gone, with the people it noted; it is seen every `pause`.
     """
@@ -79,7 +49,7 @@ class SharedRegister:
         self._noting_since = float("inf")  # without an interruption that could have had us taken for gone
         self._unread: set[int] = set()  # rooms of which it is to be read who is elsewhere
         self._changed = asyncio.Event()
-        self._lookups = Lookups(self._look_up)
+        self._lookups = BatchLoader(self._look_up)
         bus.listen(self._heard)
 
     # What is here
@@ -142,13 +112,13 @@ class SharedRegister:
 
     # What is elsewhere
 
-    async def meet(self, audience: Audience) -> None:
+    async def load(self, audience: Audience) -> None:
         """Return when it is known who is elsewhere in a room that is looked at from now on."""
         await self._read([audience.room.id])
 
-    async def elsewhere(self, room_id: int) -> list[Member]:
+    async def members(self, room_id: int) -> list[Member]:
         """Return who is present elsewhere, in a room at which nobody looks here. Raises `StoreUnavailable`."""
-        found = await self._lookups.ask(str(room_id))
+        found = await self._lookups.load(str(room_id))
         return found.members if found else []
 
     async def _look_up(self, room_ids: Sequence[str]) -> Mapping[str, Attendance]:
@@ -186,5 +156,5 @@ class SharedRegister:
         found = await self._store.attendance(self._process_id, room_ids)
         for room_id, attendance in found.items():
             if audience := self._hub.audience(room_id):
-                audience.presence.meet(attendance.members, attendance.version)
+                audience.presence.set_elsewhere(attendance.members, attendance.version)
         return sum(len(attendance.members) for attendance in found.values())

@@ -12,7 +12,7 @@ from enum import IntEnum
 
 from app.chat.messages import Member
 from app.delivery.encoding import Data, Frame, encode
-from app.delivery.transport import Outlet
+from app.delivery.transport import Transport
 
 LOOKS = 4  # for whether a browser takes something, within the time for which it may take nothing
 
@@ -39,25 +39,25 @@ class Connection:
         "_is_ready",
         "_limit",
         "_outbox",
-        "_outlet",
         "_patience",
         "_stall_seconds",
         "_stalling",
+        "_transport",
         "_waiting",
         "_write",
         "address",
         "cut_off",
+        "encoding",
         "member",
         "push",
         "time_zone",
-        "way",
     )
 
     def __init__(
         self,
         member: Member | None,
         time_zone: str,
-        outlet: Outlet,
+        transport: Transport,
         outbox_limit: int,
         stall_seconds: float,
         address: str = "",
@@ -65,13 +65,13 @@ class Connection:
         self.member = member
         self.time_zone = time_zone
         self.address = address  # where it comes from, as limits count it
-        self.way = outlet.way
+        self.encoding = transport.encoding
         self.cut_off = ""  # why; a word for the metrics
-        self._outlet = outlet
-        self._write = outlet.write
+        self._transport = transport
+        self._write = transport.write
         self._is_ready = True  # the browser takes what is written
-        # Sends what is encoded for this browser's way, like `offer`. While the browser takes what is written it is the
-        # outlet's own `write`, so that nobody of a thousand is asked, for each message, whether they do.
+        # Sends what is encoded for this browser, like `offer`. While the browser takes what is written it is the
+        # transport's own `write`, so that nobody of a thousand is asked, for each message, whether they do.
         self.push: Callable[[Data], None] = self._write
         self._ended = False  # nothing is sent any more: cut off, or the browser is gone
         self._outbox: list[Data] = []
@@ -81,25 +81,25 @@ class Connection:
         self._stalling: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None  # made where somebody waits
         self._patience: asyncio.Timeout | None = None
-        outlet.attach(self)
+        transport.attach(self)
 
     def offer(self, frame: str | Frame) -> None:
         """Send `frame` as soon as the browser takes it. Never waits; past the outbox' limit, cuts off instead.
 
         Who waits for nothing is offered any frame, however large: they would come back for the same one.
         """
-        self.push(encode(frame, self.way) if isinstance(frame, str) else frame.encoded(self.way))
+        self.push(encode(frame, self.encoding) if isinstance(frame, str) else frame.encoded(self.encoding))
 
     def _keep(self, data: Data) -> None:
-        # A frame counts until it is gone, so that a huge one cannot hide in the hands of the outlet.
-        waiting = self._waiting + self._outlet.unsent
+        # A frame counts until it is gone, so that a huge one cannot hide in the hands of the transport.
+        waiting = self._waiting + self._transport.unsent
         if waiting and waiting + len(data) > self._limit:
             self.cut("outbox")
             return
         self._outbox.append(data)
         self._waiting += len(data)
 
-    # What the outlet tells
+    # What the transport tells
 
     def pause(self) -> None:
         """The browser takes nothing more for now, and has so many seconds to take some of what was written."""
@@ -139,11 +139,11 @@ class Connection:
     def _look_later(self, looks: int) -> None:
         """Look in a while whether some of what was written is on its way, and so often before giving up."""
         wait = self._stall_seconds / LOOKS
-        self._stalling = asyncio.get_running_loop().call_later(wait, self._look, looks, self._outlet.unsent)
+        self._stalling = asyncio.get_running_loop().call_later(wait, self._look, looks, self._transport.unsent)
 
     def _look(self, looks: int, unsent: int) -> None:
         # However slow, it reads: cut off, it would come back for the same, and be cut off again.
-        if self._outlet.unsent < unsent:
+        if self._transport.unsent < unsent:
             self._look_later(LOOKS)
         elif looks > 1:
             self._look_later(looks - 1)

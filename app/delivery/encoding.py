@@ -16,8 +16,8 @@ MEMORY_LEVEL = 5  # a stream costs 32 kB with these two, and 256 kB with zlib's 
 TAIL = 4  # bytes at the end of what is flushed, which are the same each time and left out
 
 
-class Way(Enum):
-    """How a browser takes its frames."""
+class Encoding(Enum):
+    """How frames are encoded for a browser."""
 
     TEXT = "text"  # the server encodes it
     PLAIN = "plain"
@@ -51,19 +51,20 @@ class Frame:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._encoded: dict[Way, Data] = {}
+        self._encoded: dict[Encoding, Data] = {}
 
-    def encoded(self, way: Way) -> Data:
-        """Return it as it is sent `way`."""
-        if way not in self._encoded:
-            alone = Stream().frame(self._text.encode()) if way is Way.DEFLATED else encode(self._text, way)
-            self._encoded[way] = alone
-        return self._encoded[way]
+    def encoded(self, encoding: Encoding) -> Data:
+        """Return it as it is sent in this `encoding`."""
+        if encoding not in self._encoded:
+            is_deflated = encoding is Encoding.DEFLATED
+            text = self._text
+            self._encoded[encoding] = Stream().frame(text.encode()) if is_deflated else encode(text, encoding)
+        return self._encoded[encoding]
 
 
-def encode(text: str, way: Way) -> Data:
+def encode(text: str, encoding: Encoding) -> Data:
     """Return `text` as one browser is sent it, whatever stream it shares with others."""
-    return text if way is Way.TEXT else _frame(FINAL_TEXT, text.encode())
+    return text if encoding is Encoding.TEXT else _frame(FINAL_TEXT, text.encode())
 
 
 def _frame(head: int, payload: bytes) -> bytes:

@@ -1,48 +1,48 @@
-"""Those who are sent the same frames: each is encoded once for all who take it the same way, and handed to everybody.
+"""Fan-out: encodes a frame once per encoding and writes the bytes to every subscriber.
 
 Nothing here waits, and nobody is asked anything: a browser that takes nothing has an outbox of its own.
 """
 
 from app.delivery.connection import Connection
-from app.delivery.encoding import Data, Stream, Way, encode
+from app.delivery.encoding import Data, Encoding, Stream, encode
 
 
 class Channel:
     """The connections that get what is published."""
 
     def __init__(self) -> None:
-        self._members: dict[Way, dict[Connection, None]] = {}
+        self._members: dict[Encoding, dict[Connection, None]] = {}
         self._stream: Stream | None = None
 
     def __contains__(self, connection: Connection) -> bool:
-        return connection in self._members.get(connection.way, ())
+        return connection in self._members.get(connection.encoding, ())
 
     def __len__(self) -> int:
         return sum(map(len, self._members.values()))
 
     def join(self, connection: Connection) -> None:
         """From now on, `connection` gets what is published."""
-        self._members.setdefault(connection.way, {})[connection] = None
-        if connection.way is Way.DEFLATED and self._stream:
+        self._members.setdefault(connection.encoding, {})[connection] = None
+        if connection.encoding is Encoding.DEFLATED and self._stream:
             self._stream.restart()
 
     def leave(self, connection: Connection) -> None:
         """`connection` gets nothing more."""
-        members = self._members.get(connection.way, {})
+        members = self._members.get(connection.encoding, {})
         members.pop(connection, None)
         if not members:
-            self._members.pop(connection.way, None)
+            self._members.pop(connection.encoding, None)
 
     def publish(self, frame: str) -> None:
         """Send `frame` to everybody."""
         # Copies: whoever is cut off because of it may leave at once.
-        for way, members in list(self._members.items()):
-            data = self._encode(frame, way)
+        for encoding, members in list(self._members.items()):
+            data = self._encode(frame, encoding)
             for connection in list(members):
                 connection.push(data)
 
-    def _encode(self, frame: str, way: Way) -> Data:
-        if way is not Way.DEFLATED:
-            return encode(frame, way)
+    def _encode(self, frame: str, encoding: Encoding) -> Data:
+        if encoding is not Encoding.DEFLATED:
+            return encode(frame, encoding)
         self._stream = self._stream or Stream()
         return self._stream.frame(frame.encode())

@@ -12,9 +12,9 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.chat.limits import Turnstile, is_among, site
+from app.chat.limits import Quota, is_among, site
 
-ARRIVALS = "parlor.arrivals"
+REQUEST_LIMITS = "parlor.request_limits"
 STOPPING = "parlor.stopping"  # in the lifespan's state as soon as the server was told to stop
 LAST_REQUEST_SECONDS = 0.5  # for a request to be there whose connection was accepted before the stop
 LINGER_SECONDS = 1.0  # for an answer to be read before a socket is closed on what is still being sent
@@ -24,10 +24,10 @@ MOST_FIELDS = 100  # in a head; browsers send 30
 
 
 @dataclass(frozen=True)
-class Arrivals:
-    """What may be under way: the application tells the protocol, through the state of its lifespan."""
+class RequestLimits:
+    """What may be under encoding: the application tells the protocol, through the state of its lifespan."""
 
-    unfinished: Turnstile  # requests that are not there yet, by address
+    pending: Quota  # requests that are not there yet, by address
     seconds: float  # in which a request has to be there
     refused: Callable[[str], None]  # is told the reason
     proxies: str  # those whose connections are not counted, as in the setting
@@ -39,7 +39,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
         super().connection_made(transport)
-        self._arrivals: Arrivals | None = self.app_state.get(ARRIVALS)
+        self._limits: RequestLimits | None = self.app_state.get(REQUEST_LIMITS)
         self._address = self._counted_address()
         self._deadline: asyncio.TimerHandle | None = None
         self._in_head = True
@@ -155,31 +155,31 @@ class HttpProtocol(HttpToolsProtocol):
     def _counted_address(self) -> str | None:
         """Return as whom to count this connection; None for a proxy, behind which everybody is."""
         address = self.client[0] if self.client else ""
-        return None if self._arrivals is None or is_among(address, self._arrivals.proxies) else site(address)
+        return None if self._limits is None or is_among(address, self._limits.proxies) else site(address)
 
     def _await_request(self) -> None:
-        if self._arrivals is None or self._deadline is not None:
+        if self._limits is None or self._deadline is not None:
             return
-        if self._address is None or self._arrivals.unfinished.enter(self._address):
+        if self._address is None or self._limits.pending.acquire(self._address):
             self._deadline = self.loop.call_later(
-                self._arrivals.seconds, self._give_up, "late", HTTPStatus.REQUEST_TIMEOUT
+                self._limits.seconds, self._give_up, "late", HTTPStatus.REQUEST_TIMEOUT
             )
         else:
             self._give_up("unfinished", HTTPStatus.TOO_MANY_REQUESTS)
 
     def _stop_waiting(self) -> None:
-        if self._deadline is not None and self._arrivals is not None:
+        if self._deadline is not None and self._limits is not None:
             self._deadline.cancel()
             self._deadline = None
             if self._address is not None:
-                self._arrivals.unfinished.leave(self._address)
+                self._limits.pending.release(self._address)
 
     def _give_up(self, reason: str, status: HTTPStatus) -> None:
         if self._given_up or self.transport.is_closing():
             return
         self._given_up = True
-        if self._arrivals is not None:
-            self._arrivals.refused(reason)
+        if self._limits is not None:
+            self._limits.refused(reason)
         if not self._in_head and self.cycle.response_started:
             self.transport.close()  # it has its answer, and the rest of its body does not matter any more
             return

@@ -34,7 +34,7 @@ class Audience:
         self.backlogs: dict[tuple[int, str, bool], Backlog] = {}  # what was missed: from where, zone, is it announced
         self.presence = Presence()
         self.members_due = 0.0  # not before this time is the list of who is here shown again
-        self.greeting: Frame | None = None  # the frame that ends a resume, while it is up to date
+        self.resumed_frame: Frame | None = None  # the frame that ends a resume, while it is up to date
         self.visitors: set[Connection] = set()  # whose socket is open; until they resume, they get nothing
         self.channels: dict[str, Channel] = {}  # those who have resumed, by time zone
 

@@ -1,4 +1,4 @@
-"""How frames leave for one browser: through the server's door, or the way that every ASGI server has.
+"""How frames leave for one browser: written to its socket directly, or given to ASGI's `send`.
 
 This module knows no room and no HTML.
 """
@@ -7,11 +7,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from app.delivery.encoding import Data, Way
+from app.delivery.encoding import Data, Encoding
 
 
-class Reader(Protocol):
-    """Who wants to know how far a browser takes what is written to it."""
+class FlowListener(Protocol):
+    """Back-pressure: is told when a browser takes no more, takes more again, or is gone."""
 
     def pause(self) -> None:
         """It takes nothing more for now."""
@@ -23,11 +23,11 @@ class Reader(Protocol):
         """It is gone, or takes nothing any more."""
 
 
-class Outlet(Protocol):
+class Transport(Protocol):
     """Where the frames for one browser go. `write` never waits."""
 
     @property
-    def way(self) -> Way:
+    def encoding(self) -> Encoding:
         """How frames are encoded for it."""
 
     @property
@@ -38,18 +38,18 @@ class Outlet(Protocol):
     def unsent(self) -> int:
         """How much of what was written is not on its way, in bytes or characters."""
 
-    def attach(self, reader: Reader) -> None:
-        """Tell `reader` from now on how far the browser takes what is written."""
+    def attach(self, listener: FlowListener) -> None:
+        """Tell `listener` from now on how far the browser takes what is written."""
 
 
-class AsgiOutlet:
+class AsgiTransport:
     """Gives ASGI's `send` one frame after the other. `run` has to run meanwhile."""
 
-    way = Way.TEXT
+    encoding = Encoding.TEXT
 
     def __init__(self, send: Callable[[str], Awaitable[None]]) -> None:
         self._send = send
-        self._reader: Reader | None = None
+        self._listener: FlowListener | None = None
         self._frame = ""
         self._given = asyncio.Event()
 
@@ -58,16 +58,16 @@ class AsgiOutlet:
         """How many characters are in the hands of the server."""
         return len(self._frame)
 
-    def attach(self, reader: Reader) -> None:
-        """Tell `reader` when the server has sent what it was given."""
-        self._reader = reader
+    def attach(self, listener: FlowListener) -> None:
+        """Tell `listener` when the server has sent what it was given."""
+        self._listener = listener
 
     def write(self, frame: Data) -> None:
-        """Send `frame`; the reader has to pause until that is done."""
+        """Send `frame`; the listener has to pause until that is done."""
         self._frame = str(frame)
         self._given.set()
-        if self._reader:
-            self._reader.pause()
+        if self._listener:
+            self._listener.pause()
 
     async def rest(self, seconds: float) -> bool:
         """Wait. ASGI tells that a browser left only to one who reads."""
@@ -82,8 +82,8 @@ class AsgiOutlet:
                 self._given.clear()
                 await self._send(self._frame)
                 self._frame = ""
-                if self._reader:
-                    self._reader.resume()
+                if self._listener:
+                    self._listener.resume()
         finally:
-            if self._reader:
-                self._reader.end()
+            if self._listener:
+                self._listener.end()

@@ -27,12 +27,12 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.typing import ExtensionParameter
 
-from app.chat.limits import Reading, Turnstile
-from app.delivery.encoding import WINDOW_BITS, Data, Way
-from app.delivery.transport import Reader
+from app.chat.limits import Quota, ReadLimit
+from app.delivery.encoding import WINDOW_BITS, Data, Encoding
+from app.delivery.transport import FlowListener
 from app.delivery.websocket_rules import Rules
 
-DOOR = "parlor.door"
+TRANSPORT = "parlor.transport"
 UNSENT_BYTES = 16_384  # for one browser, in the system, before it takes nothing more
 UNREAD_BYTES = 65_536  # of one browser, here and as much again in the system, before it has to wait
 FRAMES_AFTER_CLOSE = 16  # that may still be on their way when we close, before the browser's answer
@@ -45,10 +45,10 @@ WRITABLE = asyncio.Event()
 WRITABLE.set()
 
 
-class WireProtocol(WebSocketsSansIOProtocol):
-    """A WebSocket connection; seen through the door, an outlet that takes what is encoded already."""
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """A WebSocket connection; seen through the door, an transport that takes what is encoded already."""
 
-    reader: Reader | None = None
+    listener: FlowListener | None = None
     conn: Rules
     queue: "Inbox"  # type: ignore[assignment]
 
@@ -57,9 +57,9 @@ class WireProtocol(WebSocketsSansIOProtocol):
         self.queue = Inbox()
         self.writable = WRITABLE
         self._gone: asyncio.Future[None] | None = None  # made where somebody waits
-        self._reading: Reading | None = None
-        self._scale: tuple[Turnstile, str] | None = None
-        self._weight = 0  # on it
+        self._reading: ReadLimit | None = None
+        self._quota: tuple[Quota, str] | None = None
+        self._counted = 0  # on it
         self.conn = Rules(
             self._end,
             extensions=[SharedDeflateFactory()] if self.config.ws_per_message_deflate else [],
@@ -157,7 +157,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
     def _keep(self) -> None:
         """See that not too much lies here unread: what is more has to wait elsewhere."""
-        self._weigh()
+        self._count_unread()
         full = self.conn.reader.is_held and len(self.conn.reader.buffer) > UNREAD_BYTES
         if full != self.read_paused and not self.transport.is_closing():
             self.read_paused = full
@@ -165,16 +165,16 @@ class WireProtocol(WebSocketsSansIOProtocol):
         if self.conn.reader.is_held and self.conn.reader.buffer:
             self.queue.ask_again()
 
-    def _weigh(self) -> None:
+    def _count_unread(self) -> None:
         """Count what lies here unread with all that its address has; end what is too much."""
         unread = self.conn.unread if self.conn.unread > UNREAD_BYTES else 0
-        if self._scale is None or unread == self._weight:
+        if self._quota is None or unread == self._counted:
             return
-        scale, address = self._scale
-        scale.leave(address, self._weight)
-        self._weight = unread
-        if not scale.enter(address, unread):
-            self._weight = 0
+        quota, address = self._quota
+        quota.release(address, self._counted)
+        self._counted = unread
+        if not quota.acquire(address, unread):
+            self._counted = 0
             self.conn.fail(TRY_LATER)
             self.handle_parser_exception()
 
@@ -184,7 +184,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
         # The application starts in a task of its own, so it has not seen the scope yet.
         if self.handshake_initiated and not self.close_sent:
             extensions: dict[str, Any] = self.scope["extensions"] or {}
-            extensions[DOOR] = {"outlet": self}
+            extensions[TRANSPORT] = {"transport": self}
             self._keep_little_in_the_system()
 
     def _keep_little_in_the_system(self) -> None:
@@ -202,11 +202,11 @@ class WireProtocol(WebSocketsSansIOProtocol):
     # The door
 
     @property
-    def way(self) -> Way:
+    def encoding(self) -> Encoding:
         """How it takes frames. Known when it was accepted."""
         extensions = self.conn.extensions
         shares = any(isinstance(each, SharedDeflate) and each.is_shared for each in extensions)
-        return Way.DEFLATED if shares else Way.PLAIN
+        return Encoding.DEFLATED if shares else Encoding.PLAIN
 
     @property
     def write(self) -> Callable[[Data], None]:
@@ -218,15 +218,15 @@ class WireProtocol(WebSocketsSansIOProtocol):
         """How many bytes were written, and are not on their way."""
         return self.transport.get_write_buffer_size()
 
-    def attach(self, reader: Reader) -> None:
-        """Tell `reader` from now on how far the browser takes what is written."""
+    def attach(self, listener: FlowListener) -> None:
+        """Tell `listener` from now on how far the browser takes what is written."""
         if self.disconnected or self.conn.state is not State.OPEN:
-            reader.end()
+            listener.end()
             return
-        self.reader = reader
+        self.listener = listener
         self._forget_handshake()
         if not self.writable.is_set():
-            reader.pause()
+            listener.pause()
 
     def _forget_handshake(self) -> None:
         # It is over, and each of its headers would be kept as long as the socket, three times.
@@ -234,10 +234,10 @@ class WireProtocol(WebSocketsSansIOProtocol):
         self.request.headers.clear()  # the parser has it, too
         del self.request, self.response
 
-    def pace(self, reading: Reading, scale: Turnstile, address: str) -> None:
-        """Read as fast as `reading` allows. On `scale`, as `address`, is counted what the browser does not end."""
+    def pace(self, reading: ReadLimit, quota: Quota, address: str) -> None:
+        """Read as fast as `reading` allows. On `quota`, as `address`, is counted what the browser does not end."""
         self._reading = reading
-        self._scale = scale, address
+        self._quota = quota, address
 
     async def rest(self, seconds: float) -> bool:
         """Wait, with nothing being read; return whether the browser is still there. Returns early when it is not."""
@@ -280,15 +280,15 @@ class WireProtocol(WebSocketsSansIOProtocol):
     def pause_writing(self) -> None:
         """What was written is too much for now."""
         self.writable = asyncio.Event()
-        if self.reader:
-            self.reader.pause()
+        if self.listener:
+            self.listener.pause()
 
     def resume_writing(self) -> None:
         """Most of what was written is on its way."""
         super().resume_writing()
         self.writable = WRITABLE
-        if self.reader:
-            self.reader.resume()
+        if self.listener:
+            self.listener.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more can be written."""
@@ -300,16 +300,16 @@ class WireProtocol(WebSocketsSansIOProtocol):
         super().on_task_complete(task)
         self.conn.reader.discard()
         self.frames = []
-        if self._scale is not None:
-            scale, address = self._scale
-            scale.leave(address, self._weight)
-            self._scale = None
+        if self._quota is not None:
+            quota, address = self._quota
+            quota.release(address, self._counted)
+            self._quota = None
 
     def _end(self) -> None:
         # The door asks nobody: who writes through it has to be told.
-        if self.reader:
-            self.reader.end()
-            self.reader = None
+        if self.listener:
+            self.listener.end()
+            self.listener = None
         if self._gone and not self._gone.done():
             self._gone.set_result(None)
 
@@ -401,7 +401,7 @@ class SharedDeflateFactory(ServerExtensionFactory):
         return answer, SharedDeflate(is_shared, incoming)
 
 
-def door(scope: MutableMapping[str, Any]) -> WireProtocol | None:
-    """Return the outlet of a socket's `scope`; None where the server has no door."""
-    outlet = (scope.get("extensions") or {}).get(DOOR, {}).get("outlet")
-    return outlet if isinstance(outlet, WireProtocol) else None
+def direct_transport(scope: MutableMapping[str, Any]) -> WebSocketProtocol | None:
+    """Return the transport of a socket's `scope`; None where the server has no door."""
+    transport = (scope.get("extensions") or {}).get(TRANSPORT, {}).get("transport")
+    return transport if isinstance(transport, WebSocketProtocol) else None

@@ -44,8 +44,8 @@ def is_among(etag: str, known: str) -> bool:
     return "*" in tags or etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in tags]
 
 
-class Current(Generic[View]):
-    """What each address showed last: represented once for as long as it shows the same view."""
+class RepresentationCache(Generic[View]):
+    """Caches what each address showed last, for as long as it shows the same view."""
 
     def __init__(self, represented: Callable[[View], Representation]) -> None:
         self._represented = represented

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from shutil import copyfile
 
-from app.operations import dumps, sqlite_file
+from app.operations import pg_dump, sqlite_file
 from app.operations.commands import CommandError, file_of
 from app.operations.sqlite_file import draft_of, opened
 from app.settings import Settings
@@ -50,8 +50,8 @@ def _back_up_file(source: Path, file: Path) -> str:
 
 def _back_up_server(url: str, file: Path) -> str:
     with draft_of(file) as draft:
-        dumps.dump(url, draft)
-        dumps.check(draft)
+        pg_dump.dump(url, draft)
+        pg_dump.check(draft)
     return f"{file}: {file.stat().st_size:,} bytes, written and read again by PostgreSQL's own programs."
 
 

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, NullPool
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from app.operations.checks import Check, ok, warning, wrong
 from app.operations.commands import reason
-from app.operations.findings import Finding, ok, warning, wrong
 from app.store.postgres import BATCHES, READERS, WRITERS
 
 LONGEST_CONNECT = 5.0  # seconds
@@ -23,12 +23,12 @@ MOST_SKEW = timedelta(seconds=1)
 LARGEST_QUEUE = 0.5  # of the room that there is for notifications
 
 
-def examine(url: str, tables: Callable[[Connection], Iterator[Finding]]) -> list[Finding]:
+def examine(url: str, tables: Callable[[Connection], Iterator[Check]]) -> list[Check]:
     """Return what is found of the database at `url`, and of its `tables`."""
     return asyncio.run(_examine(url, tables))
 
 
-async def _examine(url: str, tables: Callable[[Connection], Iterator[Finding]]) -> list[Finding]:
+async def _examine(url: str, tables: Callable[[Connection], Iterator[Check]]) -> list[Check]:
     async def connect() -> asyncpg.Connection:
         return await asyncpg.connect(url, timeout=LONGEST_CONNECT, server_settings={"application_name": "doctor"})
 
@@ -48,7 +48,7 @@ async def _examine(url: str, tables: Callable[[Connection], Iterator[Finding]]) 
         return [wrong(f"the database cannot be reached: {reason(error)}.", remedy)]
 
 
-def server(connection: Connection) -> Iterator[Finding]:
+def server(connection: Connection) -> Iterator[Check]:
     """Yield what is found of the server itself."""
     yield version(connection)
     yield role(connection)
@@ -59,7 +59,7 @@ def server(connection: Connection) -> Iterator[Finding]:
     yield queue(connection)
 
 
-def version(connection: Connection) -> Finding:
+def version(connection: Connection) -> Check:
     """Return whether the server is new enough."""
     number = int(_setting(connection, "server_version_num")) // 10_000
     if number < OLDEST:
@@ -67,7 +67,7 @@ def version(connection: Connection) -> Finding:
     return ok(f"PostgreSQL {number} answers.")
 
 
-def role(connection: Connection) -> Finding:
+def role(connection: Connection) -> Check:
     """Return whether this server may be written to."""
     if _ask(connection, "SELECT pg_is_in_recovery()"):
         return wrong("this is a replica: nothing can be written.", "Lead PARLOR_DATABASE_URL to the primary.")
@@ -77,7 +77,7 @@ def role(connection: Connection) -> Finding:
     return ok(f"this is the primary; replicas connected: {replicas}.")
 
 
-def durability(connection: Connection) -> Iterator[Finding]:
+def durability(connection: Connection) -> Iterator[Check]:
     """Yield whether what was committed survives a power cut: that is what a receipt says."""
     found = {name: _setting(connection, name) for name in ("fsync", "full_page_writes", "synchronous_commit")}
     for name in (name for name, value in found.items() if value == "off"):
@@ -86,7 +86,7 @@ def durability(connection: Connection) -> Iterator[Finding]:
         yield ok(f"what is committed is on the disk (synchronous_commit is {found['synchronous_commit']}).")
 
 
-def encoding(connection: Connection) -> Finding:
+def encoding(connection: Connection) -> Check:
     """Return whether every text can be stored."""
     found = _setting(connection, "server_encoding")
     if found != "UTF8":
@@ -94,7 +94,7 @@ def encoding(connection: Connection) -> Finding:
     return ok("texts are stored as UTF8.")
 
 
-def room_for_connections(connection: Connection) -> Finding:
+def room_for_connections(connection: Connection) -> Check:
     """Return for how many processes there are connections."""
     most = int(_setting(connection, "max_connections")) - int(_setting(connection, "superuser_reserved_connections"))
     used = _ask(connection, "SELECT sum(numbackends) FROM pg_stat_database")
@@ -106,7 +106,7 @@ def room_for_connections(connection: Connection) -> Finding:
     return ok(seen)
 
 
-def clock(connection: Connection) -> Finding:
+def clock(connection: Connection) -> Check:
     """Return whether the server's clock goes as ours."""
     before = datetime.now(UTC)
     theirs = _ask(connection, "SELECT clock_timestamp()")
@@ -117,7 +117,7 @@ def clock(connection: Connection) -> Finding:
     return ok("its clock and ours agree.")
 
 
-def queue(connection: Connection) -> Finding:
+def queue(connection: Connection) -> Check:
     """Return whether somebody who listens does not read: once the queue is full, nobody can notify any more."""
     usage = _ask(connection, "SELECT pg_notification_queue_usage()")
     if usage > LARGEST_QUEUE:
@@ -125,7 +125,7 @@ def queue(connection: Connection) -> Finding:
     return ok(f"the queue of notifications is full to {usage:.0%}.")
 
 
-async def notifications(connection: AsyncConnection) -> Finding:
+async def notifications(connection: AsyncConnection) -> Check:
     """Return whether one who listens here is notified."""
     driver: Any = (await connection.get_raw_connection()).driver_connection
     heard, channel = asyncio.Event(), f"doctor_{token_hex(4)}"

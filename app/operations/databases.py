@@ -7,8 +7,8 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DatabaseError
 
 from app.operations import database_server, machine
+from app.operations.checks import Check, ok, warning, wrong
 from app.operations.commands import file_of, reason
-from app.operations.findings import Finding, ok, warning, wrong
 from app.operations.sqlite_file import opened
 from app.settings import Settings
 from app.store import migrations
@@ -16,7 +16,7 @@ from app.store.statements import totals
 from app.store.tables import log, messages, rooms
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def examine(settings: Settings) -> Iterator[Check]:
     """Yield what is found of the database."""
     path = file_of(settings.store_url)
     yield from examine_file(path) if path else database_server.examine(settings.store_url, shape)
@@ -25,7 +25,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
 # SQLite
 
 
-def examine_file(path: Path) -> Iterator[Finding]:
+def examine_file(path: Path) -> Iterator[Check]:
     """Yield what is found of the SQLite file at `path`, and of the disk that it is on."""
     yield machine.file_system(path)
     if not path.exists():
@@ -40,7 +40,7 @@ def examine_file(path: Path) -> Iterator[Finding]:
         yield wrong(f"{path} cannot be read: {reason(error)}.", "Restore a backup (restore).")
 
 
-def content(connection: Connection, path: Path) -> Iterator[Finding]:
+def content(connection: Connection, path: Path) -> Iterator[Check]:
     """Yield whether the pages of the file are as they were written."""
     complaints = connection.exec_driver_sql("PRAGMA quick_check(3)").scalars().all()
     if complaints != ["ok"]:
@@ -49,7 +49,7 @@ def content(connection: Connection, path: Path) -> Iterator[Finding]:
         yield ok(f"{path} is whole (quick_check).")
 
 
-def journal(connection: Connection) -> Finding:
+def journal(connection: Connection) -> Check:
     """Return whether reads go on while somebody writes."""
     mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
     if mode != "wal":
@@ -60,7 +60,7 @@ def journal(connection: Connection) -> Finding:
 # Both engines
 
 
-def shape(connection: Connection) -> Iterator[Finding]:
+def shape(connection: Connection) -> Iterator[Check]:
     """Yield whether the tables are those that this release knows, and what is in them agrees."""
     revision, newest = migrations.revision(connection), migrations.revisions()[0]
     if not revision:
@@ -77,7 +77,7 @@ def shape(connection: Connection) -> Iterator[Finding]:
         yield positions(connection)
 
 
-def epoch(connection: Connection) -> Finding:
+def epoch(connection: Connection) -> Check:
     """Return whether the log has one epoch."""
     epochs = connection.scalars(select(log.c.epoch)).all()
     if not epochs:
@@ -87,7 +87,7 @@ def epoch(connection: Connection) -> Finding:
     return ok(f"the log's epoch is {epochs[0]}.")
 
 
-def positions(connection: Connection) -> Finding:
+def positions(connection: Connection) -> Check:
     """Return whether the positions of each room's messages are 1, 2, 3 up to the room's, without a gap."""
     found = (
         select(messages.c.room_id, func.count().label("count"), func.max(messages.c.position).label("last"))

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.operations import databases, machine
+from app.operations.checks import Check, ok, unknown
 from app.operations.commands import reason
-from app.operations.findings import Finding, ok, unknown
 from app.settings import Settings
 
-EXAMINATIONS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (machine.examine, databases.examine)
+EXAMINATIONS: tuple[Callable[[Settings], Iterator[Check]], ...] = (machine.examine, databases.examine)
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def examine(settings: Settings) -> Iterator[Check]:
     """Yield all findings, as they come."""
     yield ok("the settings can be used.")
     for examination in EXAMINATIONS:

@@ -9,10 +9,10 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from app.main import STATIC
+from app.operations.checks import Check, ok, unknown, warning, wrong
 from app.operations.commands import file_of
-from app.operations.findings import Finding, ok, unknown, warning, wrong
 from app.settings import Settings
-from app.web.identity import is_open_to_others, read_keys
+from app.web.keys import is_open_to_others, read_keys
 
 VENDOR = ("htmx.min.js", "hx-csp.min.js", "hx-ws.min.js")
 # On these, what two processes lock and map is not the same: SQLite's write-ahead log does not work.
@@ -24,7 +24,7 @@ ENOUGH_FILES = 16_384  # as many as nginx lets through, in our documentation
 WAIT = 3.0  # seconds for an answer at the port
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def examine(settings: Settings) -> Iterator[Check]:
     """Yield what is found on this machine."""
     yield from account()
     yield from folder(settings.data_dir)
@@ -36,13 +36,13 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield names(settings)
 
 
-def account() -> Iterator[Finding]:
+def account() -> Iterator[Check]:
     """Yield a warning where this is not run as the server is."""
     if os.name == "posix" and os.geteuid() == 0:
         yield warning("this runs as root, who may do everything.", "Run it as the account that the server runs as.")
 
 
-def folder(path: Path) -> Iterator[Finding]:
+def folder(path: Path) -> Iterator[Check]:
     """Yield whether files can be made in the folder at `path`, or the folder itself, and kept there."""
     there = nearest(path)
     if not there.is_dir():
@@ -60,7 +60,7 @@ def nearest(path: Path) -> Path:
     return next(each for each in (path, *path.parents) if each.exists())
 
 
-def free_space(path: Path) -> Finding:
+def free_space(path: Path) -> Check:
     """Return whether there is room for what people say."""
     free = shutil.disk_usage(path).free
     seen = f"{free / 2**30:,.1f} GiB are free in {path}."
@@ -69,7 +69,7 @@ def free_space(path: Path) -> Finding:
     return warning(seen, "Make room before it is full.") if free < ENOUGH_SPACE else ok(seen)
 
 
-def file_system(path: Path) -> Finding:
+def file_system(path: Path) -> Check:
     """Return whether the file system at `path` is fit for SQLite."""
     kind = kind_of_file_system(nearest(path).resolve())
     if not kind:
@@ -92,7 +92,7 @@ def kind_of_file_system(path: Path) -> str:
     return next((kinds[each] for each in (path, *path.parents) if each in kinds), "")
 
 
-def key(settings: Settings) -> Finding:
+def key(settings: Settings) -> Check:
     """Return whether there is a key that signs cookies, for the server alone to read."""
     path = settings.key_file
     if settings.secret_key:
@@ -110,7 +110,7 @@ def key(settings: Settings) -> Finding:
     return ok(f"{path} is for its owner alone to read.")
 
 
-def _missing_key(settings: Settings) -> Finding:
+def _missing_key(settings: Settings) -> Check:
     database = file_of(settings.store_url)
     if database and database.exists():
         seen = f"{settings.key_file} is not there, though the database is: everybody will need a new name."
@@ -118,7 +118,7 @@ def _missing_key(settings: Settings) -> Finding:
     return ok(f"{settings.key_file} is not there yet; it is made at the first start.")
 
 
-def vendor(path: Path) -> Finding:
+def vendor(path: Path) -> Check:
     """Return whether the files that browsers need are installed."""
     missing = [name for name in VENDOR if not (path / name).is_file()]
     if missing:
@@ -126,7 +126,7 @@ def vendor(path: Path) -> Finding:
     return ok(f"htmx is installed in {path}.")
 
 
-def open_files() -> Iterator[Finding]:
+def open_files() -> Iterator[Check]:
     """Yield how many files and sockets a process may have open here."""
     if sys.platform != "win32":
         import resource
@@ -141,7 +141,7 @@ def open_files() -> Iterator[Finding]:
             yield ok(seen)
 
 
-def port(settings: Settings) -> Finding:
+def port(settings: Settings) -> Check:
     """Return whether a server can listen where it should, or does so already."""
     if not settings.port:
         return ok("the server will take any free port.")
@@ -169,7 +169,7 @@ def ask(host: str, port: int, path: str) -> str:
         connection.close()
 
 
-def can_listen(host: str, port: int) -> Finding:
+def can_listen(host: str, port: int) -> Check:
     """Return whether a server could listen there."""
     place = f"{host}:{port}"
     try:
@@ -182,14 +182,14 @@ def can_listen(host: str, port: int) -> Finding:
     return ok(f"{place} is free; no server runs there.")
 
 
-def proxies(settings: Settings) -> Finding:
+def proxies(settings: Settings) -> Check:
     """Return whose word counts for where a browser comes from."""
     if "*" in settings.trusted_proxies:
         return warning("any proxy is believed: anybody can be any address.", "Name yours in PARLOR_TRUSTED_PROXIES.")
     return ok(f"proxies at {settings.trusted_proxies} are believed; others count as browsers.")
 
 
-def names(settings: Settings) -> Finding:
+def names(settings: Settings) -> Check:
     """Return under which names the server may be called."""
     if not settings.allowed_hosts:
         return warning("no name is allowed: people get in by address only.", "Set PARLOR_ALLOWED_HOSTS to the chat's.")

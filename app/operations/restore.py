@@ -12,7 +12,7 @@ from shutil import copyfile
 
 from sqlalchemy import Connection, column, func, inspect, table, update
 
-from app.operations import dumps, sqlite_file
+from app.operations import pg_dump, sqlite_file
 from app.operations.backup import key_beside
 from app.operations.commands import CommandError, alone, file_of
 from app.operations.sqlite_file import draft_of, locked, opened
@@ -90,11 +90,11 @@ def _restore_file(file: Path, target: Path, moment: str) -> Iterator[str]:
 
 
 def _restore_server(file: Path, url: str, moment: str) -> Iterator[str]:
-    dumps.check(file)
-    schema = dumps.ASIDE + moment
+    pg_dump.check(file)
+    schema = pg_dump.ASIDE + moment
     moved = alone(url, partial(_put_aside, schema=schema))
     try:
-        dumps.load(file, url)
+        pg_dump.load(file, url)
         found, key_stays = alone(url, partial(_finish, source=file, schema=schema))
     except BaseException:  # also where somebody interrupts it: what was there goes on
         alone(url, partial(_put_back, schema=schema))

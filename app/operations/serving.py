@@ -12,7 +12,7 @@ import structlog
 import uvicorn
 
 from app.delivery.http_protocol import STOPPING, HttpProtocol
-from app.delivery.websocket_protocol import WireProtocol
+from app.delivery.websocket_protocol import WebSocketProtocol
 from app.main import create_app
 from app.settings import Settings
 
@@ -56,7 +56,7 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
         "host": settings.host,
         "port": settings.port,
         "http": HttpProtocol,
-        "ws": WireProtocol,
+        "ws": WebSocketProtocol,
         "ws_max_size": settings.frame_length * BYTES_PER_CHARACTER,
         "forwarded_allow_ips": settings.trusted_proxies,
         "timeout_graceful_shutdown": settings.shutdown_seconds,

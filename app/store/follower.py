@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from app.store.lookups import Lookups
+from app.store.batch_loader import BatchLoader
 
 log = structlog.get_logger("parlor.follower")
 
@@ -26,7 +26,7 @@ class Follower:
         self._reached = 0  # known to go up to here
         self._name = name
         self._read = read
-        self._readings = Lookups(self._read_new)
+        self._readings = BatchLoader(self._read_new)
         self._following: asyncio.Task[None] | None = None
 
     def reached(self, position: int) -> None:
@@ -37,7 +37,7 @@ class Follower:
 
     async def refresh(self) -> None:
         """Return when everything is read that was there when this was called. Raises what `read` raises."""
-        await self._readings.ask(self._name)
+        await self._readings.load(self._name)
 
     async def _read_new(self, names: Sequence[str]) -> dict[str, int]:
         self.position = await self._read(self.position)

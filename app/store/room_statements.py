@@ -12,11 +12,11 @@ from app.chat.names import name_key, skeleton, slug_of
 from app.store.tables import log, messages, removed_rooms, rooms
 
 
-class Held(Exception):
+class NameUnavailable(Exception):
     """A name is held for another, or the room's is another's."""
 
 
-class Full(Exception):
+class TooManyRooms(Exception):
     """There are as many rooms as there may be."""
 
 
@@ -36,14 +36,14 @@ def rooms_after(connection: Connection, room_id: int) -> list[Room]:
 def create_room(connection: Connection, name: str, now: int, most: int) -> Room:
     """Store a room with a slug of its own and return it.
 
-    Raises `Full` where there are `most` rooms, and `Held` where one has the name, or a name that looks like it.
+    Raises `TooManyRooms` where there are `most`, and `NameUnavailable` where one has the name or looks like it.
     """
     # One after the other, whichever process asks: in the order of their ids, and none with another's slug or name.
     connection.execute(select(log.c.epoch).with_for_update())
     if _count(connection, rooms) >= most:
-        raise Full
+        raise TooManyRooms
     if rooms_with(connection, name):
-        raise Held
+        raise NameUnavailable
     taken = connection.scalars(union_all(select(rooms.c.slug), select(removed_rooms.c.slug))).all()
     return insert_room(connection, slug_of(name, frozenset(taken)), name, now)
 

@@ -128,7 +128,7 @@ def attendance(connection: Connection, process_id: str, room_ids: Collection[int
 # How fast one may speak
 
 
-class Wish(NamedTuple):
+class TokenRequest(NamedTuple):
     """So many tokens are wanted (fewer than 0: they come back) of a bucket with this `rate` per second and `burst`."""
 
     tokens: int
@@ -172,13 +172,13 @@ DELETE FROM buckets WHERE id IN (SELECT id FROM buckets WHERE full_at < {_NOW} F
 """)  # noqa: S608
 
 
-def take_tokens(connection: Connection, wishes: Mapping[str, Wish]) -> dict[str, Grant]:
+def take_tokens(connection: Connection, requests: Mapping[str, TokenRequest]) -> dict[str, Grant]:
     """Take from each of these buckets what is wanted, or as much as there is."""
     values = {
-        "ids": list(wishes),
-        "costs": [1 / wish.rate for wish in wishes.values()],  # seconds in which a token comes back
-        "bursts": [wish.burst for wish in wishes.values()],
-        "wanted": [wish.tokens for wish in wishes.values()],
+        "ids": list(requests),
+        "costs": [1 / wish.rate for wish in requests.values()],  # seconds in which a token comes back
+        "bursts": [wish.burst for wish in requests.values()],
+        "wanted": [wish.tokens for wish in requests.values()],
     }
     return {bucket: Grant(int(tokens), max(0.0, wait)) for bucket, tokens, wait in connection.execute(_TAKE, values)}
 

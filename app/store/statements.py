@@ -31,11 +31,11 @@ from sqlalchemy import (
 
 from app.chat.messages import Member, Message
 from app.store import migrations
-from app.store.room_statements import Held, insert_room
+from app.store.room_statements import NameUnavailable, insert_room
 from app.store.tables import former_names, log, members, messages, rooms
 
 
-class Outdated(Exception):
+class SessionOutdated(Exception):
     """A member has renamed or signed out since the session that wants something."""
 
 
@@ -297,8 +297,8 @@ def save_member(
 ) -> int:
     """Store `member`, whose name has these `keys`, which are taken from who was not seen since `unseen_since`.
 
-    Returns the number of the renaming, 0 where it is none. Raises `IntegrityError` where others have the keys, `Held`
-    where they gave them up after `unseen_since`, and `Outdated` where the member's session is another by now.
+    Returns the number of the renaming, 0 where it is none. Raises `IntegrityError` where others have the keys,
+    `NameUnavailable` where they gave them up after `unseen_since`, and `SessionOutdated` where the session is another.
     """
     renaming = 0 if is_new else _next_renaming(connection)
     abandoned = (_have_either(keys), members.c.seen_at < unseen_since)
@@ -310,11 +310,11 @@ def save_member(
         _hold_name(connection, member, keys, now)
         renew = update(members).where(members.c.id == member.id, members.c.session == member.session)
         if not connection.execute(renew.values(renaming=renaming, session=renaming, **values)).rowcount:
-            raise Outdated
+            raise SessionOutdated
     # After the name is stored: now nobody can be giving it up at the same moment.
     theirs = (_have_either(keys, former_names), former_names.c.member_id != member.id)
     if connection.scalar(select(former_names.c.member_id).where(*theirs, former_names.c.given_up_at >= unseen_since)):
-        raise Held
+        raise NameUnavailable
     connection.execute(delete(former_names).where(_have_either(keys, former_names)))
     return renaming
 
@@ -334,12 +334,12 @@ def _hold_name(connection: Connection, member: Member, keys: Mapping[str, str], 
 def end_session(connection: Connection, member: Member) -> int:
     """End the session of `member` wherever it is open, and return the number of this change.
 
-    Raises `Outdated` where their session is another by now.
+    Raises `SessionOutdated` where their session is another by now.
     """
     renaming = _next_renaming(connection)
     end = update(members).where(members.c.id == member.id, members.c.session == member.session)
     if not connection.execute(end.values(renaming=renaming, session=renaming)).rowcount:
-        raise Outdated
+        raise SessionOutdated
     return renaming
 
 

@@ -25,12 +25,12 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from app.chat.messages import Member, Message, Refused, Room
 from app.chat.names import name_key, skeleton
 from app.store import room_statements, shared, statements, topics
+from app.store.batch_loader import BatchLoader
 from app.store.engines import open_engine
-from app.store.lookups import Lookups
 from app.store.migrations import UnknownRevision
-from app.store.room_statements import Full, Held
-from app.store.shared import Attendance, Attended, Grant, Seat, Wish
-from app.store.statements import Committed, Outdated, Submission
+from app.store.room_statements import NameUnavailable, TooManyRooms
+from app.store.shared import Attendance, Attended, Grant, Seat, TokenRequest
+from app.store.statements import Committed, SessionOutdated, Submission
 from app.store.work import Result, Work
 
 log = structlog.get_logger("parlor.store")
@@ -90,7 +90,7 @@ class Store:
         self._appends: deque[Append] = deque()
         self._last_batch = 1  # how many were committed together
         self._appending: asyncio.Task[None] | None = None  # while there is something to append
-        self._lookups = Lookups(self._find_members)
+        self._lookups = BatchLoader(self._find_members)
         # Called after each commit, for each room in it, with the position of its newest message and those that are new,
         # in order. Whoever delivers listens here: what is said is announced even when its sender does not hear of it.
         self.on_commit: Callable[[int, int, Sequence[Message]], None] = lambda room_id, position, messages: None
@@ -190,10 +190,10 @@ class Store:
         """Return who is present in each of these rooms in all processes but this one."""
         return await self._read(partial(shared.attendance, process_id=process_id, room_ids=room_ids))
 
-    async def take_tokens(self, wishes: Mapping[str, Wish]) -> dict[str, Grant]:
+    async def take_tokens(self, requests: Mapping[str, TokenRequest]) -> dict[str, Grant]:
         """Take from each of these buckets, which all processes share, what is wanted, or as much as there is."""
         # One statement, which needs no transaction around it.
-        return await self._read(partial(shared.take_tokens, wishes=wishes))
+        return await self._read(partial(shared.take_tokens, requests=requests))
 
     async def note_drafts(self, said: Mapping[tuple[str, str], str]) -> None:
         """Note what was said of open drafts, by author and key, for all processes and a day."""
@@ -224,10 +224,10 @@ class Store:
         """
         try:
             return await self._write(partial(room_statements.create_room, name=name, now=self._now(), most=most))
-        except Full as error:
+        except TooManyRooms as error:
             sentence = f"This chat has reached its limit of {most:,} rooms."
             raise Refused("rooms-full", sentence) from error
-        except Held as error:
+        except NameUnavailable as error:
             is_it = name_key(name) in await self._read(partial(room_statements.rooms_with, name=name))
             clash = "already exists" if is_it else "looks too much like another"
             raise Refused("room-taken", f"A room called “{name}” {clash}. Choose another name.") from error
@@ -240,7 +240,7 @@ class Store:
 
     async def member(self, member_id: str) -> Member | None:
         """Return the member with this id, unless another has taken over their name. Counts as a visit."""
-        row = await self._lookups.ask(member_id)
+        row = await self._lookups.load(member_id)
         if row is None or row.name_key is None:
             return None
         if row.seen_at < self._now() - VISIT_NOTED_EVERY_MS:
@@ -277,9 +277,9 @@ class Store:
         )
         try:
             renaming = await self._write(save)
-        except (IntegrityError, Held) as error:
+        except (IntegrityError, NameUnavailable) as error:
             raise await self._taken(renamed, keys) from error
-        except Outdated as error:
+        except SessionOutdated as error:
             raise Refused("no-session", SESSION_ENDED) from error
         if renaming:
             renamed = replace(renamed, session=renaming)
@@ -290,7 +290,7 @@ class Store:
         """End the session of `member` wherever it is open; return them as they are now, None where it has ended."""
         try:
             renaming = await self._write(partial(statements.end_session, member=member))
-        except Outdated:
+        except SessionOutdated:
             return None
         self.on_renamed(renaming)
         return replace(member, session=renaming)

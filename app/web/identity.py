@@ -4,15 +4,10 @@ The cookie says who somebody is, and in which version of their session; it is si
 holds (the member may have renamed or signed out since) is for the one who has the store to say.
 """
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
-from secrets import token_urlsafe
-from stat import S_IROTH, S_IWOTH
-from tempfile import mkstemp
 
 from itsdangerous import BadData, TimestampSigner, URLSafeTimedSerializer
 
@@ -77,46 +72,3 @@ class Signer:
     def _dump(self, fields: object, salt: str = SALT) -> str:
         value = self._newest.dumps(fields, salt)
         return value if isinstance(value, str) else value.decode()
-
-
-def read_keys(path: Path) -> list[str]:
-    """Return the keys in the file at `path`, oldest first; make the file with a new key where there is none.
-
-    One key a line: to change the key, add a line; to stop accepting the old one, remove its line. Raises
-    `ValueError` where the file has none.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        _make_key(path)
-    keys = split_keys(path.read_text())
-    if not keys:
-        raise ValueError(f"there is no key in {path}: remove the file, and a new one is made")
-    return keys
-
-
-def split_keys(text: str) -> list[str]:
-    """Return the keys in `text`, a line each."""
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def new_key() -> str:
-    """Return a key that nobody can guess."""
-    return token_urlsafe(32)
-
-
-def is_open_to_others(path: Path) -> bool:
-    """Whether anybody on this machine may read the file at `path`, or write to it."""
-    return os.name == "posix" and bool(path.stat().st_mode & (S_IROTH | S_IWOTH))
-
-
-def _make_key(path: Path) -> None:
-    # Written beside its place and then linked to it: the file is there with its key in it, or not at all, and
-    # whoever starts at the same moment takes the one that came first. mkstemp makes it its owner's alone (600).
-    handle, draft = mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(new_key() + "\n")
-        with suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        os.unlink(draft)

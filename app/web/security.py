@@ -1,42 +1,28 @@
-"""Who may speak to us, and what a page may do: origin, headers and nonce, the current member.
+"""Who may speak to us, and what a page may do: host, origin, headers and nonce.
 
 Everything here fails closed and says why.
 """
 
-import re
-from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import ip_address
+from math import ceil
 from secrets import token_urlsafe
 from socket import gethostname
 from time import monotonic
 from urllib.parse import urlsplit
 
+from fastapi import HTTPException, Request
+from fastapi.params import Depends as Dependency
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.chat.limits import site
-from app.chat.messages import Member
+from app.chat.limits import Limits, site
 from app.metrics import Metrics
-from app.store.store import Store
-from app.web.identity import HOST_SALT, Session, Signer
+from app.web.cookies import drop_foreign_cookies, is_secure
 
-COOKIE = "parlor_member"
-# Under HTTPS. A browser takes it from this host alone: no neighbour under the same domain can plant one.
-# https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix
-HOST_COOKIE = f"__Host-{COOKIE}"
-# What Enter does in this browser, where somebody has chosen: a phone's owner may want something else at their desk.
-ENTER_COOKIE = "parlor_enter"
-ENTER_CHOICES = frozenset({"send", "line"})
-OWN_COOKIES = [re.compile(rf"(?:^|; ?)({name}=[^\s;,\"]*)".encode()) for name in (HOST_COOKIE, COOKIE, ENTER_COOKIE)]
-VOUCHED_SECONDS = (
-    60.0  # for which somebody who was looked up is not looked up again; the store notes visits by the hour
-)
-MOST_VOUCHED = 10_000
 LONGEST_HOST = 253 + len(".:65535")  # a name of the DNS, with the dot that may end it, and a port
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -65,7 +51,19 @@ MISNAMED = "This server does not accept this host name. The operator can allow i
 FOREIGN = "This request came from another site and was refused.\n"
 
 
-class Guard:
+def limit_requests(limits: Limits, metrics: Metrics) -> Dependency:
+    """Return a dependency of routes that answers 429 where an address asks for more than it may."""
+
+    async def count(request: Request) -> None:
+        wait = limits.reads.take(address_of(request), monotonic())
+        if wait:
+            metrics.refused("reads")
+            raise HTTPException(429, headers={"Retry-After": str(ceil(wait))})
+
+    return Dependency(count)
+
+
+class SecurityMiddleware:
     """ASGI middleware: refuses what comes from elsewhere, and puts the policy on every answer that brings something."""
 
     def __init__(
@@ -165,11 +163,6 @@ def is_foreign(scope: Scope, allowed_origins: tuple[str, ...]) -> bool:
     return origin is not None and not is_own(origin, headers.get("host", ""), is_secure(scope))
 
 
-def is_secure(scope: Scope) -> bool:
-    """Whether a request or a handshake came by HTTPS, to us or to a proxy that is trusted to say so."""
-    return scope.get("scheme") in ("https", "wss")
-
-
 def is_own(origin: str, host: str, is_secure: bool = False) -> bool:
     """Whether the page at `origin` is ours: it has the host and the port under which we were called.
 
@@ -189,100 +182,6 @@ def is_own(origin: str, host: str, is_secure: bool = False) -> bool:
         )
     except ValueError:
         return False
-
-
-class Doorkeeper:
-    """Tells who somebody is, from their cookie and from the store. `now` is a clock for pauses, in seconds."""
-
-    def __init__(self, signer: Signer, store: Store, now: Callable[[], float] = monotonic) -> None:
-        self.signer = signer
-        self._store = store
-        self._now = now
-        self._vouched: dict[str, tuple[Member, float]] = {}  # by id: who the store knows, and until when that holds
-        self._changes = 0  # how often somebody became another
-
-    async def session(self, connection: HTTPConnection) -> Session | None:
-        """Return the session of a request or a handshake; None for somebody without a name.
-
-        A cookie from before a renaming is nobody's: the name in it may belong to another by now.
-        """
-        session = self.read(connection)
-        return session if session and await self.counts(session.member) else None
-
-    def read(self, connection: HTTPConnection) -> Session | None:
-        """Return what the cookie of a request or a handshake says, whether it still holds or not.
-
-        Under HTTPS, one from before it had a prefix is taken over where there is no other. It has another salt, so that
-        no cookie that somebody gets today can be planted as one of those.
-        """
-        if is_secure(connection.scope):
-            if HOST_COOKIE in connection.cookies:
-                return self.signer.read(connection.cookies[HOST_COOKIE], HOST_SALT)
-            session = self.signer.read(connection.cookies.get(COOKIE, ""))
-            return replace(session, is_due=True) if session else None
-        return self.signer.read(connection.cookies.get(COOKIE, ""))
-
-    async def counts(self, member: Member) -> bool:
-        """Whether this is how `member` is called now, and the session that counts. Raises `StoreUnavailable`."""
-        if self._is_vouched(member):
-            return True
-        changes = self._changes
-        known = await self._store.member(member.id)
-        if known and changes == self._changes:
-            self._vouch(known)
-        return member.is_still(known)
-
-    def forget(self, member: Member) -> None:
-        """What we know of `member`, or are being told right now, no longer holds: they may have another name."""
-        self._changes += 1
-        self._vouched.pop(member.id, None)
-
-    def _is_vouched(self, member: Member) -> bool:
-        known, until = self._vouched.get(member.id, (None, 0.0))
-        return member.is_still(known) and self._now() < until
-
-    def _vouch(self, member: Member) -> None:
-        if len(self._vouched) >= MOST_VOUCHED:
-            self._vouched.clear()
-        self._vouched[member.id] = (member, self._now() + VOUCHED_SECONDS)
-
-    async def member(self, connection: HTTPConnection) -> Member | None:
-        """Return the member of a request or a handshake."""
-        session = await self.session(connection)
-        return session.member if session else None
-
-
-def drop_foreign_cookies(scope: Scope) -> None:
-    """Leave of all cookies in a request ours alone.
-
-    Those of others on this host mean nothing to us, and are read all the same: undoing the quotes of one of 30 kB, as
-    Python does it, takes a second.
-    """
-    cookies = [value for name, value in scope["headers"] if name == b"cookie"]
-    if cookies:
-        found = [pattern.search(value) for value in cookies for pattern in OWN_COOKIES]
-        own = b"; ".join(match[1] for match in found if match)
-        scope["headers"] = [field for field in scope["headers"] if field[0] != b"cookie"]
-        if own:
-            scope["headers"].append((b"cookie", own))
-
-
-def cookies_of(connection: HTTPConnection) -> list[str]:
-    """Return the names of the cookies that a request or a handshake brings, of those that say who somebody is."""
-    names = (HOST_COOKIE, COOKIE) if is_secure(connection.scope) else (COOKIE,)
-    return [name for name in names if name in connection.cookies]
-
-
-def enter_of(connection: HTTPConnection) -> str:
-    """Return what somebody has chosen that Enter does; empty where it is what fits the device."""
-    chosen = connection.cookies.get(ENTER_COOKIE, "")
-    return chosen if chosen in ENTER_CHOICES else ""
-
-
-def delete_cookie(response: Response, name: str) -> None:
-    """Have the browser forget a cookie."""
-    # Without `Secure`, a browser takes nothing by a name with the prefix, not even its end.
-    response.delete_cookie(name, secure=name == HOST_COOKIE, httponly=True, samesite="lax")
 
 
 def address_of(connection: HTTPConnection) -> str:

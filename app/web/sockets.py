@@ -13,22 +13,25 @@ from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
 from app.chat.frames import MOST_DRAFTS, Frame, Malformed, Resume, Say, parse
-from app.chat.limits import Limits, Reading, Turnstile
+from app.chat.limits import Limits, Quota, ReadLimit
 from app.chat.messages import Room
 from app.delivery import websocket_protocol
 from app.delivery.connection import CloseCode, Connection
 from app.delivery.hub import Audience
-from app.delivery.transport import AsgiOutlet
+from app.delivery.transport import AsgiTransport
 from app.html.fragments import Fragments
 from app.metrics import Metrics
-from app.rooms.rooms import GONE, OUTDATED, REMOVED, Rooms
+from app.rooms.creating import GONE, OUTDATED, REMOVED
+from app.rooms.rooms import Rooms
 from app.settings import Settings
 from app.store.store import LOBBY, SESSION_ENDED, StoreUnavailable
-from app.web.security import Doorkeeper, address_of, cookies_of
+from app.web.authentication import Authenticator
+from app.web.cookies import cookies_of
+from app.web.security import address_of
 
 log = structlog.get_logger("parlor.websocket")
 
-Outlet = websocket_protocol.WireProtocol | AsgiOutlet
+Transport = websocket_protocol.WebSocketProtocol | AsgiTransport
 
 ADDRESS = re.compile(r"/ws(/(?P<slug>[^/]+))?")
 
@@ -50,18 +53,18 @@ class Sockets:
         settings: Settings,
         rooms: Rooms,
         fragments: Fragments,
-        doorkeeper: Doorkeeper,
+        authenticator: Authenticator,
         metrics: Metrics,
         limits: Limits,
     ) -> None:
         self._settings = settings
         self._rooms = rooms
         self._fragments = fragments
-        self._doorkeeper = doorkeeper
+        self._authenticator = authenticator
         self._metrics = metrics
         self._limits = limits
-        self._turnstile = Turnstile(settings.connections_per_address)
-        self._unread = Turnstile(settings.frame_length * LARGEST_AT_ONCE)
+        self._open = Quota(settings.connections_per_address)
+        self._unread = Quota(settings.frame_length * LARGEST_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the socket at `/ws` (the lobby's) or `/ws/{slug}` until one side ends it. An ASGI application."""
@@ -74,34 +77,34 @@ class Sockets:
             # Accepted before it can be turned away: only an open socket can be told why, and a refused handshake
             # looks like an outage to the browser, which would try again for ever.
             await socket.accept()
-            outlet: Outlet = websocket_protocol.door(scope) or AsgiOutlet(socket.send_text)
+            transport: Transport = websocket_protocol.direct_transport(scope) or AsgiTransport(socket.send_text)
             try:
-                await self._admit(socket, outlet, await self._rooms.look_up(found["slug"] or LOBBY))
+                await self._admit(socket, transport, await self._rooms.directory.look_up(found["slug"] or LOBBY))
             except StoreUnavailable as error:
-                await self._put_off(socket, outlet, error)
+                await self._put_off(socket, transport, error)
 
-    async def _admit(self, socket: WebSocket, outlet: Outlet, room: Room | None) -> None:
+    async def _admit(self, socket: WebSocket, transport: Transport, room: Room | None) -> None:
         address = address_of(socket)
         if room is None:
             await self._turn_away(socket, "no-room", CloseCode.REFUSED, "This room does not exist.")
-        elif not self._turnstile.enter(address):
+        elif not self._open.acquire(address):
             sentence = "Too many windows are open from your address. This window will retry."
             await self._turn_away(socket, "connections", CloseCode.OVERLOADED, sentence)
         else:
             try:
                 with self._metrics.connections.track_inprogress():
-                    if await self._wait_for_turn(socket, outlet, address):
-                        await self._serve(socket, outlet, room)
+                    if await self._wait_for_turn(socket, transport, address):
+                        await self._serve(socket, transport, room)
             finally:
-                self._turnstile.leave(address)
+                self._open.release(address)
 
-    async def _wait_for_turn(self, socket: WebSocket, outlet: Outlet, address: str) -> bool:
+    async def _wait_for_turn(self, socket: WebSocket, transport: Transport, address: str) -> bool:
         """Return when one more from `address` may be brought up to date: whether the browser is still there."""
         if wait := self._limits.resumes.take(address, _now()):
             self._metrics.refused("paced")
             await socket.send_text(self._fragments.notice(SLOWED, passes=True))
         while wait:
-            if not await outlet.rest(wait):
+            if not await transport.rest(wait):
                 return False
             wait = self._limits.resumes.take(address, _now())
         return True
@@ -111,44 +114,46 @@ class Sockets:
         await socket.send_text(self._fragments.notice(sentence, passes=True))
         await self._drop(socket, code)
 
-    async def _put_off(self, socket: WebSocket, outlet: Outlet, error: StoreUnavailable) -> None:
+    async def _put_off(self, socket: WebSocket, transport: Transport, error: StoreUnavailable) -> None:
         """Have the browser come back in a moment: the store does not answer."""
         log.error("not opened", error=str(error))
-        if await _hesitate(outlet):
+        if await _hesitate(transport):
             await self._turn_away(socket, "unavailable", CloseCode.OVERLOADED, UNREADY)
 
-    async def _serve(self, socket: WebSocket, outlet: Outlet, room: Room) -> None:
+    async def _serve(self, socket: WebSocket, transport: Transport, room: Room) -> None:
         try:
-            connection = await self._connect(socket, outlet)
-            audience = await self._rooms.enter(room, connection)
+            connection = await self._connect(socket, transport)
+            audience = await self._rooms.resumption.enter(room, connection)
         except StoreUnavailable as error:
-            await self._put_off(socket, outlet, error)
+            await self._put_off(socket, transport, error)
             return
         member_id = connection.member.id if connection.member else None
         log.debug("joined", room=room.slug, member=member_id)
         try:
-            async with _writing(outlet, connection):
-                await self._converse(socket, outlet, audience, connection)
+            async with _writing(transport, connection):
+                await self._converse(socket, transport, audience, connection)
         finally:
-            self._rooms.leave(audience, connection)
+            self._rooms.resumption.leave(audience, connection)
             log.debug("left", room=room.slug, member=member_id)
 
-    async def _connect(self, socket: WebSocket, outlet: Outlet) -> Connection:
+    async def _connect(self, socket: WebSocket, transport: Transport) -> Connection:
         # Of a view of its own: what a request has once been asked for it keeps, and this one stays.
-        member = await self._doorkeeper.member(HTTPConnection(socket.scope))
+        member = await self._authenticator.member(HTTPConnection(socket.scope))
         zone = member.time_zone if member else self._settings.time_zone
         limit, stall = self._settings.outbox_length, self._settings.stall_seconds
-        return Connection(member, zone, outlet, limit, stall, address_of(socket))
+        return Connection(member, zone, transport, limit, stall, address_of(socket))
 
-    async def _converse(self, socket: WebSocket, outlet: Outlet, audience: Audience, connection: Connection) -> None:
+    async def _converse(
+        self, socket: WebSocket, transport: Transport, audience: Audience, connection: Connection
+    ) -> None:
         """Read and write until the browser leaves, or has to be cut off."""
         reading = self._limits.reading(connection.address, _now())
-        if isinstance(outlet, websocket_protocol.WireProtocol):
-            outlet.pace(reading, self._unread, connection.address)
+        if isinstance(transport, websocket_protocol.WebSocketProtocol):
+            transport.pace(reading, self._unread, connection.address)
         async with connection.until_cut_off():
-            await self._look_again(socket, outlet, audience, connection)
-            while await self._pace(outlet, connection, reading.wait):
-                if not await self._read(socket, outlet, audience, connection, reading):
+            await self._look_again(socket, transport, audience, connection)
+            while await self._pace(transport, connection, reading.wait):
+                if not await self._read(socket, transport, audience, connection, reading):
                     break
         if connection.cut_off in ENDINGS:
             log.info("ended", reason=connection.cut_off, room=audience.room.slug)
@@ -158,25 +163,27 @@ class Sockets:
             log.warning("cut off", reason=connection.cut_off, room=audience.room.slug)
             await self._drop(socket, CloseCode.OVERLOADED)
 
-    async def _look_again(self, socket: WebSocket, outlet: Outlet, audience: Audience, connection: Connection) -> None:
+    async def _look_again(
+        self, socket: WebSocket, transport: Transport, audience: Audience, connection: Connection
+    ) -> None:
         """End a connection whose session or room ended while it was let in; tell one whose session ended before.
 
         From here on, it is among those that are ended with them.
         """
         try:
-            if self._rooms.find(audience.room.slug) is None:
+            if self._rooms.directory.find(audience.room.slug) is None:
                 connection.offer(self._fragments.notice(REMOVED))
                 connection.cut(GONE)
-            elif connection.member and not await self._doorkeeper.counts(connection.member):
+            elif connection.member and not await self._authenticator.counts(connection.member):
                 connection.cut(OUTDATED)
             elif not connection.member and cookies_of(HTTPConnection(socket.scope)):
                 connection.offer(self._fragments.notice(SESSION_ENDED, join=audience.room))
         except StoreUnavailable as error:
             log.error("not looked up", error=str(error))
-            if await _hesitate(outlet):
+            if await _hesitate(transport):
                 connection.cut("unavailable")
 
-    async def _pace(self, outlet: Outlet, connection: Connection, wait: Callable[[float], float]) -> bool:
+    async def _pace(self, transport: Transport, connection: Connection, wait: Callable[[float], float]) -> bool:
         """Return when `wait`, given the time, no longer says to wait: whether the browser is still there.
 
         Until then nothing is read from this browser: the system's own buffers fill, and the sender has to wait.
@@ -188,12 +195,12 @@ class Sockets:
                 self._metrics.refused("paced")
                 connection.offer(self._fragments.notice(SLOWED, passes=True))
             # Many who share an address would all wake up for the same token.
-            if not await outlet.rest(max(seconds, LEAST_REST)):
+            if not await transport.rest(max(seconds, LEAST_REST)):
                 return False
         return True
 
     async def _read(
-        self, socket: WebSocket, outlet: Outlet, audience: Audience, connection: Connection, reading: Reading
+        self, socket: WebSocket, transport: Transport, audience: Audience, connection: Connection, reading: ReadLimit
     ) -> bool:
         """Read one frame, and do what it says. Returns whether there may be another. Nothing of it is kept."""
         event = await socket.receive()
@@ -204,15 +211,15 @@ class Sockets:
         if event.keys() == websocket_protocol.NOTHING.keys():
             return True
         text = event.get("text")
-        if not isinstance(outlet, websocket_protocol.WireProtocol):  # which has charged for the frame already
+        if not isinstance(transport, websocket_protocol.WebSocketProtocol):  # which has charged for the frame already
             reading.charge(_now(), 1, len(event["bytes"] if text is None else text.encode("utf-8", "replace")))
         frame = parse(text, self._settings.frame_length) if text is not None else BINARY
         if not isinstance(frame, Malformed):
             reading.charge(_now(), max(0, len(frame.drafts) - 1), 0)  # a draft is as much work as a frame
         del event, text
-        return await self._take(frame, outlet, audience, connection)
+        return await self._take(frame, transport, audience, connection)
 
-    async def _take(self, frame: Frame, outlet: Outlet, audience: Audience, connection: Connection) -> bool:
+    async def _take(self, frame: Frame, transport: Transport, audience: Audience, connection: Connection) -> bool:
         if not isinstance(frame, Malformed) and frame.left_out:
             self._metrics.refused("too-many-drafts")
             connection.offer(self._fragments.notice(LEFT_OUT))
@@ -222,26 +229,26 @@ class Sockets:
                     self._metrics.refused(reason)
                     connection.offer(self._fragments.notice(sentence))
                 case Say(drafts, is_open):
-                    await self._rooms.say(audience, connection, drafts, is_open)
+                    await self._rooms.posting.say(audience, connection, drafts, is_open)
                 case Resume(cursor, drafts):
                     if drafts:
-                        await self._rooms.say(audience, connection, drafts, tries_again=True)
+                        await self._rooms.posting.say(audience, connection, drafts, tries_again=True)
                     if connection in audience:  # once more: the first time was waited for at the door
                         resumes, address = self._limits.resumes, connection.address
-                        if not await self._pace(outlet, connection, lambda now: resumes.take(address, now)):
+                        if not await self._pace(transport, connection, lambda now: resumes.take(address, now)):
                             return False
-                    await self._rooms.resume(audience, connection, cursor)
+                    await self._rooms.resumption.resume(audience, connection, cursor)
         except StoreUnavailable as error:
             # Only a resume comes here: the page cannot be completed now, so it has to come back and ask again.
             log.error("not resumed", room=audience.room.slug, error=str(error))
             connection.offer(self._fragments.notice(UNREADY, passes=True))
-            if await _hesitate(outlet):
+            if await _hesitate(transport):
                 connection.cut("unavailable")
         return True
 
     async def _drop(self, socket: WebSocket, code: CloseCode) -> None:
         """End a socket that may take nothing any more: say why if it listens, and let go of it in any case."""
-        if door := websocket_protocol.door(socket.scope):
+        if door := websocket_protocol.direct_transport(socket.scope):
             asyncio.get_running_loop().call_later(CLOSE_SECONDS, door.abort)
         with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
             async with asyncio.timeout(CLOSE_SECONDS):
@@ -249,12 +256,12 @@ class Sockets:
 
 
 @asynccontextmanager
-async def _writing(outlet: Outlet, connection: Connection) -> AsyncIterator[None]:
+async def _writing(transport: Transport, connection: Connection) -> AsyncIterator[None]:
     """Have written meanwhile what is offered to `connection`; behind the door that needs nobody."""
-    if not isinstance(outlet, AsgiOutlet):
+    if not isinstance(transport, AsgiTransport):
         yield
         return
-    writing = asyncio.create_task(_write(outlet, connection))
+    writing = asyncio.create_task(_write(transport, connection))
     try:
         yield
     finally:
@@ -262,10 +269,10 @@ async def _writing(outlet: Outlet, connection: Connection) -> AsyncIterator[None
         await asyncio.wait({writing})
 
 
-async def _write(outlet: AsgiOutlet, connection: Connection) -> None:
+async def _write(transport: AsgiTransport, connection: Connection) -> None:
     # A browser that is gone is for `_read` to notice: what it said last still lies there to be read.
     try:
-        await outlet.run()
+        await transport.run()
     except WebSocketDisconnect:
         pass
     except Exception:
@@ -273,12 +280,12 @@ async def _write(outlet: AsgiOutlet, connection: Connection) -> None:
         connection.cut("failed")
 
 
-async def _hesitate(outlet: Outlet) -> bool:
+async def _hesitate(transport: Transport) -> bool:
     """Wait a moment, by chance: a browser whose socket opened comes back at once, and all of them together.
 
     Returns whether it is still there.
     """
-    return await outlet.rest(uniform(*UNREADY_SECONDS))  # noqa: S311 - no secret
+    return await transport.rest(uniform(*UNREADY_SECONDS))  # noqa: S311 - no secret
 
 
 LEFT_OUT = f"Only the first {MOST_DRAFTS} messages were read. Send the rest again."

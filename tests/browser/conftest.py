@@ -27,7 +27,7 @@ GENEROUS = {
     "reads_burst": 10_000,
     "creations_burst": 10_000,
     "rooms_burst": 10_000,
-    "rooms_most": 10_000,
+    "max_rooms": 10_000,
     "frames_burst": 1_000_000,
     "bytes_burst": 1_000_000_000,
     "presence_grace": 2,

@@ -61,7 +61,7 @@ def test_the_back_button_brings_back_a_page_that_is_live_and_has_what_was_being_
     assert ann.messages() == bob.messages() == ann.reloads().messages()
 
 
-@pytest.mark.breaks("app/web/pages.py", 'ALONE = "*"', 'ALONE = "Cookie"')
+@pytest.mark.breaks("app/web/room_page.py", 'ALONE = "*"', 'ALONE = "Cookie"')
 def test_going_back_to_a_page_that_was_not_kept_brings_a_composer_of_its_own(
     ann: Person, bob: Person, room: str
 ) -> None:
@@ -77,7 +77,7 @@ def test_going_back_to_a_page_that_was_not_kept_brings_a_composer_of_its_own(
     bob.sees("hello", "hello")
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "gap = Gap(position, page.entries[0].message.position)", "gap = None")
+@pytest.mark.breaks("app/rooms/resuming.py", "gap = Gap(position, page.entries[0].message.position)", "gap = None")
 def test_going_back_to_a_page_that_missed_a_lot_leaves_a_gap_that_loads(gather: Gather, tmp_path: Path) -> None:
     with serving(tmp_path, **GENEROUS, resume_limit=5, page_size=5) as server:
         cast = gather(server)

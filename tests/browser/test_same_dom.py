@@ -18,7 +18,7 @@ STEPS = ("say", "say", "say", "drop", "return", "rename", "restart", "be away fo
 PARTS = (".messages > li", "#cursor", "#rooms", "#members")
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "while position < audience.position:", "while False:")
+@pytest.mark.breaks("app/rooms/resuming.py", "while position < audience.position:", "while False:")
 @pytest.mark.parametrize("seed", range(SCRIPTS))
 def test_live_resumed_and_reloaded_pages_are_the_same(gather: Gather, tmp_path: Path, seed: int) -> None:
     steps = random.Random(seed).choices(STEPS, k=8)  # noqa: S311

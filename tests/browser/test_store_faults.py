@@ -51,7 +51,7 @@ def full(server: Server, file: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize("trouble", [locked, full])
 @pytest.mark.breaks(
-    "app/rooms/rooms.py", "raise UNSTORED() from error\n        if stored.is_new", "return\n        if stored.is_new"
+    "app/rooms/posting.py", "raise UNSTORED() from error\n        if stored.is_new", "return\n        if stored.is_new"
 )
 def test_what_cannot_be_stored_stays_with_its_sender_until_it_can(
     trouble: Trouble, own_cast: Cast, own_server: Server, tmp_path: Path
@@ -125,7 +125,7 @@ def test_a_database_file_that_is_gone_is_missed_at_once_and_found_again(
     assert not [line for line in own_server.log if "Traceback" in line]
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "cursor.epoch != self._store.epoch", "False")
+@pytest.mark.breaks("app/rooms/resuming.py", "cursor.epoch != self._store.epoch", "False")
 def test_a_page_shows_another_log_from_the_beginning_and_nothing_of_the_one_before(
     own_cast: Cast, own_server: Server, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from app.chat.drafts import LINGERING_SECONDS, NOTED_SECONDS, Said, Saying, typed_since, whole
+from app.chat.drafts import LINGERING_SECONDS, NOTED_SECONDS, PlannedMessage, SentDrafts, plan_messages, typed_since
 from app.chat.messages import Draft, Refused
 
 ONE, TWO = "one", "two"
@@ -25,7 +25,7 @@ class Server:
         """Take a frame, and return the keys that its receipt lets go of."""
         said = [self.said.get(draft.key) for draft in drafts]
         done = []
-        for saying in whole(drafts, said, is_open):
+        for saying in plan_messages(drafts, said, is_open):
             if saying.draft and saying.draft.body and saying.draft not in self._submissions:
                 self._submissions.add(saying.draft)
                 self.log.append(saying.draft.body)
@@ -103,24 +103,27 @@ def frames(*bodies: str) -> list[Draft]:
 
 
 def results(drafts: list[Draft], *said: str | None) -> list[tuple[tuple[int, ...], str]]:
-    sayings = whole(drafts, said, is_open=False)
-    return [(saying.numbers, saying.draft.body if saying.draft else "") for saying in sayings]
+    planned = plan_messages(drafts, said, is_open=False)
+    return [(saying.numbers, saying.draft.body if saying.draft else "") for saying in planned]
 
 
 def test_new_drafts_are_said_as_they_are() -> None:
     drafts = frames("first", "second")
     for is_open in (True, False):
-        assert whole(drafts, [None, None], is_open) == [Saying((1,), drafts[0]), Saying((2,), drafts[1])]
+        assert plan_messages(drafts, [None, None], is_open) == [
+            PlannedMessage((1,), drafts[0]),
+            PlannedMessage((2,), drafts[1]),
+        ]
 
 
 def test_what_was_said_is_done() -> None:
-    assert whole(frames("first"), ["first"], is_open=False) == [Saying((1,), None)]
+    assert plan_messages(frames("first"), ["first"], is_open=False) == [PlannedMessage((1,), None)]
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n\n"])
 def test_what_is_blank_comes_to_be_refused_again_and_what_it_has_gained_waits(blank: str) -> None:
     (draft,) = frames(blank)
-    assert whole([draft], [blank], is_open=False) == [Saying((1,), draft)]
+    assert plan_messages([draft], [blank], is_open=False) == [PlannedMessage((1,), draft)]
     assert results(frames(f"{blank}h"), blank) == []
     assert results(frames(f"{blank}h", "ello"), blank, None) == [((1, 2), "hello")]
 
@@ -139,7 +142,7 @@ def test_a_second_enter_in_one_draft_is_a_second_message_even_with_the_same_text
     first, second = (
         saying.draft
         for said, text in ((None, "ho"), ("ho", "hoho"))
-        for saying in whole(frames(text), [said], is_open=True)
+        for saying in plan_messages(frames(text), [said], is_open=True)
     )
     assert first and second
     assert first.body == second.body == "ho"
@@ -163,7 +166,7 @@ def test_what_was_taken_away_is_no_text(before: str, now: str, typed: str) -> No
 
 def test_what_was_said_is_noted_for_a_while_and_of_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.chat.drafts.MOST_NOTED", 2)
-    said = Said()
+    said = SentDrafts()
     one, two, three = (Draft(f"text {number}", f"k{number}") for number in range(3))
     said.note("ann", one, now=0)
     said.note("ann", two, now=1)
@@ -178,7 +181,7 @@ def test_what_was_said_is_noted_for_a_while_and_of_so_many(monkeypatch: pytest.M
 
 
 def test_a_refusal_holds_for_the_draft_as_it_was() -> None:
-    said, draft = Said(), Draft("text", "k")
+    said, draft = SentDrafts(), Draft("text", "k")
     said.note_refusal("ann", draft, Refused("too-fast", "That was too fast."), now=0)
     refusal = said.refusal("ann", draft)
     assert refusal and (refusal.reason, refusal.sentence) == ("too-fast", "That was too fast.")
@@ -208,7 +211,7 @@ def test_what_was_put_in_at_one_place_is_told_from_what_was_mended(before: str, 
 
 
 def test_what_a_page_does_not_let_go_of_lingers_and_is_told_once() -> None:
-    said = Said()
+    said = SentDrafts()
     first, second = Draft("first", "a"), Draft("second", "b")
     said.note("ann", first, now=0)
     said.note("ann", second, now=0)
@@ -222,7 +225,7 @@ def test_what_a_page_does_not_let_go_of_lingers_and_is_told_once() -> None:
 
 
 def test_what_is_forgotten_does_not_linger() -> None:
-    said = Said()
+    said = SentDrafts()
     said.note("ann", Draft("first", "a"), now=0)
     said.sweep(now=NOTED_SECONDS)
     assert said.lingering(now=NOTED_SECONDS) == []

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.chat.limits import AddressBuckets, Bucket, Buckets, Limits, Turnstile, is_among, networks, site
+from app.chat.limits import AddressBuckets, Bucket, Buckets, Limits, Quota, is_among, networks, site
 from app.settings import Settings
 
 A_MOMENT = 1e-6  # more than any rounding error, less than anybody notices
@@ -124,16 +124,16 @@ def test_memory_does_not_grow_with_those_who_have_gone() -> None:
     assert len(buckets) == 0
 
 
-def test_a_turnstile_counts_and_forgets() -> None:
-    turnstile = Turnstile(2)
-    assert [turnstile.enter("a") for _ in range(3)] == [True, True, False]
-    assert turnstile.enter("b")
-    turnstile.leave("a")
-    assert turnstile.enter("a")
+def test_a_quota_counts_and_forgets() -> None:
+    quota = Quota(2)
+    assert [quota.acquire("a") for _ in range(3)] == [True, True, False]
+    assert quota.acquire("b")
+    quota.release("a")
+    assert quota.acquire("a")
     for _ in range(2):
-        turnstile.leave("a")
-    turnstile.leave("b")
-    assert len(turnstile) == 0
+        quota.release("a")
+    quota.release("b")
+    assert len(quota) == 0
 
 
 @given(rates, bursts, st.lists(st.floats(0, 500), min_size=1, max_size=40))
@@ -240,20 +240,20 @@ def test_several_tokens_are_taken_of_all_buckets_or_of_none_and_come_back() -> N
 
 
 def test_what_many_networks_hold_open_is_counted_together() -> None:
-    turnstile = Turnstile(10)
+    quota = Quota(10)
     hosts = [site(f"2001:db8:1:{number:x}::1") for number in range(4096)]
-    entered = [host for host in hosts for _ in range(10) if turnstile.enter(host)]
+    entered = [host for host in hosts for _ in range(10) if quota.acquire(host)]
     assert len(entered) == 160
     for host in entered:
-        turnstile.leave(host)
-    assert len(turnstile) == 0
+        quota.release(host)
+    assert len(quota) == 0
 
 
 def test_a_conference_of_400_behind_one_address_comes_and_talks() -> None:
     """Two windows each, within two minutes, then a restart, then talk: by the limits as they are by default."""
     settings, address = Settings(), "192.0.2.1"
-    limits, windows = Limits(settings), Turnstile(settings.connections_per_address)
-    assert settings.unfinished_per_address >= 400
+    limits, windows = Limits(settings), Quota(settings.connections_per_address)
+    assert settings.pending_requests_per_address >= 400
     refused = 0
     for number in range(400):
         now = number * 0.3
@@ -261,7 +261,7 @@ def test_a_conference_of_400_behind_one_address_comes_and_talks() -> None:
         for _ in range(2):  # a page, the name, the page again, something older; then the socket
             refused += sum(bool(limits.reads.take(address, now)) for _ in range(4))
             refused += bool(limits.resumes.take(address, now))
-            refused += not windows.enter(address)
+            refused += not windows.acquire(address)
     refused += sum(bool(limits.resumes.take(address, 300)) for _ in range(800))  # all at once, after a restart
     readings = [limits.reading(address, 300) for _ in range(800)]
     for reading in readings:

@@ -172,7 +172,7 @@ def test_who_is_elsewhere_is_present_but_not_here() -> None:
     presence = Presence()
     presence.arrive(ANN)
     presence.changed = presence.moved = False
-    presence.meet([BOB], version=7)
+    presence.set_elsewhere([BOB], version=7)
     assert here(presence) == ["Ann", "Bob"]
     assert presence.here() == {ANN.id}
     assert len(presence) == 1
@@ -187,7 +187,7 @@ def test_who_is_elsewhere_is_present_but_not_here() -> None:
 @pytest.mark.breaks("app/chat/presence.py", "self.changed or member_id not in self._elsewhere", "True")
 def test_who_moves_from_one_process_to_another_is_no_change() -> None:
     presence = Presence()
-    presence.meet([ANN], version=1)
+    presence.set_elsewhere([ANN], version=1)
     presence.changed = False
     presence.arrive(ANN)
     presence.depart(ANN.id, now=0)
@@ -199,7 +199,7 @@ def test_who_moves_from_one_process_to_another_is_no_change() -> None:
 
 def test_somebody_is_called_what_they_were_called_last() -> None:
     presence = Presence()
-    presence.meet([ANN, BOB], version=1)
+    presence.set_elsewhere([ANN, BOB], version=1)
     presence.arrive(ANN)
     presence.changed = False
     presence.rename(replace(BOB, name="Robert"))
@@ -252,7 +252,7 @@ class People(RuleBasedStateMachine):
     def meet(self, elsewhere: set[str]) -> None:
         """Other processes say who is there."""
         self.elsewhere = elsewhere
-        self.presence.meet(map(self.member, elsewhere), version=1)
+        self.presence.set_elsewhere(map(self.member, elsewhere), version=1)
 
     @rule(seconds=st.integers(0, 12))
     def wait_and_sweep(self, seconds: int) -> None:

@@ -28,7 +28,7 @@ def on(
 
 entry = partial(Entry, "cluster")
 two, four = together, partial(together, processes=4)
-hasty = partial(together, presence_grace=2, look_seconds=0.5)
+hasty = partial(together, presence_grace=2, poll_seconds=0.5)
 
 ENTRIES = (
     entry("near-2", "how soon, 2 processes", on(two, near), on(two, partial(near, messages=20, judged=False))),

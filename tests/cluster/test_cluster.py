@@ -23,11 +23,11 @@ def needs_postgres() -> None:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two processes, which all tests share: whatever happens to them heals."""
-    with together(tmp_path_factory.mktemp("cluster"), presence_grace=GRACE, look_seconds=0.5) as cluster:
+    with together(tmp_path_factory.mktemp("cluster"), presence_grace=GRACE, poll_seconds=0.5) as cluster:
         yield cluster
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "self._bus.listen(self.heard)", "pass")
+@pytest.mark.breaks("app/rooms/rooms.py", "cluster.bus.listen(self._heard)", "pass")
 async def test_who_comes_back_to_another_process_is_shown_everything_once(cluster: Cluster) -> None:
     check(await spread.drops(cluster, clients=12, writers=3, times=3, away=0.3, pause=0.05))
 
@@ -79,7 +79,7 @@ def distant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
         yield cluster
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "if await self._lookout.look():", "if True:")
+@pytest.mark.breaks("app/rooms/rooms.py", "if await self.cluster.poll():", "if True:")
 async def test_a_process_that_is_cut_off_falls_silent(distant: Apart) -> None:
     check(await partitions.cut(distant, seconds=5))
 

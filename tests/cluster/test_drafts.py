@@ -6,9 +6,9 @@ from typing import cast
 
 import pytest
 
-from app.chat.drafts import Said
+from app.chat.drafts import SentDrafts
 from app.chat.messages import Draft
-from app.cluster.drafts import Recollection
+from app.cluster.drafts import SharedDrafts
 from app.store.store import Store, StoreUnavailable
 from tests.logs import until
 
@@ -44,45 +44,45 @@ def shared() -> Shared:
 
 
 @pytest.fixture
-def recollection(shared: Shared) -> Recollection:
-    return Recollection(cast(Store, shared))
+def shared_drafts(shared: Shared) -> SharedDrafts:
+    return SharedDrafts(cast(Store, shared))
 
 
-async def test_what_one_process_shares_another_recalls(recollection: Recollection, shared: Shared) -> None:
-    recollection.share([("ann", Draft("first", "a")), ("bob", Draft("hello", "a"))])
+async def test_what_one_process_shares_another_recalls(shared_drafts: SharedDrafts, shared: Shared) -> None:
+    shared_drafts.share([("ann", Draft("first", "a")), ("bob", Draft("hello", "a"))])
     await until(lambda: len(shared.noted) == 2)
-    said = Said()
+    said = SentDrafts()
     drafts = [Draft("firsts", "a"), Draft("new", "b"), Draft("without a key", "")]
-    await recollection.recall(said, "ann", drafts, now=0)
+    await shared_drafts.recall(said, "ann", drafts, now=0)
     assert [said.of("ann", draft) for draft in drafts] == ["first", None, None]
     assert shared.asked == [("ann", ["a", "b"])]
 
 
-async def test_what_is_known_is_not_asked_for(recollection: Recollection, shared: Shared) -> None:
-    said = Said()
+async def test_what_is_known_is_not_asked_for(shared_drafts: SharedDrafts, shared: Shared) -> None:
+    said = SentDrafts()
     said.note("ann", Draft("first", "a"), now=0)
-    await recollection.recall(said, "ann", [Draft("firsts", "a")], now=0)
-    await recollection.recall(said, "", [Draft("hello", "b")], now=0)
+    await shared_drafts.recall(said, "ann", [Draft("firsts", "a")], now=0)
+    await shared_drafts.recall(said, "", [Draft("hello", "b")], now=0)
     assert shared.asked == []
 
 
-async def test_what_comes_while_others_are_shared_is_shared_next(recollection: Recollection, shared: Shared) -> None:
+async def test_what_comes_while_others_are_shared_is_shared_next(shared_drafts: SharedDrafts, shared: Shared) -> None:
     shared.answering.clear()
     for key in "abc":
-        recollection.share([("ann", Draft("first", key))])
+        shared_drafts.share([("ann", Draft("first", key))])
         await until(lambda: shared.notes == 1)
     shared.answering.set()
     await until(lambda: len(shared.noted) == 3)
     assert shared.notes == 2
 
 
-async def test_where_nothing_can_be_asked_nothing_is_recalled(recollection: Recollection, shared: Shared) -> None:
+async def test_where_nothing_can_be_asked_nothing_is_recalled(shared_drafts: SharedDrafts, shared: Shared) -> None:
     shared.gone = True
-    recollection.share([("ann", Draft("first", "a"))])
-    await until(lambda: recollection._sharing is None)
-    said = Said()
-    await recollection.recall(said, "ann", [Draft("firsts", "a")], now=0)
+    shared_drafts.share([("ann", Draft("first", "a"))])
+    await until(lambda: shared_drafts._sharing is None)
+    said = SentDrafts()
+    await shared_drafts.recall(said, "ann", [Draft("firsts", "a")], now=0)
     assert len(said) == 0
     shared.gone = False
-    recollection.share([("ann", Draft("second", "b"))])
+    shared_drafts.share([("ann", Draft("second", "b"))])
     await until(lambda: len(shared.noted) == 1)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.cluster.limits import Allowance, Denial, Pace, Token, share, wish
+from app.cluster.limits import Denial, Pace, SharedLimits, Token, share, wish
 from app.settings import Settings
-from app.store.shared import Grant, Wish
+from app.store.shared import Grant, TokenRequest
 from app.store.store import Store, StoreUnavailable
 from tests.logs import until
 
@@ -29,14 +29,14 @@ class Shared:
         self.answering.set()
         self.swept = 0
 
-    async def take_tokens(self, wishes: Mapping[str, Wish]) -> dict[str, Grant]:
-        self.askings.append({bucket: wish.tokens for bucket, wish in wishes.items()})
+    async def take_tokens(self, requests: Mapping[str, TokenRequest]) -> dict[str, Grant]:
+        self.askings.append({bucket: wish.tokens for bucket, wish in requests.items()})
         await self.answering.wait()
         if self.gone:
             raise self.gone
-        return {bucket: self._take(bucket, wish) for bucket, wish in wishes.items()}
+        return {bucket: self._take(bucket, wish) for bucket, wish in requests.items()}
 
-    def _take(self, bucket: str, wish: Wish) -> Grant:
+    def _take(self, bucket: str, wish: TokenRequest) -> Grant:
         left = self.left.get(bucket, wish.burst)
         granted = min(wish.tokens, int(left))
         self.left[bucket] = min(wish.burst, left - granted)
@@ -52,21 +52,21 @@ def shared() -> Shared:
 
 
 @pytest.fixture
-def allowance(shared: Shared) -> Allowance:
+def shared_limits(shared: Shared) -> SharedLimits:
     settings = Settings(messages_burst=BURST, address_messages_burst=5, creations_burst=2)
-    return Allowance(settings, cast(Store, shared))
+    return SharedLimits(settings, cast(Store, shared))
 
 
-async def idle(allowance: Allowance) -> None:
-    await until(lambda: allowance._answering is None)
+async def idle(shared_limits: SharedLimits) -> None:
+    await until(lambda: shared_limits._answering is None)
 
 
-async def test_one_statement_answers_all_who_ask_meanwhile(allowance: Allowance, shared: Shared) -> None:
+async def test_one_statement_answers_all_who_ask_meanwhile(shared_limits: SharedLimits, shared: Shared) -> None:
     shared.answering.clear()
-    first = asyncio.create_task(allowance.message("ann", "home"))
+    first = asyncio.create_task(shared_limits.message("ann", "home"))
     await until(lambda: bool(shared.askings))
-    others = [asyncio.create_task(allowance.message(who, "home")) for who in ("ann", "bob")]
-    others.append(asyncio.create_task(allowance.creation("home")))
+    others = [asyncio.create_task(shared_limits.message(who, "home")) for who in ("ann", "bob")]
+    others.append(asyncio.create_task(shared_limits.creation("home")))
     await asyncio.sleep(0)
     shared.answering.set()
     assert await asyncio.gather(first, *others) == [None] * 4
@@ -76,71 +76,73 @@ async def test_one_statement_answers_all_who_ask_meanwhile(allowance: Allowance,
     ]
 
 
-async def test_who_asks_for_more_than_there_is_is_denied_and_told_how_long(allowance: Allowance) -> None:
-    asked = await asyncio.gather(*(allowance.message("ann", "home") for _ in range(BURST + 2)))
-    assert asked == [None] * BURST + [Denial(Allowance.MESSAGE, 7)] * 2
-    assert await allowance.creation("home") is None
-    assert await allowance.creation("home") is None
-    assert await allowance.creation("home") == Denial(Allowance.CREATION, 7)
+async def test_who_asks_for_more_than_there_is_is_denied_and_told_how_long(shared_limits: SharedLimits) -> None:
+    asked = await asyncio.gather(*(shared_limits.message("ann", "home") for _ in range(BURST + 2)))
+    assert asked == [None] * BURST + [Denial(SharedLimits.MESSAGE, 7)] * 2
+    assert await shared_limits.creation("home") is None
+    assert await shared_limits.creation("home") is None
+    assert await shared_limits.creation("home") == Denial(SharedLimits.CREATION, 7)
 
 
 @pytest.mark.breaks("app/cluster/limits.py", "self._refunds.update(left)", "pass")
-async def test_what_is_denied_by_one_bucket_is_not_taken_from_another(allowance: Allowance, shared: Shared) -> None:
+async def test_what_is_denied_by_one_bucket_is_not_taken_from_another(
+    shared_limits: SharedLimits, shared: Shared
+) -> None:
     for number in range(5):
-        assert await allowance.message(f"member {number}", "home") is None
-    assert await allowance.message("ann", "home") == Denial(Allowance.ADDRESS, 7)
-    await idle(allowance)
+        assert await shared_limits.message(f"member {number}", "home") is None
+    assert await shared_limits.message("ann", "home") == Denial(SharedLimits.ADDRESS, 7)
+    await idle(shared_limits)
     assert shared.left["message ann"] == BURST
     assert shared.left["address home"] == 0
 
 
-async def test_what_was_taken_for_nothing_comes_back(allowance: Allowance, shared: Shared) -> None:
-    await allowance.message("ann", "home")
-    allowance.refund_message("ann", "home")
-    await idle(allowance)
+async def test_what_was_taken_for_nothing_comes_back(shared_limits: SharedLimits, shared: Shared) -> None:
+    await shared_limits.message("ann", "home")
+    shared_limits.refund_message("ann", "home")
+    await idle(shared_limits)
     assert shared.left == {"message ann": BURST, "address home": 5}
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("gone"), ValueError("broken")])
 async def test_where_the_buckets_cannot_be_asked_nobody_is_denied(
-    allowance: Allowance, shared: Shared, error: Exception
+    shared_limits: SharedLimits, shared: Shared, error: Exception
 ) -> None:
     shared.gone = error
-    assert await asyncio.gather(*(allowance.message("ann", "home") for _ in range(50))) == [None] * 50
-    allowance.refund_message("ann", "home")
-    await idle(allowance)
+    assert await asyncio.gather(*(shared_limits.message("ann", "home") for _ in range(50))) == [None] * 50
+    shared_limits.refund_message("ann", "home")
+    await idle(shared_limits)
     shared.gone = None
-    assert await allowance.message("ann", "home") is None
+    assert await shared_limits.message("ann", "home") is None
 
 
 @pytest.mark.breaks("app/cluster/limits.py", "asked, self._asked = [*asked, *self._asked], []", "pass")
 async def test_who_asks_while_the_buckets_cannot_be_reached_does_not_wait_for_another_try(
-    allowance: Allowance, shared: Shared
+    shared_limits: SharedLimits, shared: Shared
 ) -> None:
     shared.answering.clear()
-    first = asyncio.create_task(allowance.message("ann", "home"))
+    first = asyncio.create_task(shared_limits.message("ann", "home"))
     await until(lambda: bool(shared.askings))
-    second = asyncio.create_task(allowance.message("bob", "home"))
+    second = asyncio.create_task(shared_limits.message("bob", "home"))
     await asyncio.sleep(0)
     shared.gone = StoreUnavailable("gone")
     shared.answering.set()
     assert (await first, await second) == (None, None)
-    await idle(allowance)
+    await idle(shared_limits)
     assert shared.askings == [{"message ann": 1, "address home": 1}]
 
 
-async def test_who_asked_may_be_gone_when_the_answer_comes(allowance: Allowance, shared: Shared) -> None:
+async def test_who_asked_may_be_gone_when_the_answer_comes(shared_limits: SharedLimits, shared: Shared) -> None:
     shared.answering.clear()
-    asking = [asyncio.create_task(allowance.message("ann", "home")) for _ in range(2)]
+    asking = [asyncio.create_task(shared_limits.message("ann", "home")) for _ in range(2)]
     await until(lambda: bool(shared.askings))
     asking[0].cancel()
     shared.answering.set()
     assert await asking[1] is None
 
 
-async def test_sweeping_asks_for_nothing_else(allowance: Allowance, shared: Shared) -> None:
-    allowance.sweep()
-    await idle(allowance)
+async def test_sweeping_asks_for_nothing_else(shared_limits: SharedLimits, shared: Shared) -> None:
+    shared_limits.sweep()
+    await idle(shared_limits)
     assert shared.swept == 1
     assert shared.askings == []
 
@@ -155,9 +157,9 @@ def test_tokens_are_shared_out_to_the_last_one(
     asked: list[list[Token]], refunds: dict[Token, int], there: dict[Token, int]
 ) -> None:
     """Who was granted all they asked for has it, nobody has more than there was, and what is left comes back."""
-    wishes = wish(asked, Counter(refunds))
+    requests = wish(asked, Counter(refunds))
     stocked = {token.bucket: there.get(token, 0) for tokens in (*asked, list(refunds)) for token in tokens}
-    granted = {bucket: Grant(min(wished.tokens, stocked[bucket]), 1) for bucket, wished in wishes.items()}
+    granted = {bucket: Grant(min(wished.tokens, stocked[bucket]), 1) for bucket, wished in requests.items()}
     denials, left = share(asked, refunds, granted)
     taken = Counter(token for tokens, denial in zip(asked, denials, strict=True) if not denial for token in tokens)
     for token in {token for tokens in asked for token in tokens}:

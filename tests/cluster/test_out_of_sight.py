@@ -27,7 +27,7 @@ def shared(tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -
         data_dir=tmp_path,
         database_url=postgres_url,
         presence_grace=2,
-        look_seconds=0.25,
+        poll_seconds=0.25,
         heartbeat=0.25,
         stale_after=2,
         lost_after=4,
@@ -151,8 +151,10 @@ async def test_connections_that_are_cut_are_noticed_by_nobody(
         await until(lambda each=each: each.bodies == said)  # type: ignore[misc]
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "if await self._lookout.look():", "if True:")
-@pytest.mark.breaks("app/rooms/rooms.py", "if self.sees():  # whatever is sent looks like a sign of life", "if True:")
+@pytest.mark.breaks("app/rooms/rooms.py", "if await self.cluster.poll():", "if True:")
+@pytest.mark.breaks(
+    "app/rooms/rooms.py", "if self.cluster.is_current():  # whatever is sent looks like a sign of life", "if True:"
+)
 async def test_a_process_that_loses_the_database_does_not_look_alive_and_is_well_again_by_itself(
     both: list[Browser], one: Process, other: Process, link: Proxy, shared: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

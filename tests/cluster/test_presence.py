@@ -9,7 +9,8 @@ import pytest
 from app.chat.messages import Member
 from app.cluster import presence
 from app.cluster.bus import LocalBus
-from app.cluster.presence import Alone, SharedRegister
+from app.cluster.cluster import Cluster
+from app.cluster.presence import SharedPresence
 from app.delivery.hub import Audience, Hub
 from app.store.shared import Attendance, Attended, Seat
 from app.store.store import Store, StoreUnavailable
@@ -68,8 +69,8 @@ def bus() -> LocalBus:
 
 
 @pytest.fixture
-def roll(shared: Shared, hub: Hub, bus: LocalBus, clock: Clock) -> SharedRegister:
-    return SharedRegister(cast(Store, shared), bus, hub, "one", GRACE, PAUSE, lambda: clock.elapsed)
+def roll(shared: Shared, hub: Hub, bus: LocalBus, clock: Clock) -> SharedPresence:
+    return SharedPresence(cast(Store, shared), bus, hub, "one", GRACE, PAUSE, lambda: clock.elapsed)
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_who_comes_and_goes_is_noted_once_and_announced(
-    roll: SharedRegister, shared: Shared, lobby: Audience, bus: LocalBus
+    roll: SharedPresence, shared: Shared, lobby: Audience, bus: LocalBus
 ) -> None:
     announced: list[str] = []
     bus.listen(lambda topic, position: announced.append(topic))
@@ -99,7 +100,7 @@ async def test_who_comes_and_goes_is_noted_once_and_announced(
 
 
 async def test_who_departed_is_noted_though_nobody_looks_at_the_room_any_more(
-    roll: SharedRegister, shared: Shared, lobby: Audience, hub: Hub
+    roll: SharedPresence, shared: Shared, lobby: Audience, hub: Hub
 ) -> None:
     lobby.presence.arrive(ANN)
     await roll._note()
@@ -110,7 +111,7 @@ async def test_who_departed_is_noted_though_nobody_looks_at_the_room_any_more(
     assert shared.notes[-1][1] == {(1, ANN.id)}
 
 
-async def test_what_could_not_be_noted_is_noted_later(roll: SharedRegister, shared: Shared, lobby: Audience) -> None:
+async def test_what_could_not_be_noted_is_noted_later(roll: SharedPresence, shared: Shared, lobby: Audience) -> None:
     lobby.presence.arrive(ANN)
     shared.gone = True
     with pytest.raises(StoreUnavailable):
@@ -123,7 +124,7 @@ async def test_what_could_not_be_noted_is_noted_later(roll: SharedRegister, shar
 @pytest.mark.breaks(
     "app/cluster/presence.py", "now - self._noted_at <= self._expiry <= now - self._noting_since", "True"
 )
-async def test_nobody_is_taken_for_gone_by_one_who_was_away(roll: SharedRegister, shared: Shared, clock: Clock) -> None:
+async def test_nobody_is_taken_for_gone_by_one_who_was_away(roll: SharedPresence, shared: Shared, clock: Clock) -> None:
     """Everybody was, when the database was: whoever notes first must not let go of all others."""
 
     async def judged() -> list[bool]:
@@ -139,7 +140,7 @@ async def test_nobody_is_taken_for_gone_by_one_who_was_away(roll: SharedRegister
 
 
 async def test_one_who_was_taken_for_gone_says_anew_who_is_here_and_reads_anew(
-    roll: SharedRegister, shared: Shared, lobby: Audience, impatient: None
+    roll: SharedPresence, shared: Shared, lobby: Audience, impatient: None
 ) -> None:
     lobby.presence.arrive(ANN)
     async with roll.running():
@@ -153,7 +154,7 @@ async def test_one_who_was_taken_for_gone_says_anew_who_is_here_and_reads_anew(
 
 @pytest.mark.usefixtures("impatient")
 async def test_one_who_stops_is_seen_until_the_grace_is_over(
-    roll: SharedRegister, shared: Shared, lobby: Audience
+    roll: SharedPresence, shared: Shared, lobby: Audience
 ) -> None:
     async with roll.running():
         lobby.presence.arrive(ANN)
@@ -166,7 +167,7 @@ async def test_one_who_stops_is_seen_until_the_grace_is_over(
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.breaks("app/cluster/presence.py", "audience and position > audience.presence.version", "audience")
 async def test_who_is_elsewhere_is_read_when_it_changed_for_all_rooms_at_once(
-    roll: SharedRegister, shared: Shared, lobby: Audience, hub: Hub, bus: LocalBus
+    roll: SharedPresence, shared: Shared, lobby: Audience, hub: Hub, bus: LocalBus
 ) -> None:
     cooler = hub.admit(Audience(WATERCOOLER, [], 10))
     shared.elsewhere = {1: Attendance(5, [BOB]), 2: Attendance(6, [ANN, BOB])}
@@ -185,7 +186,7 @@ async def test_who_is_elsewhere_is_read_when_it_changed_for_all_rooms_at_once(
     "app/cluster/presence.py", "await asyncio.sleep(max(pause, TICK_SECONDS))", "await asyncio.sleep(0)"
 )
 async def test_full_rooms_are_read_seldom(
-    roll: SharedRegister, shared: Shared, lobby: Audience, bus: LocalBus, monkeypatch: pytest.MonkeyPatch
+    roll: SharedPresence, shared: Shared, lobby: Audience, bus: LocalBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crowd = [Member(f"{number}", f"Name {number}", "UTC") for number in range(1000)]
     shared.elsewhere = {1: Attendance(1, crowd)}
@@ -207,7 +208,7 @@ async def test_full_rooms_are_read_seldom(
 
 @pytest.mark.usefixtures("impatient")
 async def test_what_could_not_be_read_or_noted_is_tried_again(
-    roll: SharedRegister, shared: Shared, lobby: Audience, bus: LocalBus
+    roll: SharedPresence, shared: Shared, lobby: Audience, bus: LocalBus
 ) -> None:
     shared.gone = True
     shared.elsewhere = {1: Attendance(5, [BOB])}
@@ -219,15 +220,17 @@ async def test_what_could_not_be_read_or_noted_is_tried_again(
         await until(lambda: bool(shared.notes))
 
 
-async def test_whoever_asks_who_is_elsewhere_is_answered_together(roll: SharedRegister, shared: Shared) -> None:
+async def test_whoever_asks_who_is_elsewhere_is_answered_together(roll: SharedPresence, shared: Shared) -> None:
     shared.elsewhere = {1: Attendance(5, [BOB])}
-    asked = await asyncio.gather(*(roll.elsewhere(room_id) for room_id in (1, 1, 2, 1, 2)))
+    asked = await asyncio.gather(*(roll.members(room_id) for room_id in (1, 1, 2, 1, 2)))
     assert asked == [[BOB], [BOB], [], [BOB], []]
     assert shared.reads == [{1, 2}]
 
 
-async def test_who_is_alone_has_no_elsewhere(lobby: Audience) -> None:
-    alone = Alone()
-    async with alone.running():
-        await alone.meet(lobby)
-        assert await alone.elsewhere(1) == []
+async def test_a_single_process_is_current_and_knows_of_nobody_elsewhere(lobby: Audience) -> None:
+    alone = Cluster()
+    async with alone.running(on_recovery=lambda: None):
+        assert alone.is_current()
+        assert await alone.poll()
+        await alone.load_presence(lobby)
+        assert await alone.members_elsewhere(1) == []

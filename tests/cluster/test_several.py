@@ -12,8 +12,9 @@ from pydantic import SecretStr
 from app.cluster.notify import PostgresBus
 from app.operations.removing import remove_room
 from app.settings import KEY_FILE, Settings
-from app.web.identity import Signer, read_keys
-from app.web.security import COOKIE
+from app.web.cookies import COOKIE
+from app.web.identity import Signer
+from app.web.keys import read_keys
 from tests.page import Page
 from tests.postgres import Cluster
 from tests.process import Browser, Process, browsers, process, until, until_async
@@ -30,7 +31,7 @@ def shared(request: pytest.FixtureRequest, tmp_path: Path, postgres_url: str) ->
         data_dir=tmp_path / "one",
         database_url=postgres_url,
         presence_grace=1,
-        look_seconds=pause,
+        poll_seconds=pause,
         heartbeat=pause,
         stale_after=3 * pause,
         lost_after=6 * pause,
@@ -121,7 +122,7 @@ async def test_who_hears_no_bell_finds_everything_by_looking(deaf: None, both: l
     await until_async(lambda: is_nobody(other, old))
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "dict.fromkeys(self._newest.rooms(), 0) | shown", "shown")
+@pytest.mark.breaks("app/rooms/delivering.py", "dict.fromkeys(self._history.newest.rooms(), 0) | shown", "shown")
 async def test_a_page_that_is_kept_is_looked_after_like_one_that_is_open(
     deaf: None, one: Process, other: Process
 ) -> None:
@@ -192,7 +193,7 @@ async def test_pages_that_were_live_that_moved_and_that_are_loaded_now_are_the_s
 
 
 @by_bell_alone
-@pytest.mark.breaks("app/rooms/rooms.py", "self._bus.announce(topics.ROOMS, room.id)", "pass")
+@pytest.mark.breaks("app/rooms/creating.py", "self._bus.announce(topics.ROOMS, room.id)", "pass")
 async def test_a_room_that_is_made_elsewhere_is_in_everybodys_list(both: list[Browser], other: Process) -> None:
     ann, *_ = both
     for name in ("Tea", "Cake"):
@@ -244,7 +245,7 @@ async def is_nobody(process: Process, cookies: httpx2.Cookies) -> bool:
 
 
 @by_bell_alone
-@pytest.mark.breaks("app/main.py", "doorkeeper.forget(member)\n", "pass\n")
+@pytest.mark.breaks("app/main.py", "authenticator.forget(member)\n", "pass\n")
 async def test_a_cookie_from_before_a_renaming_is_nobodys_in_any_process(both: list[Browser], other: Process) -> None:
     ann, *_ = both
     old = httpx2.Cookies(ann.cookies)
@@ -256,7 +257,7 @@ async def test_a_cookie_from_before_a_renaming_is_nobodys_in_any_process(both: l
 
 
 @by_bell_alone
-@pytest.mark.breaks("app/main.py", "rooms.rename(member)", "pass")
+@pytest.mark.breaks("app/main.py", "rooms.creation.rename(member)", "pass")
 async def test_who_was_renamed_elsewhere_goes_on_by_the_new_cookie_and_a_copy_of_the_old_one_does_not(
     both: list[Browser], other: Process
 ) -> None:
@@ -331,7 +332,7 @@ async def test_the_first_to_start_makes_a_key_for_all_and_later_ones_take_it(
 
 
 @pytest.mark.breaks(
-    "app/main.py", "settings.key_file.read_text() if settings.key_file.exists() else new_key()", "new_key()"
+    "app/web/keys.py", "settings.key_file.read_text() if settings.key_file.exists() else new_key()", "new_key()"
 )
 async def test_who_comes_from_sqlite_with_a_key_file_keeps_everybodys_name(shared: Settings, tmp_path: Path) -> None:
     key_file = tmp_path / "one" / KEY_FILE
@@ -360,9 +361,9 @@ async def test_a_key_that_is_set_counts_alone(shared: Settings, one: Process) ->
 
 
 @pytest.mark.breaks(
-    "app/rooms/rooms.py", "await self._recollection.recall(self._said, author, drafts, self._now())", "pass"
+    "app/rooms/posting.py", "await self._shared.recall(self._said, author, drafts, self._now())", "pass"
 )
-@pytest.mark.breaks("app/rooms/rooms.py", "self._recollection.share(self._said.lingering(self._now()))", "pass")
+@pytest.mark.breaks("app/rooms/posting.py", "self._shared.share(self._said.lingering(self._now()))", "pass")
 async def test_what_was_typed_after_an_enter_comes_with_what_follows_also_at_another_process(
     both: list[Browser], other: Process, postgres: Cluster, postgres_url: str
 ) -> None:
@@ -383,7 +384,7 @@ async def test_what_was_typed_after_an_enter_comes_with_what_follows_also_at_ano
     await all_show(both[1:], "first", "second")
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "self._said.release(author, drafts[place.number - 1])", "pass")
+@pytest.mark.breaks("app/rooms/posting.py", "self._said.release(author, drafts[place.number - 1])", "pass")
 async def test_what_a_page_let_go_of_at_once_is_told_to_nobody(
     both: list[Browser], postgres: Cluster, postgres_url: str
 ) -> None:
@@ -414,7 +415,7 @@ async def strict(shared: Settings) -> AsyncIterator[tuple[Process, Process]]:
 
 
 @pytest.mark.breaks(
-    "app/rooms/rooms.py", "await self._count_message_everywhere(self._allowance, member, address, body)", "pass"
+    "app/rooms/limiting.py", "(denial := await self._shared.message(member.id, address))", "(denial := None)"
 )
 async def test_a_burst_that_is_spread_over_processes_is_no_larger(strict: tuple[Process, Process]) -> None:
     one, other = strict
@@ -433,7 +434,7 @@ async def test_what_an_address_may_say_it_may_say_at_all_processes_together(stri
         assert "from your address. Wait" in answers[-1]
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "self._allowance.refund_message(member.id, address)", "pass")
+@pytest.mark.breaks("app/rooms/limiting.py", "self._shared.refund_message(member.id, address)", "pass")
 async def test_the_same_submission_again_counts_once(strict: tuple[Process, Process]) -> None:
     one, other = strict
     async with browsers((one, "Ann")) as (ann,), Browser(other).of(ann) as again:
@@ -444,7 +445,7 @@ async def test_the_same_submission_again_counts_once(strict: tuple[Process, Proc
         assert [await ann.said(f"{number}") for number in range(5)] == [""] * 5
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "(denial := await self._allowance.creation(address))", "(denial := None)")
+@pytest.mark.breaks("app/rooms/limiting.py", "(denial := await self._shared.creation(address))", "(denial := None)")
 async def test_what_an_address_may_make_it_may_make_at_all_processes_together(strict: tuple[Process, Process]) -> None:
     one, other = strict
     answers = [await Browser(place).take_name(f"Name {number}") for number, place in enumerate((one, other) * 3)]
@@ -469,8 +470,8 @@ async def test_everybody_sees_who_is_at_any_process(both: list[Browser], one: Pr
         assert loaded.members == ["Ann", "Bob"]
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "return await self._register.elsewhere(room.id)", "return []")
-@pytest.mark.breaks("app/rooms/rooms.py", "await self._register.meet(audience)", "pass")
+@pytest.mark.breaks("app/rooms/rooms.py", "return await self.cluster.members_elsewhere(room.id)", "return []")
+@pytest.mark.breaks("app/rooms/resuming.py", "await self._cluster.load_presence(audience)", "pass")
 async def test_a_page_shows_at_once_who_is_elsewhere_also_where_nobody_looks_yet(one: Process, other: Process) -> None:
     async with browsers((one, "Ann")):
         reader = Browser(other)
@@ -516,7 +517,7 @@ async def test_a_process_that_stops_leaves_its_people_for_the_grace_in_which_the
             await ann.disconnect()
         await ann.connect(one)
         await ann.said("here again")
-        await asyncio.sleep(shared.presence_grace + 2 * shared.look_seconds)
+        await asyncio.sleep(shared.presence_grace + 2 * shared.poll_seconds)
         assert bob.members == ["Ann", "Bob"]
         assert all("<bdi>Ann</bdi>" in frame for frame in lists if 'id="members"' in frame)
         await ann.disconnect()

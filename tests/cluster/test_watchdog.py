@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from app.cluster import watchdog
 from app.cluster.bus import LocalBus
-from app.cluster.watchdog import Alone, Watch
+from app.cluster.watchdog import Watchdog
 from app.metrics import BusMetrics
 from app.store.store import StoreUnavailable
 from tests.conftest import Clock
@@ -58,92 +58,92 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture
-def watch(database: Database, bus: Missing, clock: Clock, registry: CollectorRegistry) -> Watch:
-    return Watch(database.look, bus, SECONDS, lambda: clock.elapsed, BusMetrics(registry))
+def watch(database: Database, bus: Missing, clock: Clock, registry: CollectorRegistry) -> Watchdog:
+    return Watchdog(database.look, bus, SECONDS, lambda: clock.elapsed, BusMetrics(registry))
 
 
-async def test_what_is_found_is_told_to_those_who_listen(watch: Watch, database: Database, bus: Missing) -> None:
+async def test_what_is_found_is_told_to_those_who_listen(watch: Watchdog, database: Database, bus: Missing) -> None:
     heard: list[tuple[str, int]] = []
     bus.listen(lambda topic, position: heard.append((topic, position)))
     database.positions = {"room:1": 7, "rooms": 2}
-    assert await watch.look()
+    assert await watch.poll()
     assert heard == [("room:1", 7), ("rooms", 2)]
 
 
 async def test_it_counts_what_no_announcement_had_told_of(
-    watch: Watch, database: Database, bus: Missing, registry: CollectorRegistry
+    watch: Watchdog, database: Database, bus: Missing, registry: CollectorRegistry
 ) -> None:
     def looks(found: str) -> float | None:
         return registry.get_sample_value("parlor_looks_total", {"found": found})
 
     database.positions = {"room:1": 7}
-    await watch.look()
+    await watch.poll()
     bus.announce("room:1", 8)
     database.positions = {"room:1": 8, "room:2": 4}
-    await watch.look()
+    await watch.poll()
     assert (looks("nothing"), looks("something")) == (2, 0)
     database.positions = {"room:1": 9, "room:2": 4}
-    await watch.look()
+    await watch.poll()
     assert (looks("nothing"), looks("something")) == (2, 1)
 
 
 @pytest.mark.breaks("app/cluster/watchdog.py", "not self._failed and ", "")
-async def test_who_cannot_look_does_not_see_and_sees_again_by_themselves(watch: Watch, database: Database) -> None:
-    assert watch.sees()
+async def test_who_cannot_look_does_not_see_and_sees_again_by_themselves(watch: Watchdog, database: Database) -> None:
+    assert watch.is_current()
     database.gone = True
-    assert not await watch.look()
-    assert not watch.sees()
+    assert not await watch.poll()
+    assert not watch.is_current()
     database.gone = False
-    assert await watch.look()
-    assert watch.sees()
+    assert await watch.poll()
+    assert watch.is_current()
 
 
 @pytest.mark.breaks("app/cluster/watchdog.py", "age <= self._seconds + LATE_SECONDS", "True")
-async def test_who_waits_for_an_answer_does_not_see_either(watch: Watch, database: Database, clock: Clock) -> None:
-    assert await watch.look()
+async def test_who_waits_for_an_answer_does_not_see_either(watch: Watchdog, database: Database, clock: Clock) -> None:
+    assert await watch.poll()
     database.answering.clear()
-    looking = asyncio.create_task(watch.look())
+    looking = asyncio.create_task(watch.poll())
     await asyncio.sleep(0)
     clock.advance(seconds=SECONDS + watchdog.LATE_SECONDS)
-    assert watch.sees()
+    assert watch.is_current()
     clock.advance(seconds=0.1)
-    assert not watch.sees()
-    assert watch.sees(grace=SECONDS + 2)
+    assert not watch.is_current()
+    assert watch.is_current(grace=SECONDS + 2)
     database.answering.set()
     # When it began is what counts: what was committed since then it did not see.
     assert await looking
-    assert not watch.sees()
+    assert not watch.is_current()
 
 
 async def test_an_answer_that_does_not_come_is_not_waited_for(
     database: Database, bus: Missing, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watchdog, "LATE_SECONDS", 0)
-    watch = Watch(database.look, bus, 0.01, lambda: 0.0, BusMetrics(registry))
+    watch = Watchdog(database.look, bus, 0.01, lambda: 0.0, BusMetrics(registry))
     database.answering.clear()
-    assert not await watch.look()
-    assert not watch.sees()
+    assert not await watch.poll()
+    assert not watch.is_current()
 
 
 async def test_it_looks_again_and_again_and_at_once_after_something_was_missed(
-    watch: Watch, database: Database, bus: Missing
+    watch: Watchdog, database: Database, bus: Missing
 ) -> None:
-    async with watch.running(on_sight=lambda: None):
+    async with watch.running(on_recovery=lambda: None):
         await until(lambda: database.looks > 0)
         bus.missed()
         await until(lambda: database.looks > 1)
 
 
-async def test_seeing_again_is_told_once(watch: Watch, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_seeing_again_is_told_once(watch: Watchdog, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "RETRY_SECONDS", 0.001)
     sights: list[int] = []
     database.gone = True
-    async with watch.running(on_sight=lambda: sights.append(database.looks)):
+    async with watch.running(on_recovery=lambda: sights.append(database.looks)):
         await until(lambda: database.looks > 2)
         assert sights == []
         database.gone = False
         await until(lambda: bool(sights))
-        assert await watch.look()
+        assert await watch.poll()
     assert len(sights) == 1
 
 
@@ -151,7 +151,7 @@ async def test_seeing_again_is_told_once(watch: Watch, database: Database, monke
     "app/cluster/watchdog.py", "except Exception:  # whatever it is: it has to go on", "except LookupError:"
 )
 async def test_whatever_goes_wrong_it_goes_on(
-    watch: Watch, database: Database, bus: Missing, monkeypatch: pytest.MonkeyPatch
+    watch: Watchdog, database: Database, bus: Missing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watchdog, "RETRY_SECONDS", 0.001)
 
@@ -160,12 +160,5 @@ async def test_whatever_goes_wrong_it_goes_on(
 
     bus.listen(fail)
     database.positions = {"room:1": 1}
-    async with watch.running(on_sight=lambda: None):
+    async with watch.running(on_recovery=lambda: None):
         await until(lambda: database.looks > 2)
-
-
-async def test_one_who_is_alone_always_sees() -> None:
-    alone = Alone()
-    async with alone.running(on_sight=lambda: None):
-        assert alone.sees()
-        assert await alone.look()

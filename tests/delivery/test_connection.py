@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.delivery.connection import LOOKS, CloseCode, Connection
-from app.delivery.encoding import Data, Frame, Way
-from app.delivery.transport import AsgiOutlet, Outlet, Reader
+from app.delivery.encoding import Data, Encoding, Frame
+from app.delivery.transport import AsgiTransport, FlowListener, Transport
 from tests.cast import ANN
 
 LIMIT = 10
@@ -26,10 +26,10 @@ class Browser:
         self.taken: list[Data] = []
         self._willing = asyncio.Event()
         self._willing.set()
-        self._asgi = AsgiOutlet(self._send)
+        self._asgi = AsgiTransport(self._send)
 
     @property
-    def outlet(self) -> Outlet:
+    def transport(self) -> Transport:
         return self._asgi
 
     def be_willing(self, willing: bool = True) -> None:
@@ -53,22 +53,22 @@ class Browser:
 class BehindTheDoor(Browser):
     """Its transport takes what it is given, and says when it is too much."""
 
-    way = Way.TEXT  # read more easily than bytes; a transport does not look at them
+    encoding = Encoding.TEXT  # read more easily than bytes; a transport does not look at them
 
     def __init__(self) -> None:
         super().__init__()
-        self._reader: Reader | None = None
+        self._reader: FlowListener | None = None
         self._buffer: list[Data] = []
 
     @property
-    def outlet(self) -> Outlet:
+    def transport(self) -> Transport:
         return self
 
     @property
     def unsent(self) -> int:
         return sum(map(len, self._buffer))
 
-    def attach(self, reader: Reader) -> None:
+    def attach(self, reader: FlowListener) -> None:
         self._reader = reader
 
     def write(self, data: Data) -> None:
@@ -97,7 +97,7 @@ BOTH_WAYS = pytest.mark.parametrize("kind", [Browser, BehindTheDoor])
 
 
 def connect(browser: Browser | None = None, stall_seconds: float = NEVER, limit: int = LIMIT) -> Connection:
-    return Connection(ANN, ANN.time_zone, (browser or Browser()).outlet, limit, stall_seconds)
+    return Connection(ANN, ANN.time_zone, (browser or Browser()).transport, limit, stall_seconds)
 
 
 def stalled(kind: type[Browser] = Browser) -> Browser:
@@ -150,14 +150,14 @@ async def test_what_is_encoded_goes_to_the_outlet_itself_while_it_takes_it() -> 
     """Nobody of a thousand is asked, for each message, whether they do."""
     browser = BehindTheDoor()
     connection = connect(browser, limit=1_000)
-    assert connection.push == browser.outlet.write
+    assert connection.push == browser.transport.write
     browser.be_willing(False)
-    connection.push("in the hands of the outlet")
+    connection.push("in the hands of the transport")
     connection.push("kept")
     assert kept(connection) == 1
     browser.be_willing()
-    assert browser.taken == ["in the hands of the outlet", "kept"]
-    assert connection.push == browser.outlet.write
+    assert browser.taken == ["in the hands of the transport", "kept"]
+    assert connection.push == browser.transport.write
     connection.end()
     connection.push("too late")
     assert len(browser.taken) == 2
@@ -185,7 +185,7 @@ async def test_what_a_browser_does_not_take_yet_waits_for_it(kind: type[Browser]
 
 async def test_who_connects_while_nothing_is_taken_waits_from_the_start() -> None:
     class Full(BehindTheDoor):
-        def attach(self, reader: Reader) -> None:
+        def attach(self, reader: FlowListener) -> None:
             super().attach(reader)
             reader.pause()
 
@@ -208,7 +208,7 @@ async def test_an_outbox_may_be_full_to_its_limit_and_no_further(kind: type[Brow
 
 @BOTH_WAYS
 @pytest.mark.breaks(
-    "app/delivery/connection.py", "waiting = self._waiting + self._outlet.unsent", "waiting = self._waiting"
+    "app/delivery/connection.py", "waiting = self._waiting + self._transport.unsent", "waiting = self._waiting"
 )
 async def test_a_frame_counts_while_it_is_being_sent(kind: type[Browser]) -> None:
     browser = stalled(kind)
@@ -268,8 +268,8 @@ def test_the_outbox_is_bounded_whatever_is_offered(steps: list[int | bool], kind
                     frame = str(len(offered) % 10) * step
                     offered.append(frame)
                     connection.offer(frame)
-                    waiting = browser.outlet.unsent + sum(map(len, connection._outbox))
-                    assert waiting <= max(LIMIT, browser.outlet.unsent)
+                    waiting = browser.transport.unsent + sum(map(len, connection._outbox))
+                    assert waiting <= max(LIMIT, browser.transport.unsent)
         assert browser.taken == offered[: len(browser.taken)]
 
     asyncio.run(run())
@@ -316,7 +316,7 @@ class Slow(BehindTheDoor):
         return max(self.left, 100 - self.looks)
 
 
-@pytest.mark.breaks("app/delivery/connection.py", "if self._outlet.unsent < unsent:", "if False:")
+@pytest.mark.breaks("app/delivery/connection.py", "if self._transport.unsent < unsent:", "if False:")
 async def test_a_browser_that_is_slow_is_given_time_as_long_as_it_takes_something() -> None:
     browser = Slow(left=50)
     connection = connect(browser, stall_seconds=SOON)
@@ -443,11 +443,11 @@ async def test_who_waits_for_a_browser_that_is_gone_is_told() -> None:
     async def gone(_: str) -> None:
         raise ConnectionResetError
 
-    outlet = AsgiOutlet(gone)
-    connection = Connection(None, "UTC", outlet, 1000, 8)
+    transport = AsgiTransport(gone)
+    connection = Connection(None, "UTC", transport, 1000, 8)
     connection.offer("part of a backlog")
     with pytest.raises(ConnectionResetError):
-        await outlet.run()
+        await transport.run()
     async with asyncio.timeout(1):
         await connection.drained()
     connection.offer("the next part")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame as Oracle
 from websockets.frames import Opcode
 
-from app.delivery.encoding import WINDOW_BITS, Frame, Stream, Way, encode
+from app.delivery.encoding import WINDOW_BITS, Encoding, Frame, Stream, encode
 
 TEXTS = st.one_of(
     st.text(max_size=300), st.sampled_from(["", "é" * 62, "é" * 63, "x" * 125, "x" * 126, "x" * 65_535, "x" * 65_536])
@@ -39,12 +39,12 @@ def _payload(data: bytes) -> bytes:
 
 @given(TEXTS)
 def test_a_plain_frame_is_what_the_standard_says(text: str) -> None:
-    assert encode(text, Way.PLAIN) == Oracle(Opcode.TEXT, text.encode()).serialize(mask=False)
+    assert encode(text, Encoding.PLAIN) == Oracle(Opcode.TEXT, text.encode()).serialize(mask=False)
 
 
 def test_what_the_server_encodes_stays_a_text() -> None:
-    assert encode("hello", Way.TEXT) == "hello"
-    assert Frame("hello").encoded(Way.TEXT) == "hello"
+    assert encode("hello", Encoding.TEXT) == "hello"
+    assert Frame("hello").encoded(Encoding.TEXT) == "hello"
 
 
 @given(st.lists(st.tuples(TEXTS, st.sampled_from(["all", "all", "one alone", "joins"])), max_size=20))
@@ -53,11 +53,11 @@ def test_everybody_reads_a_stream_whenever_they_joined(steps: list[tuple[str, st
     for text, what in steps:
         if what == "joins":
             browsers.append(Browser())
-            greeting = Frame(text).encoded(Way.DEFLATED)
+            greeting = Frame(text).encoded(Encoding.DEFLATED)
             assert isinstance(greeting, bytes) and browsers[-1].read(greeting) == text
             stream.restart()
         elif what == "one alone":
-            alone = encode(text, Way.DEFLATED)
+            alone = encode(text, Encoding.DEFLATED)
             assert isinstance(alone, bytes) and browsers[0].read(alone) == text
         else:
             data = stream.frame(text.encode())
@@ -73,5 +73,5 @@ def test_what_was_said_before_is_not_said_again() -> None:
 
 def test_a_frame_for_several_is_encoded_once() -> None:
     frame = Frame("hello")
-    for way in Way:
-        assert frame.encoded(way) is frame.encoded(way)
+    for encoding in Encoding:
+        assert frame.encoded(encoding) is frame.encoded(encoding)

@@ -3,26 +3,26 @@
 import pytest
 
 from app.delivery.connection import Connection
-from app.delivery.encoding import Data, Frame, Way
+from app.delivery.encoding import Data, Encoding, Frame
 from app.delivery.fanout import Channel
-from app.delivery.transport import Reader
+from app.delivery.transport import FlowListener
 from tests.delivery.test_encoding import Browser
 
 
-class Outlet:
+class Transport:
     """A browser that takes everything, one way."""
 
     unsent = 0
 
-    def __init__(self, way: Way) -> None:
-        self.way = way
+    def __init__(self, encoding: Encoding) -> None:
+        self.encoding = encoding
         self.sent: list[Data] = []
         self.inflater = Browser()
 
     def write(self, data: Data) -> None:
         self.sent.append(data)
 
-    def attach(self, reader: Reader) -> None:
+    def attach(self, reader: FlowListener) -> None:
         """It never has enough."""
 
     @property
@@ -31,26 +31,26 @@ class Outlet:
         return [each if isinstance(each, str) else self.inflater.read(each) for each in self.sent]
 
 
-def join(channel: Channel, way: Way) -> tuple[Connection, Outlet]:
-    outlet = Outlet(way)
-    connection = Connection(None, "UTC", outlet, 1_000, 8)
+def join(channel: Channel, encoding: Encoding) -> tuple[Connection, Transport]:
+    transport = Transport(encoding)
+    connection = Connection(None, "UTC", transport, 1_000, 8)
     channel.join(connection)
-    return connection, outlet
+    return connection, transport
 
 
 async def test_everybody_is_sent_the_same_each_their_way() -> None:
     channel = Channel()
-    outlets = [join(channel, way)[1] for way in (*Way, *Way)]
+    transports = [join(channel, encoding)[1] for encoding in (*Encoding, *Encoding)]
     channel.publish("hello")
     channel.publish("hello")
-    assert [outlet.texts for outlet in outlets] == [["hello", "hello"]] * 6
+    assert [transport.texts for transport in transports] == [["hello", "hello"]] * 6
     assert len(channel) == 6
 
 
 async def test_who_takes_it_the_same_way_is_sent_the_same_bytes() -> None:
     channel = Channel()
-    for way in Way:
-        (_, one), (_, other) = join(channel, way), join(channel, way)
+    for encoding in Encoding:
+        (_, one), (_, other) = join(channel, encoding), join(channel, encoding)
         channel.publish("hello")
         assert one.sent[0] is other.sent[0]
 
@@ -58,9 +58,9 @@ async def test_who_takes_it_the_same_way_is_sent_the_same_bytes() -> None:
 @pytest.mark.breaks("app/delivery/fanout.py", "self._stream.restart()", "pass")
 async def test_who_joins_later_reads_from_there_on() -> None:
     channel = Channel()
-    _, first = join(channel, Way.DEFLATED)
+    _, first = join(channel, Encoding.DEFLATED)
     channel.publish("hello, hello, hello")
-    late, second = join(channel, Way.DEFLATED)
+    late, second = join(channel, Encoding.DEFLATED)
     late.offer("to you alone")
     channel.publish("hello, hello, hello")
     assert first.texts == ["hello, hello, hello"] * 2
@@ -69,24 +69,24 @@ async def test_who_joins_later_reads_from_there_on() -> None:
 
 async def test_who_comes_back_has_caught_up_meanwhile() -> None:
     channel = Channel()
-    connection, outlet = join(channel, Way.DEFLATED)
+    connection, transport = join(channel, Encoding.DEFLATED)
     channel.publish("one")
     channel.leave(connection)
     channel.publish("two")
     connection.offer(Frame("two"))
     channel.join(connection)
     channel.publish("three")
-    assert outlet.texts == ["one", "two", "three"]
+    assert transport.texts == ["one", "two", "three"]
 
 
 async def test_who_has_left_is_sent_nothing() -> None:
     channel = Channel()
-    for way in Way:
-        connection, outlet = join(channel, way)
+    for encoding in Encoding:
+        connection, transport = join(channel, encoding)
         assert connection in channel
         channel.leave(connection)
         channel.leave(connection)
         channel.publish("hello")
-        assert outlet.sent == []
+        assert transport.sent == []
         assert connection not in channel
     assert len(channel) == 0

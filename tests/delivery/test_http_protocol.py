@@ -7,9 +7,16 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from app.chat.limits import Turnstile
-from app.delivery.http_protocol import ADDRESS_BYTES, ARRIVALS, HEAD_BYTES, MOST_FIELDS, Arrivals, HttpProtocol
-from app.delivery.websocket_protocol import WireProtocol
+from app.chat.limits import Quota
+from app.delivery.http_protocol import (
+    ADDRESS_BYTES,
+    HEAD_BYTES,
+    MOST_FIELDS,
+    REQUEST_LIMITS,
+    HttpProtocol,
+    RequestLimits,
+)
+from app.delivery.websocket_protocol import WebSocketProtocol
 from tests.transport import HANDSHAKE, Transport
 
 
@@ -18,11 +25,11 @@ class Door:
 
     def __init__(self, most: int = 2, seconds: float = 3600, proxies: str = "") -> None:
         self.refused: list[str] = []
-        self.unfinished = Turnstile(most)
-        self.config = Config(self.application, interface="asgi3", lifespan="off", log_config=None, ws=WireProtocol)
+        self.unfinished = Quota(most)
+        self.config = Config(self.application, interface="asgi3", lifespan="off", log_config=None, ws=WebSocketProtocol)
         self.config.load()
         self.state = ServerState()
-        self.lifespan = {ARRIVALS: Arrivals(self.unfinished, seconds, self.refused.append, proxies)}
+        self.lifespan = {REQUEST_LIMITS: RequestLimits(self.unfinished, seconds, self.refused.append, proxies)}
 
     def open(self) -> tuple[HttpProtocol, Transport]:
         transport, protocol = Transport(), HttpProtocol(self.config, self.state, self.lifespan)

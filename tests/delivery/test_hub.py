@@ -6,16 +6,16 @@ import pytest
 
 from app.chat.messages import Member
 from app.delivery.connection import Connection
-from app.delivery.encoding import Data, Frame, Way
+from app.delivery.encoding import Data, Encoding, Frame
 from app.delivery.hub import Audience, Backlog, Hub
-from app.delivery.transport import Reader as Told
+from app.delivery.transport import FlowListener as Told
 from tests.cast import ANN, BOB, LOBBY, WATERCOOLER, message
 
 
 class Stalled:
     """A browser that takes nothing."""
 
-    way = Way.TEXT
+    encoding = Encoding.TEXT
     unsent = 0
 
     def attach(self, reader: Told) -> None:
@@ -25,7 +25,7 @@ class Stalled:
         raise AssertionError("nothing is written to who takes nothing")
 
 
-class Reader(Connection):
+class FlowListener(Connection):
     """A connection that remembers what it was offered; nobody takes it off its hands."""
 
     __slots__ = ()
@@ -58,7 +58,7 @@ def hello(zone: str) -> str:
     return f"hello in {zone}"
 
 
-def enter(hub: Hub, audience: Audience, reader: Reader) -> Reader:
+def enter(hub: Hub, audience: Audience, reader: FlowListener) -> FlowListener:
     hub.enter(audience, reader)
     hub.join(audience, reader)
     return reader
@@ -89,14 +89,14 @@ def test_publishing_is_a_plain_function() -> None:
 
 
 async def test_everybody_who_has_joined_is_reached(hub: Hub, lobby: Audience) -> None:
-    readers = [enter(hub, lobby, Reader(member)) for member in (ANN, ANN, BOB, None)]
+    readers = [enter(hub, lobby, FlowListener(member)) for member in (ANN, ANN, BOB, None)]
     hub.publish(lobby, hello)
     assert [reader.offered for reader in readers] == [["hello in UTC"]] * 4
 
 
 async def test_frames_are_rendered_once_for_each_time_zone(hub: Hub, lobby: Audience) -> None:
     zones = ["UTC", "Europe/Berlin", "UTC", "Europe/Berlin", "Asia/Kathmandu"]
-    readers = [enter(hub, lobby, Reader(time_zone=zone)) for zone in zones]
+    readers = [enter(hub, lobby, FlowListener(time_zone=zone)) for zone in zones]
     rendered: list[str] = []
 
     def render(zone: str) -> str:
@@ -118,7 +118,7 @@ async def test_where_nobody_looks_nothing_is_rendered(
 
 
 async def test_who_has_not_resumed_gets_nothing(hub: Hub, lobby: Audience) -> None:
-    reader = Reader(ANN)
+    reader = FlowListener(ANN)
     hub.enter(lobby, reader)
     hub.publish(lobby, hello)
     assert reader.offered == []
@@ -126,7 +126,7 @@ async def test_who_has_not_resumed_gets_nothing(hub: Hub, lobby: Audience) -> No
 
 
 async def test_who_has_paused_gets_nothing_until_they_join_again(hub: Hub, lobby: Audience) -> None:
-    reader = enter(hub, lobby, Reader(ANN))
+    reader = enter(hub, lobby, FlowListener(ANN))
     assert reader in lobby
     hub.pause(lobby, reader)
     assert reader not in lobby
@@ -138,7 +138,7 @@ async def test_who_has_paused_gets_nothing_until_they_join_again(hub: Hub, lobby
 
 
 async def test_who_has_left_gets_nothing(hub: Hub, lobby: Audience) -> None:
-    reader, other = enter(hub, lobby, Reader(ANN)), enter(hub, lobby, Reader(BOB))
+    reader, other = enter(hub, lobby, FlowListener(ANN)), enter(hub, lobby, FlowListener(BOB))
     hub.leave(lobby, reader, now=0)
     hub.publish(lobby, hello)
     assert reader.offered == []
@@ -146,14 +146,14 @@ async def test_who_has_left_gets_nothing(hub: Hub, lobby: Audience) -> None:
 
 
 async def test_joining_twice_is_joining_once(hub: Hub, lobby: Audience) -> None:
-    reader = enter(hub, lobby, Reader(ANN))
+    reader = enter(hub, lobby, FlowListener(ANN))
     hub.join(lobby, reader)
     hub.publish(lobby, hello)
     assert reader.offered == ["hello in UTC"]
 
 
 async def test_pausing_twice_or_before_joining_is_nothing(hub: Hub, lobby: Audience) -> None:
-    reader, other = Reader(ANN), enter(hub, lobby, Reader(BOB))
+    reader, other = FlowListener(ANN), enter(hub, lobby, FlowListener(BOB))
     hub.pause(lobby, reader)
     hub.enter(lobby, reader)
     hub.pause(lobby, reader)
@@ -164,14 +164,14 @@ async def test_pausing_twice_or_before_joining_is_nothing(hub: Hub, lobby: Audie
 
 async def test_rooms_do_not_hear_each_other(hub: Hub, lobby: Audience) -> None:
     watercooler = hub.admit(Audience(WATERCOOLER, [], 10))
-    ann, bob = enter(hub, lobby, Reader(ANN)), enter(hub, watercooler, Reader(BOB))
+    ann, bob = enter(hub, lobby, FlowListener(ANN)), enter(hub, watercooler, FlowListener(BOB))
     hub.publish(watercooler, hello)
     assert (ann.offered, bob.offered) == ([], ["hello in UTC"])
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
 async def test_one_that_is_cut_off_does_not_disturb_the_others(hub: Hub, lobby: Audience, place: int) -> None:
-    readers = [enter(hub, lobby, Reader(limit=20 if each == place else 1_000)) for each in range(3)]
+    readers = [enter(hub, lobby, FlowListener(limit=20 if each == place else 1_000)) for each in range(3)]
     for _ in range(5):
         hub.publish(lobby, hello)
     assert [bool(reader.cut_off) for reader in readers] == [each == place for each in range(3)]
@@ -179,10 +179,10 @@ async def test_one_that_is_cut_off_does_not_disturb_the_others(hub: Hub, lobby: 
 
 
 async def test_somebody_who_leaves_because_of_what_is_published_does_not_disturb_it(hub: Hub, lobby: Audience) -> None:
-    hasty = [enter(hub, lobby, Reader(time_zone=zone)) for zone in ("UTC", "Europe/Berlin")]
+    hasty = [enter(hub, lobby, FlowListener(time_zone=zone)) for zone in ("UTC", "Europe/Berlin")]
     for reader in hasty:
         reader.push = lambda data, reader=reader: hub.leave(lobby, reader, now=0)  # type: ignore[misc]
-    others = [enter(hub, lobby, Reader(time_zone=zone)) for zone in ("UTC", "Europe/Berlin")]
+    others = [enter(hub, lobby, FlowListener(time_zone=zone)) for zone in ("UTC", "Europe/Berlin")]
     hub.publish(lobby, hello)
     assert [reader.offered for reader in others] == [["hello in UTC"], ["hello in Europe/Berlin"]]
     assert not any(reader in lobby for reader in hasty)
@@ -190,7 +190,7 @@ async def test_somebody_who_leaves_because_of_what_is_published_does_not_disturb
 
 async def test_how_many_were_reached_is_counted(hub: Hub, lobby: Audience, fan_outs: list[tuple[float, int]]) -> None:
     for zone in ("UTC", "UTC", "Europe/Berlin"):
-        enter(hub, lobby, Reader(time_zone=zone))
+        enter(hub, lobby, FlowListener(time_zone=zone))
     hub.publish(lobby, hello)
     ((seconds, recipients),) = fan_outs
     assert recipients == 3
@@ -201,13 +201,13 @@ async def test_how_many_were_reached_is_counted(hub: Hub, lobby: Audience, fan_o
 
 
 async def test_a_socket_makes_its_member_present(hub: Hub, lobby: Audience) -> None:
-    enter(hub, lobby, Reader(ANN))
-    enter(hub, lobby, Reader(None))
+    enter(hub, lobby, FlowListener(ANN))
+    enter(hub, lobby, FlowListener(None))
     assert lobby.presence.members() == [ANN]
 
 
 async def test_leaving_twice_is_leaving_once(hub: Hub, lobby: Audience) -> None:
-    tab, other_tab = enter(hub, lobby, Reader(ANN)), enter(hub, lobby, Reader(ANN))
+    tab, other_tab = enter(hub, lobby, FlowListener(ANN)), enter(hub, lobby, FlowListener(ANN))
     hub.leave(lobby, tab, now=0)
     hub.leave(lobby, tab, now=0)
     lobby.presence.sweep(now=1000, grace=10)
@@ -218,7 +218,7 @@ async def test_leaving_twice_is_leaving_once(hub: Hub, lobby: Audience) -> None:
 
 
 async def test_who_left_without_joining_is_gone_all_the_same(hub: Hub, lobby: Audience) -> None:
-    reader = Reader(ANN)
+    reader = FlowListener(ANN)
     hub.enter(lobby, reader)
     hub.leave(lobby, reader, now=0)
     assert not lobby.visitors
@@ -227,7 +227,7 @@ async def test_who_left_without_joining_is_gone_all_the_same(hub: Hub, lobby: Au
 async def test_nothing_of_those_who_have_gone_is_kept(hub: Hub, lobby: Audience) -> None:
     for number in range(100):
         member = Member(str(number), f"member {number}", "UTC")
-        reader = enter(hub, lobby, Reader(member, time_zone=f"Zone/{number}"))
+        reader = enter(hub, lobby, FlowListener(member, time_zone=f"Zone/{number}"))
         hub.publish(lobby, hello)
         hub.leave(lobby, reader, now=0)
     lobby.presence.sweep(now=10, grace=10)
@@ -275,7 +275,7 @@ def test_an_audience_knows_the_newest_that_it_was_shown() -> None:
 
 
 async def test_an_audience_with_a_visitor_is_not_forgotten(hub: Hub, lobby: Audience) -> None:
-    reader = Reader(None)
+    reader = FlowListener(None)
     hub.enter(lobby, reader)  # not joined: still on the way
     hub.forget_empty()
     assert hub.audience(LOBBY.id) is lobby
@@ -285,7 +285,7 @@ async def test_an_audience_with_a_visitor_is_not_forgotten(hub: Hub, lobby: Audi
 
 
 async def test_an_audience_in_somebodys_grace_is_not_forgotten(hub: Hub, lobby: Audience) -> None:
-    reader = enter(hub, lobby, Reader(ANN))
+    reader = enter(hub, lobby, FlowListener(ANN))
     hub.leave(lobby, reader, now=0)
     hub.forget_empty()
     assert hub.audience(LOBBY.id) is lobby
@@ -296,6 +296,6 @@ async def test_an_audience_in_somebodys_grace_is_not_forgotten(hub: Hub, lobby: 
 
 async def test_forgetting_one_room_leaves_the_others(hub: Hub, lobby: Audience) -> None:
     hub.admit(Audience(WATERCOOLER, [], 10))
-    enter(hub, lobby, Reader(ANN))
+    enter(hub, lobby, FlowListener(ANN))
     hub.forget_empty()
     assert hub.audiences() == [lobby]

@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket protocol, with a door to its transport."""
+"""uvicorn's WebSocket protocol, with a direct_transport to its transport."""
 
 import asyncio
 import zlib
@@ -10,9 +10,9 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from app.chat.limits import Limits, Turnstile
-from app.delivery.encoding import Way, encode
-from app.delivery.websocket_protocol import DOOR, NOTHING, UNREAD_BYTES, WireProtocol, door
+from app.chat.limits import Limits, Quota
+from app.delivery.encoding import Encoding, encode
+from app.delivery.websocket_protocol import NOTHING, TRANSPORT, UNREAD_BYTES, WebSocketProtocol, direct_transport
 from app.settings import Settings
 from tests.transport import HANDSHAKE, Transport, turns
 
@@ -28,7 +28,7 @@ class Server:
         state = ServerState()
         config = Config(self.application, interface="asgi3", lifespan="off", log_config=None, **options)
         config.load()
-        self.protocol = WireProtocol(config, state, {})
+        self.protocol = WebSocketProtocol(config, state, {})
         self.protocol.connection_made(self.transport)
         self.tasks = state.tasks
 
@@ -40,12 +40,12 @@ class Server:
         while (event := await receive())["type"] != "websocket.disconnect":
             self.heard.append(event.get("text"))
 
-    async def shake_hands(self, offer: str = "") -> WireProtocol:
+    async def shake_hands(self, offer: str = "") -> WebSocketProtocol:
         """Open the socket with an `offer` of extensions, and return what is behind its door."""
         asked = f"Sec-WebSocket-Extensions: {offer}\r\n".encode() if offer else b""
         self.protocol.data_received(HANDSHAKE.removesuffix(b"\r\n") + asked + b"\r\n")
         await self.accepted.wait()
-        found = door(self.scopes[0])
+        found = direct_transport(self.scopes[0])
         assert found
         return found
 
@@ -55,7 +55,7 @@ class Server:
         await asyncio.gather(*self.tasks)
 
 
-class Reader:
+class FlowListener:
     """Remembers what it was told."""
 
     def __init__(self) -> None:
@@ -73,36 +73,36 @@ class Reader:
 
 async def test_behind_the_door_the_socket_is_dropped() -> None:
     server = Server()
-    outlet = await server.shake_hands()
+    transport = await server.shake_hands()
     assert b"101 Switching Protocols" in server.transport.written
-    outlet.abort()
+    transport.abort()
     assert server.transport.aborted
     await server.end()
 
 
 async def test_the_door_may_be_used_when_the_socket_is_gone_already() -> None:
     server = Server()
-    outlet = await server.shake_hands()
+    transport = await server.shake_hands()
     await server.end()
-    outlet.abort()
+    transport.abort()
 
 
 async def test_what_is_written_goes_to_the_transport_as_it_is() -> None:
     server = Server()
-    outlet = await server.shake_hands()
+    transport = await server.shake_hands()
     server.transport.written = b""
-    outlet.write(encode("hello", outlet.way))
+    transport.write(encode("hello", transport.encoding))
     assert server.transport.written == b"\x81\x05hello"
     server.transport.unsent = 7
-    assert outlet.unsent == 7
+    assert transport.unsent == 7
     await server.end()
 
 
 async def test_who_reads_is_told_how_far_the_browser_takes_what_is_written() -> None:
-    server, reader = Server(), Reader()
-    outlet = await server.shake_hands()
+    server, reader = Server(), FlowListener()
+    transport = await server.shake_hands()
     assert server.transport.high == 0
-    outlet.attach(reader)
+    transport.attach(reader)
     assert reader.told == []
     server.protocol.pause_writing()
     server.protocol.resume_writing()
@@ -112,32 +112,32 @@ async def test_who_reads_is_told_how_far_the_browser_takes_what_is_written() -> 
 
 
 async def test_who_comes_while_nothing_is_taken_is_told_at_once() -> None:
-    server, reader = Server(), Reader()
-    outlet = await server.shake_hands()
+    server, reader = Server(), FlowListener()
+    transport = await server.shake_hands()
     server.protocol.pause_writing()
-    outlet.attach(reader)
+    transport.attach(reader)
     assert reader.told == ["pause"]
     await server.end()
 
 
 @pytest.mark.parametrize(
-    ("offer", "way"),
+    ("offer", "encoding"),
     [
-        ("", Way.PLAIN),
-        ("permessage-deflate", Way.DEFLATED),
-        ("permessage-deflate; client_max_window_bits", Way.DEFLATED),  # Chromium, Firefox
-        ("permessage-deflate; server_max_window_bits=15", Way.DEFLATED),
-        ("permessage-deflate; server_max_window_bits=12", Way.DEFLATED),
-        ("permessage-deflate; server_max_window_bits=11", Way.PLAIN),  # it has no room for a stream of ours
-        ("permessage-deflate; server_no_context_takeover", Way.PLAIN),  # it forgets between messages
-        ("permessage-deflate; unknown", Way.PLAIN),
-        ("x-webkit-deflate-frame", Way.PLAIN),
+        ("", Encoding.PLAIN),
+        ("permessage-deflate", Encoding.DEFLATED),
+        ("permessage-deflate; client_max_window_bits", Encoding.DEFLATED),  # Chromium, Firefox
+        ("permessage-deflate; server_max_window_bits=15", Encoding.DEFLATED),
+        ("permessage-deflate; server_max_window_bits=12", Encoding.DEFLATED),
+        ("permessage-deflate; server_max_window_bits=11", Encoding.PLAIN),  # it has no room for a stream of ours
+        ("permessage-deflate; server_no_context_takeover", Encoding.PLAIN),  # it forgets between messages
+        ("permessage-deflate; unknown", Encoding.PLAIN),
+        ("x-webkit-deflate-frame", Encoding.PLAIN),
     ],
 )
-async def test_a_browser_shares_a_stream_where_it_can(offer: str, way: Way) -> None:
+async def test_a_browser_shares_a_stream_where_it_can(offer: str, encoding: Encoding) -> None:
     server = Server()
-    outlet = await server.shake_hands(offer)
-    assert outlet.way is way
+    transport = await server.shake_hands(offer)
+    assert transport.encoding is encoding
     await server.end()
 
 
@@ -206,10 +206,10 @@ async def test_a_handshake_that_is_too_large_is_answered(head: bytes, status: by
     await server.end()
 
 
-@pytest.mark.parametrize("extensions", [None, {}, {DOOR: {}}, {DOOR: {"outlet": None}}], ids=str)
+@pytest.mark.parametrize("extensions", [None, {}, {TRANSPORT: {}}, {TRANSPORT: {"transport": None}}], ids=str)
 def test_another_server_has_no_door(extensions: Any) -> None:
-    assert door({"extensions": extensions}) is None
-    assert door({}) is None
+    assert direct_transport({"extensions": extensions}) is None
+    assert direct_transport({}) is None
 
 
 # What is broken
@@ -261,10 +261,10 @@ async def test_nothing_is_read_before_the_answer_to_a_handshake() -> None:
 @pytest.mark.breaks("app/delivery/websocket_rules.py", "self._tell_end()", "pass")
 @pytest.mark.parametrize("how", ["close", "broken", "shutdown", "keepalive", "application"])
 async def test_after_a_close_frame_nothing_is_written(how: str) -> None:
-    """The door asks nobody: who writes through it has to be told."""
-    server, reader = Server(), Reader()
-    outlet = await server.shake_hands()
-    outlet.attach(reader)
+    """The direct_transport asks nobody: who writes through it has to be told."""
+    server, reader = Server(), FlowListener()
+    transport = await server.shake_hands()
+    transport.attach(reader)
     match how:
         case "close":
             server.protocol.data_received(frame(8, b"\x03\xe8"))
@@ -285,13 +285,13 @@ async def test_after_a_close_frame_nothing_is_written(how: str) -> None:
 )
 @pytest.mark.parametrize("how", ["closed", "lost"])
 async def test_who_comes_when_it_is_over_is_told_at_once(how: str) -> None:
-    server, reader = Server(), Reader()
-    outlet = await server.shake_hands()
+    server, reader = Server(), FlowListener()
+    transport = await server.shake_hands()
     if how == "closed":
         server.protocol.data_received(frame(8, b""))
     else:
         server.protocol.connection_lost(None)
-    outlet.attach(reader)
+    transport.attach(reader)
     assert reader.told == ["end"]
     server.tasks and await asyncio.gather(*server.tasks)
 
@@ -323,7 +323,7 @@ class Paced(Server):
     def __init__(self, **limits: Any) -> None:
         super().__init__()
         self.limits = Limits(Settings(**{"frames_burst": 10**6, "bytes_burst": 10**9, **limits}))
-        self.scale = Turnstile(200_000)
+        self.quota = Quota(200_000)
         self.frames = 0
         self.most = 10**6  # frames before it waits
         self.may_go_on = asyncio.Event()
@@ -333,15 +333,15 @@ class Paced(Server):
         await receive()
         await send({"type": "websocket.accept"})
         reading = self.limits.reading("192.0.2.1", 0)
-        outlet = door(scope)
-        assert outlet
-        outlet.pace(reading, self.scale, "192.0.2.1")
+        transport = direct_transport(scope)
+        assert transport
+        transport.pace(reading, self.quota, "192.0.2.1")
         self.accepted.set()
         await self.may_go_on.wait()
         while (event := await receive())["type"] != "websocket.disconnect":
             self.frames += event is not NOTHING
-            waits = self.frames == self.most or (event is NOTHING and not outlet._may_read())
-            if waits and not outlet.disconnected:
+            waits = self.frames == self.most or (event is NOTHING and not transport._may_read())
+            if waits and not transport.disconnected:
                 self.may_go_on.clear()
                 await self.may_go_on.wait()
 
@@ -359,12 +359,14 @@ def bomb(size: int) -> bytes:
     return bytes((0xC1, 0xFE)) + len(packed).to_bytes(2) + bytes(4) + packed
 
 
-def inflated(protocol: WireProtocol) -> int:
+def inflated(protocol: WebSocketProtocol) -> int:
     """Return how many bytes a protocol holds of what was read."""
     return sum(len(event.get("text", "")) for event in protocol.queue._events)
 
 
-@pytest.mark.breaks("app/delivery/websocket_rules.py", "self.reader.is_held = frame.opcode is not Opcode.CLOSE", "pass")
+@pytest.mark.breaks(
+    "app/delivery/websocket_rules.py", "self.listener.is_held = frame.opcode is not Opcode.CLOSE", "pass"
+)
 async def test_what_nobody_asks_for_stays_as_it_came() -> None:
     server = Paced()
     server.most = 1
@@ -431,8 +433,8 @@ async def test_every_frame_is_charged(some: bytes) -> None:
 
 @pytest.mark.breaks(
     "app/delivery/websocket_protocol.py",
-    "if not scale.enter(address, unread):",
-    "if scale.enter(address, unread) is None:",
+    "if not quota.acquire(address, unread):",
+    "if quota.acquire(address, unread) is None:",
 )
 async def test_of_what_is_begun_and_not_ended_an_address_has_only_so_much() -> None:
     server = Paced()
@@ -441,13 +443,13 @@ async def test_of_what_is_begun_and_not_ended_an_address_has_only_so_much() -> N
     await turns()
     head = bytes((0x81, 0xFF)) + (10**6).to_bytes(8) + bytes(4)
     server.protocol.data_received(head + b"x" * 150_000)
-    assert len(server.scale) == 1
+    assert len(server.quota) == 1
     assert not server.transport.is_closing()
     server.protocol.data_received(b"x" * 60_000)
     assert server.transport.written.endswith(b"\x88\x02\x03\xf5")
     assert server.transport.is_closing()
     await server.end()
-    assert len(server.scale) == 0
+    assert len(server.quota) == 0
 
 
 @pytest.mark.breaks(
@@ -469,8 +471,8 @@ async def test_of_what_was_not_read_nothing_is_left() -> None:
 @pytest.mark.parametrize("how", ["lost", "shutdown"])
 async def test_who_waits_is_told_of_the_end_at_once(how: str) -> None:
     server = Paced()
-    outlet = await server.shake_hands()
-    resting = asyncio.create_task(outlet.rest(3600))
+    transport = await server.shake_hands()
+    resting = asyncio.create_task(transport.rest(3600))
     await turns(3)
     server.protocol.connection_lost(None) if how == "lost" else server.protocol.shutdown()
     await turns(3)
@@ -483,13 +485,13 @@ async def test_who_waits_is_told_of_the_end_at_once(how: str) -> None:
 @pytest.mark.breaks("app/delivery/websocket_protocol.py", "looking.poll(0)", "False")
 async def test_a_browser_that_leaves_unread_things_behind_is_noticed() -> None:
     server = Paced()
-    outlet = await server.shake_hands()
+    transport = await server.shake_hands()
     ours, theirs = socketpair()
     server.transport.socket = ours
-    assert await outlet.rest(0.01)
+    assert await transport.rest(0.01)
     theirs.send(b"not read")
     theirs.close()
-    assert not await outlet.rest(3600)
+    assert not await transport.rest(3600)
     assert server.transport.aborted
     ours.close()
     server.may_go_on.set()

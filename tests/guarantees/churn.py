@@ -23,7 +23,7 @@ HELD = ("parlor_connections", "parlor_rooms_active", "parlor_buckets", "parlor_t
 
 
 @dataclass(frozen=True)
-class Held:
+class NameUnavailable:
     """What a server holds."""
 
     tables: dict[str, float]
@@ -102,11 +102,11 @@ class Crowd:
         self.wrong += guest.wrong
 
 
-async def _quiet(server: Server) -> Held:
+async def _quiet(server: Server) -> NameUnavailable:
     """Return what `server` holds, once nobody is there and it has noticed."""
     async with asyncio.timeout(PATIENCE):
         while True:
             found = await figures(server.host)
             if not any(found[name] for name in HELD if name != "parlor_tasks"):
-                return Held({name: found[name] for name in HELD}, server.open_files, server.memory)
+                return NameUnavailable({name: found[name] for name in HELD}, server.open_files, server.memory)
             await asyncio.sleep(0.2)

@@ -38,7 +38,7 @@ CROWD: dict[str, object] = {
     "creations_burst": 1_000_000,
     "rooms_burst": 1_000_000,
     "rooms_per_day": 10**12,
-    "rooms_most": 1_000_000,
+    "max_rooms": 1_000_000,
     "connections_per_address": 100_000,
     "address_messages_per_second": 1_000_000,
     "address_messages_burst": 1_000_000,
@@ -47,7 +47,7 @@ CROWD: dict[str, object] = {
     "resumes_burst": 1_000_000,
     "reads_per_second": 1_000_000,
     "reads_burst": 1_000_000,
-    "unfinished_per_address": 100_000,
+    "pending_requests_per_address": 100_000,
     "resume_limit": 100_000,  # gaps, which one asks for by hand, are tried elsewhere
 }
 FILES = 8192  # that may be open at once, in this process and in a server that it starts

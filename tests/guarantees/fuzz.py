@@ -19,7 +19,7 @@ from urllib.parse import quote
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from app.rooms.rooms import NEWEST
+from app.rooms.reading import NEWEST
 from tests.guarantees.outcome import Outcome, first
 from tests.hostile import BODIES, CURSORS, GAPS, HOSTS, NAMES, ORIGINS, POSITIONS, SLUGS, TIME_ZONES
 from tests.server import Server, serving
@@ -33,7 +33,7 @@ SETTINGS = {
     "creations_per_minute": 1e9,
     "creations_burst": 10**9,
     "rooms_burst": 10**9,
-    "rooms_most": 10**9,
+    "max_rooms": 10**9,
     "connections_per_address": 10**6,
     "address_messages_per_second": 1e9,
     "address_messages_burst": 10**9,
@@ -43,7 +43,7 @@ SETTINGS = {
     "resumes_burst": 10**9,
     "reads_per_second": 1e9,
     "reads_burst": 10**9,
-    "unfinished_per_address": 10**6,
+    "pending_requests_per_address": 10**6,
     "outbox_length": 10**9,
     "presence_grace": 0,
 }

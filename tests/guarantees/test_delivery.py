@@ -18,13 +18,13 @@ def check(outcome: Outcome) -> None:
     assert outcome.holds, "\n".join([outcome.figures, *outcome.failures])
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "while position < audience.position:", "while False:")
+@pytest.mark.breaks("app/rooms/resuming.py", "while position < audience.position:", "while False:")
 async def test_who_is_dropped_again_and_again_is_shown_everything_once(tmp_path: Path) -> None:
     check(await drops(tmp_path, clients=12, writers=3, times=3, away=0.3, pause=0.05))
 
 
 @pytest.mark.breaks(
-    "app/rooms/rooms.py",
+    "app/rooms/posting.py",
     "stored = await self._store.append(room.id, member, body, draft.key)",
     "asyncio.create_task(self._store.append(room.id, member, body, draft.key)); return",
 )

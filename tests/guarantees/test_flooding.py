@@ -31,7 +31,7 @@ LOW = {
     "resumes_per_second": 1,
     "reads_burst": 12,
     "reads_per_second": 0.1,
-    "unfinished_per_address": 5,
+    "pending_requests_per_address": 5,
     "request_seconds": 2,
 }
 addresses = (f"127.0.{number // 200}.{number % 200 + 10}" for number in count())
@@ -102,7 +102,7 @@ def refused(answer: str, status: int) -> bool:
     return answer.startswith(f"HTTP/1.1 {status} ") and "retry-after: " in answer.lower()
 
 
-@pytest.mark.breaks("app/web/sockets.py", "elif not self._turnstile.enter(address):", "elif False:")
+@pytest.mark.breaks("app/web/sockets.py", "elif not self._open.acquire(address):", "elif False:")
 async def test_windows_without_end(server: Server, flooder: str, neighbours: None) -> None:
     async with AsyncExitStack() as stack:
         windows = [await stack.enter_async_context(socket(server, flooder)) for _ in range(20)]
@@ -162,7 +162,7 @@ async def test_a_frame_that_is_too_long(server: Server, flooder: str, neighbours
     assert await figure(server, "frame-too-big") >= 1
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "wait = self._limits.address_messages.take(address, now)", "wait = 0.0")
+@pytest.mark.breaks("app/rooms/limiting.py", "wait = self._limits.address_messages.take(address, now)", "wait = 0.0")
 async def test_a_crowd_of_writers_at_one_address(server: Server, flooder: str, neighbours: None) -> None:
     cookies = [await sign_in(server.host, f"Writer {number}", flooder) for number in range(3)]
     async with gathered([Guest(server.host, cookie=cookie, address=flooder) for cookie in cookies]) as crowd:
@@ -178,8 +178,12 @@ async def test_a_crowd_of_writers_at_one_address(server: Server, flooder: str, n
     assert await figure(server, "too-fast-address") >= 3
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "self._limits.address_messages.refund(address)\n            raise", "raise")
-@pytest.mark.breaks("app/rooms/rooms.py", "wait = self._limits.characters.take(address, now, len(body))", "wait = 0.0")
+@pytest.mark.breaks(
+    "app/rooms/limiting.py", "self._limits.address_messages.refund(address)\n            raise", "raise"
+)
+@pytest.mark.breaks(
+    "app/rooms/limiting.py", "wait = self._limits.characters.take(address, now, len(body))", "wait = 0.0"
+)
 async def test_long_messages_without_end(server: Server, flooder: str, neighbours: None) -> None:
     cookie = await sign_in(server.host, f"Author {flooder}", flooder)
     async with gathered([Guest(server.host, cookie=cookie, address=flooder)]) as (author,):
@@ -193,7 +197,7 @@ async def test_long_messages_without_end(server: Server, flooder: str, neighbour
         await author.until(lambda: len(author.receipts) == 5, "receipts of short ones: what was refused does not count")
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "wait = self._limits.creations.take(address, self._now())", "wait = 0.0")
+@pytest.mark.breaks("app/rooms/limiting.py", "wait = self._limits.creations.take(address, self._now())", "wait = 0.0")
 async def test_names_and_rooms_without_end(server: Server, flooder: str, neighbours: None) -> None:
     cookie = await sign_in(server.host, f"Founder {flooder}", flooder)
     rooms = [
@@ -217,7 +221,7 @@ async def test_resumes_with_absurd_cursors(server: Server, flooder: str, neighbo
         await hear(flood, 'data-state="connected"')
 
 
-@pytest.mark.breaks("app/web/sockets.py", "if await self._wait_for_turn(socket, outlet, address):", "if True:")
+@pytest.mark.breaks("app/web/sockets.py", "if await self._wait_for_turn(socket, transport, address):", "if True:")
 async def test_sockets_that_come_and_go_without_end(server: Server, flooder: str, neighbours: None) -> None:
     before = await figure(server, "paced")
     for _ in range(8):
@@ -227,18 +231,14 @@ async def test_sockets_that_come_and_go_without_end(server: Server, flooder: str
     assert await figure(server, "paced") > before
 
 
-@pytest.mark.breaks(
-    "app/web/pages.py", 'self.take_name, methods=["POST"], dependencies=counted', 'self.take_name, methods=["POST"]'
-)
+@pytest.mark.breaks("app/web/posts.py", "HTMLResponse, dependencies=[counted])", "HTMLResponse)")
 async def test_forms_that_are_refused_without_end(server: Server, flooder: str, neighbours: None) -> None:
     answers = [await request(server.host, "POST", "/name", {"name": " "}, address=flooder) for _ in range(14)]
     assert [answer.startswith("HTTP/1.1 422 ") for answer in answers[:12]] == [True] * 12
     assert refused(answers[-1], 429)
 
 
-@pytest.mark.breaks(
-    "app/web/pages.py", "wait = self._limits.reads.take(address_of(request), monotonic())", "wait = 0.0"
-)
+@pytest.mark.breaks("app/web/security.py", "wait = limits.reads.take(address_of(request), monotonic())", "wait = 0.0")
 async def test_history_read_without_end(server: Server, flooder: str, neighbours: None) -> None:
     paths = ["/", "/rooms/lobby?before=9", f"/rooms/lobby/messages?before={2**63 - 1}", "/rooms/lobby/gap?between=0-99"]
     answers = [await request(server.host, "GET", path, address=flooder) for path in paths * 4]
@@ -263,7 +263,7 @@ async def test_an_address_cannot_be_made_up(server: Server, flooder: str, neighb
 
 @pytest.mark.breaks(
     "app/delivery/http_protocol.py",
-    "if self._address is None or self._arrivals.unfinished.enter(self._address):",
+    "if self._address is None or self._limits.pending.acquire(self._address):",
     "if True:",
 )
 async def test_handshakes_that_never_end(server: Server, flooder: str, neighbours: None) -> None:

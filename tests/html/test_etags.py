@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.html.etags import MOST_KEPT, Current, Representation, is_among, represent
+from app.html.etags import MOST_KEPT, Representation, RepresentationCache, is_among, represent
 
 PAGE = represent('<b nonce="<nonce>">hello</b><i nonce="<nonce>">', "<nonce>", "policy")
 
@@ -48,7 +48,7 @@ def test_a_browser_says_what_it_has(known: str, etag: str, has_it: bool) -> None
 @pytest.mark.breaks("app/html/etags.py", "kept is None or kept[0] != view", "kept is None")
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from("abc"))))
 def test_an_address_never_shows_what_it_showed_before(views: list[tuple[int, str]]) -> None:
-    current: Current[str] = Current(lambda view: represent(view, "<nonce>", ""))
+    current: RepresentationCache[str] = RepresentationCache(lambda view: represent(view, "<nonce>", ""))
     for address, view in views:
         assert current.of(address, view).with_nonce("") == view.encode()
 
@@ -61,7 +61,7 @@ def test_what_nobody_asked_for_for_longest_is_made_again() -> None:
         made.append(view)
         return represent(str(view), "<nonce>", "")
 
-    current = Current(make)
+    current = RepresentationCache(make)
     for address in (*range(MOST_KEPT), 0, MOST_KEPT, 0):
         current.of(address, address)
     assert made == list(range(MOST_KEPT + 1))

@@ -296,7 +296,7 @@ def test_a_hostile_name_is_taken_as_it_is_or_refused_with_a_sentence(
 
 
 @pytest.mark.breaks(
-    "app/web/pages.py", "if time_zone not in (*time_zones(), self._settings.time_zone):", "if time_zone in ():"
+    "app/web/posts.py", "if time_zone not in (*time_zones(), self._settings.time_zone):", "if time_zone in ():"
 )
 def test_a_hostile_time_zone_is_refused(client: TestClient) -> None:
     for zone in TIME_ZONES:

@@ -13,7 +13,7 @@ import pytest
 from websockets.sync.client import connect
 
 from app.operations import sqlite_file
-from app.web.identity import read_keys
+from app.web.keys import read_keys
 from tests.operating import bodies, parlor, sqlite_url, talk
 from tests.server import PATIENCE, serving
 

@@ -21,7 +21,7 @@ from app.operations.commands import alone
 from app.settings import Settings
 from app.store import migrations, tables
 from app.store.store import Store, utc_now
-from app.web.identity import read_keys
+from app.web.keys import read_keys
 from tests.normalise import normalise
 from tests.operating import bodies, parlor, sqlite_url, talk
 from tests.postgres import Cluster

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from app.operations import database_server, doctor
-from app.operations.findings import Finding, Verdict, ok, status, unknown, warning, wrong
+from app.operations.checks import Check, Verdict, ok, status, unknown, warning, wrong
 from app.settings import Settings
 from app.store import migrations
 from tests.operating import bodies, parlor, sqlite_url, talk
@@ -76,7 +76,7 @@ def test_a_file_that_is_no_database_is_wrong(data: Path) -> None:
 
 
 def test_what_cannot_be_told_is_status_2(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Settings) -> list[Finding]:
+    def fail(_: Settings) -> list[Check]:
         raise PermissionError("not for you")
 
     monkeypatch.setattr(doctor, "EXAMINATIONS", (fail, lambda _: [ok("the rest is looked at all the same.")]))
@@ -94,7 +94,7 @@ def test_what_cannot_be_told_is_status_2(data: Path, monkeypatch: pytest.MonkeyP
         ([unknown("", ""), wrong("", ""), ok("")], 1),
     ],
 )
-def test_the_exit_status_is_that_of_the_worst(findings: list[Finding], expected: int) -> None:
+def test_the_exit_status_is_that_of_the_worst(findings: list[Check], expected: int) -> None:
     assert status(findings) == expected
 
 
@@ -158,7 +158,7 @@ def answering(answers: Answers) -> Callable[[Connection, str], object]:
     ],
 )
 def test_a_server_that_is_otherwise_is_seen(
-    check: Callable[[object], Finding], answers: Answers, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
+    check: Callable[[object], Check], answers: Answers, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_server, "_ask", answering(answers))
     assert check(None).verdict == verdict

@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.operations import machine
-from app.operations.findings import Verdict
+from app.operations.checks import Verdict
 from app.settings import Settings
 from tests.server import serving
 

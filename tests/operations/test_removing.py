@@ -17,7 +17,7 @@ from tests.page import Page
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Of a chat on each engine, that looks often."""
     url = request.getfixturevalue("postgres_url") if request.param == "postgres" else sqlite_url(tmp_path)
-    return Settings(data_dir=tmp_path, database_url=url, look_seconds=0.05, allowed_hosts=("testserver",))
+    return Settings(data_dir=tmp_path, database_url=url, poll_seconds=0.05, allowed_hosts=("testserver",))
 
 
 def remove(settings: Settings, slug: str, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -25,7 +25,7 @@ def remove(settings: Settings, slug: str, monkeypatch: pytest.MonkeyPatch) -> st
     return parlor(settings.data_dir, "room", "remove", slug, database_url=settings.database_url).done
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "await self._directory.forget_removed()", "pass")
+@pytest.mark.breaks("app/rooms/rooms.py", "await self.directory.forget_removed()", "pass")
 def test_a_removed_room_is_nowhere_and_whoever_is_in_it_is_told(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,11 +8,11 @@ import httpx2
 import pytest
 from sqlalchemy import Connection, select, update
 
-from app.operations import dumps
+from app.operations import pg_dump
 from app.operations.commands import alone
 from app.store import migrations
 from app.store.tables import log
-from app.web.identity import read_keys
+from app.web.keys import read_keys
 from tests.operating import bodies, parlor, sqlite_url, talk
 from tests.postgres import Cluster
 from tests.server import serving
@@ -139,8 +139,8 @@ def test_a_restore_that_fails_in_the_middle_leaves_what_was_there(
         dumps_load(file, url)
         raise KeyboardInterrupt
 
-    dumps_load = dumps.load
-    monkeypatch.setattr(dumps, "load", load_half)
+    dumps_load = pg_dump.load
+    monkeypatch.setattr(pg_dump, "load", load_half)
     assert "Interrupted" in parlor(data, "restore", file, database_url=postgres_url).refusal
     assert bodies(postgres_url) == ["one", "two"]
     assert talk(postgres_url, ["three"], "Eve") == epoch
@@ -197,14 +197,14 @@ def test_a_server_that_starts_in_the_middle_gets_what_was_there(
     talk(postgres_url, ["one"])
     parlor(data, "backup", file, database_url=postgres_url)
     talk(postgres_url, ["two"], "Bob")
-    load = dumps.load
+    load = pg_dump.load
     with ExitStack() as stack:
 
         def load_and_start(file: Path, url: str) -> None:
             load(file, url)
             stack.enter_context(serving(tmp_path / "elsewhere", database_url=url))
 
-        monkeypatch.setattr(dumps, "load", load_and_start)
+        monkeypatch.setattr(pg_dump, "load", load_and_start)
         assert "A server runs" in parlor(data, "restore", file, database_url=postgres_url).refusal
     assert bodies(postgres_url) == ["one", "two"]
 
@@ -253,7 +253,7 @@ def test_without_postgres_programs_the_command_is_said(
     ],
 )
 def test_a_password_is_never_on_a_command_line(url: str, address: str, password: str) -> None:
-    assert dumps.without_password(url) == (address, password)
+    assert pg_dump.without_password(url) == (address, password)
 
 
 def keys(url: str, value: str = "") -> str:

@@ -23,7 +23,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from app.delivery.encoding import encode
-from app.delivery.websocket_protocol import WireProtocol, door
+from app.delivery.websocket_protocol import WebSocketProtocol, direct_transport
 from tests.profile import PROFILE
 from tests.protocol.raw import CLOSE, CONTINUATION, DEFAULT_OFFER, NO_CODE, PONG, RSV1, TAIL, TEXT, Frame
 from tests.transport import HANDSHAKE, Transport, turns
@@ -124,7 +124,7 @@ class Session:
         state = ServerState()
         config = Config(self.application, interface="asgi3", lifespan="off", log_config=None, ws_max_size=LIMIT)
         config.load()
-        self.protocol = WireProtocol(config, state, {})
+        self.protocol = WebSocketProtocol(config, state, {})
         self.protocol.connection_made(self.transport)
         self.tasks = state.tasks
 
@@ -140,16 +140,16 @@ class Session:
     async def open(self, offer: str) -> None:
         self.protocol.data_received(shaken(offer))
         await self.accepted.wait()
-        outlet = door(self.scope)
-        assert outlet
-        outlet.attach(self)
+        transport = direct_transport(self.scope)
+        assert transport
+        transport.attach(self)
         self.transport.written = b""
 
     def publish(self) -> None:
-        """Write through the door, as long as one may."""
-        outlet = door(self.scope)
-        if self.may_write and outlet:
-            outlet.write(encode("published", outlet.way))
+        """Write through the direct_transport, as long as one may."""
+        transport = direct_transport(self.scope)
+        if self.may_write and transport:
+            transport.write(encode("published", transport.encoding))
 
     def pause(self) -> None:
         """The transport of these tests takes everything."""

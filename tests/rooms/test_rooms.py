@@ -21,13 +21,15 @@ from app.chat.limits import Limits
 from app.chat.messages import Draft, Member, Message, Refused, Room
 from app.chat.timeline import Entry, Gap
 from app.cluster.bus import LocalBus
-from app.cluster.cluster import Neighbours
+from app.cluster.cluster import Cluster
 from app.delivery.connection import Connection
 from app.delivery.hub import Audience, Hub
-from app.delivery.transport import AsgiOutlet
+from app.delivery.transport import AsgiTransport
 from app.html.fragments import Fragments, RoomView
 from app.metrics import Metrics
-from app.rooms.rooms import KEY_LENGTH, KEYS_DRAWN, Rooms, new_keys
+from app.rooms import delivering, reading, resuming
+from app.rooms.posting import KEY_LENGTH, KEYS_DRAWN, new_keys
+from app.rooms.rooms import Rooms
 from app.settings import SQLITE_FILE, Settings
 from app.store import topics
 from app.store.store import Store, StoreUnavailable
@@ -40,7 +42,7 @@ PATIENT: dict[str, Any] = {
     "address_messages_burst": 10**6,
     "creations_burst": 10**6,
     "rooms_burst": 10**6,
-    "rooms_most": 10**6,
+    "max_rooms": 10**6,
 }
 
 
@@ -67,14 +69,14 @@ class World:
         bus, metrics = LocalBus(), Metrics()
         hub = Hub(metrics.fan_out)
         self.rooms = Rooms(
-            *(settings, store, hub, Neighbours(bus)),
+            *(settings, store, hub, Cluster(bus)),
             *(self.fragments, metrics, Limits(settings), lambda: clock.elapsed),
         )
         self.is_alone = True  # no other process writes: what is committed is known before it is announced
 
         def on_commit(room_id: int, position: int, messages: Sequence[Message]) -> None:
             if self.is_alone:
-                self.rooms.committed(room_id, messages)
+                self.rooms.delivery.committed(room_id, messages)
             bus.announce(topics.log_of(room_id), position)
 
         store.on_commit = on_commit
@@ -86,16 +88,16 @@ class World:
 
     async def load(self, room: Room, member: Member | None = None, zone: str = "UTC") -> Page:
         """Load the room's page anew."""
-        page = await self.rooms.page(room, zone)
+        page = await self.rooms.history.page(room, zone)
         return Page(
             self.fragments.room(
                 RoomView(
                     room=room,
-                    rooms=self.rooms.all(),
+                    rooms=self.rooms.directory.all(),
                     members=await self.rooms.present(room),
                     member=member,
                     page=page,
-                    cursor=self.rooms.cursor(page.position),
+                    cursor=self.rooms.history.cursor(page.position),
                     zone=zone,
                     keys=[],
                     nonce="",
@@ -107,7 +109,7 @@ class World:
         """Load on demand whatever `page` says that it lacks: its gaps, and what is older."""
         while buttons := page.soup.select(".gap button"):
             gap = Gap(*map(int, str(buttons[0]["value"]).split("-")))
-            entries, remaining = await self.rooms.fill(room, zone, gap)
+            entries, remaining = await self.rooms.history.fill(room, zone, gap)
             page.take(self.fragments.filled(gap, remaining, entries, zone))
         while loads := page.loads_older:
             page.answer(loads, await self.older(page, room, zone))
@@ -115,7 +117,7 @@ class World:
 
     async def older(self, page: Page, room: Room, zone: str = "UTC") -> str:
         """Return what a page is answered that asks for older messages."""
-        older = await self.rooms.page(room, zone, page.before())
+        older = await self.rooms.history.page(room, zone, page.before())
         return self.fragments.older(room, older, zone, "nonce")
 
     async def open(self, room: Room, member: Member | None = None, zone: str = "UTC") -> "Browser":
@@ -142,12 +144,12 @@ class Browser:
 
     async def connect(self) -> None:
         settings = self.world.settings
-        outlet = AsgiOutlet(self._take)
-        self.connection = Connection(self.member, self.zone, outlet, settings.outbox_length, settings.stall_seconds)
-        self.audience = await self.world.rooms.enter(self.room, self.connection)
-        self.writing = asyncio.create_task(outlet.run())
+        transport = AsgiTransport(self._take)
+        self.connection = Connection(self.member, self.zone, transport, settings.outbox_length, settings.stall_seconds)
+        self.audience = await self.world.rooms.resumption.enter(self.room, self.connection)
+        self.writing = asyncio.create_task(transport.run())
         cursor = parse_cursor(self.page.value("#cursor"))
-        await self.world.rooms.resume(self.audience, self.connection, cursor)
+        await self.world.rooms.resumption.resume(self.audience, self.connection, cursor)
 
     async def scroll_up(self) -> None:
         """Ask for older messages; the answer is on its way."""
@@ -167,7 +169,7 @@ class Browser:
 
     async def drop(self) -> None:
         assert self.connection and self.audience and self.writing
-        self.world.rooms.leave(self.audience, self.connection)
+        self.world.rooms.resumption.leave(self.audience, self.connection)
         self.writing.cancel()
         with suppress(asyncio.CancelledError):
             await self.writing
@@ -213,11 +215,11 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def members(here: World, *names: str) -> list[Member]:
-    return [await here.rooms.take_name(None, name, "UTC", "") for name in names]
+    return [await here.rooms.creation.take_name(None, name, "UTC", "") for name in names]
 
 
 async def say(here: World, room: Room, member: Member, text: str, key: str | None = None) -> None:
-    await here.rooms.post(room, member, Draft(text, key or new_keys(1)[0]), "")
+    await here.rooms.posting.post(room, member, Draft(text, key or new_keys(1)[0]), "")
 
 
 # Who looks at which room: one stays in each, the others drop and come back.
@@ -257,7 +259,7 @@ STEPS = st.lists(
 )
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.timeout(1200)
-@pytest.mark.breaks("app/rooms/rooms.py", "while position < audience.position:", "if position < audience.position:")
+@pytest.mark.breaks("app/rooms/resuming.py", "while position < audience.position:", "if position < audience.position:")
 async def test_live_resumed_and_reloaded_pages_are_the_same(
     steps: list[tuple[Any, ...]],
     zone: str,
@@ -275,14 +277,19 @@ async def test_live_resumed_and_reloaded_pages_are_the_same(
     options: dict[str, Any] = {"clock": clock, "resume_limit": resume_limit, "page_size": page_size}
     options["open_page_size"] = open_page_size
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("app.rooms.rooms.FRAME_MESSAGES", frame)
-        patch.setattr("app.rooms.rooms.RENDERED_CHARACTERS", characters)
+        for module in (delivering, resuming):
+            patch.setattr(module, "FRAME_MESSAGES", frame)
+        for module in (delivering, reading, resuming):
+            patch.setattr(module, "RENDERED_CHARACTERS", characters)
         patch.setattr("app.store.migrations.upgrade", lambda _: None)  # the file has its tables
         async with AsyncExitStack() as process:
             here = await process.enter_async_context(world(folder, **options))
             here.is_alone = is_alone
             people = dict(zip(("Ann", "Bob"), await members(here, "Ann", "Bob"), strict=True))
-            rooms = {"lobby": here.rooms.lobby, "garden": await here.rooms.create(people["Ann"], "Garden", "")}
+            rooms = {
+                "lobby": here.rooms.directory.oldest,
+                "garden": await here.rooms.creation.create(people["Ann"], "Garden", ""),
+            }
             browsers = [await here.open(rooms[slug], people[name], zone) for name, slug in PAGES]
             for number, step in enumerate(steps):
                 match step:
@@ -302,7 +309,7 @@ async def test_live_resumed_and_reloaded_pages_are_the_same(
                     case "return", which if not browsers[which].connection:
                         await browsers[which].connect()
                     case "rename", name:
-                        people[name] = await here.rooms.take_name(people[name], f"{name} {number}", "UTC", "")
+                        people[name] = await here.rooms.creation.take_name(people[name], f"{name} {number}", "UTC", "")
                         for (called, _), browser in zip(PAGES, browsers, strict=False):
                             if called == name:
                                 browser.member = people[name]
@@ -311,7 +318,7 @@ async def test_live_resumed_and_reloaded_pages_are_the_same(
                                     await browser.drop()
                                     await browser.connect()
                     case ("make a room",):
-                        await here.rooms.create(people["Bob"], f"Room {number}", "")
+                        await here.rooms.creation.create(people["Bob"], f"Room {number}", "")
                     case ("join",):
                         (new,) = await members(here, f"New {number}")
                         browsers.append(await here.open(rooms["lobby"], new, zone))
@@ -362,11 +369,15 @@ def rendered(here: World, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "at_once = portion(messages, RENDERED_CHARACTERS)", "at_once = len(messages)")
-@pytest.mark.breaks("app/rooms/rooms.py", "count = portion(messages, RENDERED_CHARACTERS)", "count = len(messages)")
-@pytest.mark.breaks("app/rooms/rooms.py", "missed[: portion(missed, RENDERED_CHARACTERS)]", "missed")
 @pytest.mark.breaks(
-    "app/rooms/rooms.py", "portion(messages[: -most - 1 : -1], RENDERED_CHARACTERS)", "len(messages[-most:])"
+    "app/rooms/delivering.py", "at_once = portion(messages, RENDERED_CHARACTERS)", "at_once = len(messages)"
+)
+@pytest.mark.breaks(
+    "app/rooms/delivering.py", "count = portion(messages, RENDERED_CHARACTERS)", "count = len(messages)"
+)
+@pytest.mark.breaks("app/rooms/resuming.py", "missed[: portion(missed, RENDERED_CHARACTERS)]", "missed")
+@pytest.mark.breaks(
+    "app/rooms/reading.py", "portion(messages[: -most - 1 : -1], RENDERED_CHARACTERS)", "len(messages[-most:])"
 )
 async def test_no_frame_and_no_page_renders_more_characters_than_do_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -374,7 +385,7 @@ async def test_no_frame_and_no_page_renders_more_characters_than_do_no_harm(
     """Long messages, live, resumed and loaded: each rendering is bounded, so that others are served in between."""
     async with world(tmp_path, resume_limit=500, page_size=50, open_page_size=500) as here:
         (ann,) = await members(here, "Ann")
-        room = here.rooms.lobby
+        room = here.rooms.directory.oldest
         live, away = await here.open(room, ann), await here.open(room, ann)
         await say(here, room, ann, "before")
         await away.settle()
@@ -390,13 +401,13 @@ async def test_no_frame_and_no_page_renders_more_characters_than_do_no_harm(
         assert max(counts) <= 20_000
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "messages = messages[count:]", "messages = []")
+@pytest.mark.breaks("app/rooms/delivering.py", "messages = messages[count:]", "messages = []")
 async def test_long_messages_are_shown_a_few_at_a_time_and_read_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with world(tmp_path) as here:
         (ann,) = await members(here, "Ann")
-        page = await here.open(here.rooms.lobby, ann)
+        page = await here.open(here.rooms.directory.oldest, ann)
         since, read = here.store.since, list[int]()
 
         async def count(*args: int) -> list[Message]:
@@ -405,7 +416,7 @@ async def test_long_messages_are_shown_a_few_at_a_time_and_read_once(
             return messages
 
         monkeypatch.setattr(here.store, "since", count)
-        await asyncio.gather(*(say(here, here.rooms.lobby, ann, f"{n} " + "x" * 3_900) for n in range(100)))
+        await asyncio.gather(*(say(here, here.rooms.directory.oldest, ann, f"{n} " + "x" * 3_900) for n in range(100)))
         assert len((await page.settle()).timeline()) == 101  # with the day
         assert sum(read) <= 100
 
@@ -413,7 +424,7 @@ async def test_long_messages_are_shown_a_few_at_a_time_and_read_once(
 async def test_a_gap_that_is_filled_makes_the_page_whole(tmp_path: Path) -> None:
     async with world(tmp_path, resume_limit=5, page_size=4) as here:
         (ann,) = await members(here, "Ann")
-        room = here.rooms.lobby
+        room = here.rooms.directory.oldest
         away = await here.open(room, ann)
         whole = await here.open(room, ann)
         await say(here, room, ann, "before")
@@ -434,7 +445,7 @@ async def talking(folder: Path) -> AsyncIterator[tuple[World, Room, Callable[[in
     """A room whose open pages keep eight messages, and how many more are said there, one a day."""
     async with world(folder, page_size=4, open_page_size=8) as here:
         (ann,) = await members(here, "Ann")
-        room = here.rooms.lobby
+        room = here.rooms.directory.oldest
 
         async def talk(count: int) -> None:
             for number in range(count):
@@ -449,7 +460,7 @@ def positions(page: Page) -> list[int]:
     return [int(each.removeprefix("message-")) for each in page.ids()]
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "self.hub.publish(audience, _in_any_zone(frame))", "pass")
+@pytest.mark.breaks("app/rooms/delivering.py", "self._hub.publish(audience, in_any_zone(frame))", "pass")
 @pytest.mark.breaks("templates/partials/frames/trimmed.html", ":not(.day:has(+ #message-{{ first }}))", "")
 async def test_an_open_page_keeps_its_newest_messages_and_loads_the_others_again(tmp_path: Path) -> None:
     async with talking(tmp_path) as (here, room, talk):
@@ -465,7 +476,7 @@ async def test_an_open_page_keeps_its_newest_messages_and_loads_the_others_again
         assert (await here.complete(reader.page, room)).timeline() == loaded.timeline()
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "Frame(greeting + self._trimmed(audience))", "Frame(greeting)")
+@pytest.mark.breaks("app/rooms/resuming.py", "Frame(resumed + self._delivery.trimmed(audience))", "Frame(resumed)")
 async def test_a_page_that_missed_much_keeps_no_more_than_another(tmp_path: Path) -> None:
     async with talking(tmp_path) as (here, room, talk):
         reader = await here.open(room)
@@ -526,7 +537,7 @@ async def test_older_messages_that_come_late_leave_no_hole(tmp_path: Path) -> No
 async def test_many_that_were_missed_are_counted_and_not_read_out(tmp_path: Path, missed: int) -> None:
     async with world(tmp_path, resume_limit=50) as here:
         (ann,) = await members(here, "Ann")
-        room = here.rooms.lobby
+        room = here.rooms.directory.oldest
         reader = await here.open(room)
         await say(here, room, ann, "before")
         await reader.settle()
@@ -546,7 +557,7 @@ async def test_many_that_were_missed_are_counted_and_not_read_out(tmp_path: Path
 async def test_history_joined_to_a_page_is_the_log(tmp_path: Path) -> None:
     async with world(tmp_path, page_size=3) as here:
         (ann,) = await members(here, "Ann")
-        room = here.rooms.lobby
+        room = here.rooms.directory.oldest
         whole = await here.open(room, ann)
         for number in range(10):
             here.clock.advance(minutes=2)
@@ -562,7 +573,7 @@ async def test_a_page_ahead_of_what_was_shown_gets_nothing_twice(tmp_path: Path)
     """A page is read from the log, which may be further than the room's audience."""
     async with world(tmp_path) as here:
         (ann,) = await members(here, "Ann")
-        room = here.rooms.lobby
+        room = here.rooms.directory.oldest
         await here.open(room)
         await say(here, room, ann, "hello")  # stored, and not shown yet: nothing has waited for the delivery
         ahead = await here.open(room)
@@ -572,7 +583,7 @@ async def test_a_page_ahead_of_what_was_shown_gets_nothing_twice(tmp_path: Path)
 async def test_many_who_write_at_once_are_seen_by_all_in_one_order(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         (ann, bob) = await members(here, "Ann", "Bob")
-        room = here.rooms.lobby
+        room = here.rooms.directory.oldest
         readers = [await here.open(room) for _ in range(3)]
         await asyncio.gather(*(say(here, room, who, f"{n}") for n in range(40) for who in (ann, bob)))
         pages = [await reader.settle() for reader in readers]
@@ -585,7 +596,7 @@ async def test_many_who_write_at_once_are_seen_by_all_in_one_order(tmp_path: Pat
 async def test_who_comes_while_others_write_misses_nothing(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         (ann,) = await members(here, "Ann")
-        room = here.rooms.lobby
+        room = here.rooms.directory.oldest
 
         enough = asyncio.Event()
 
@@ -603,28 +614,28 @@ async def test_who_comes_while_others_write_misses_nothing(tmp_path: Path) -> No
             assert positions == list(range(positions[0], head + 1))
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "if messages[first].position == audience.position + 1:", "if True:")
+@pytest.mark.breaks("app/rooms/delivering.py", "if messages[first].position == audience.position + 1:", "if True:")
 async def test_what_is_committed_is_shown_at_once_where_nothing_is_missing_before_it(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         (ann,) = await members(here, "Ann")
-        browser = await here.open(here.rooms.lobby, ann)
+        browser = await here.open(here.rooms.directory.oldest, ann)
         announce, here.store.on_commit = here.store.on_commit, lambda room_id, position, messages: None
-        await say(here, here.rooms.lobby, ann, "one")  # by another process, and not announced yet
+        await say(here, here.rooms.directory.oldest, ann, "one")  # by another process, and not announced yet
         here.store.on_commit = announce
-        await say(here, here.rooms.lobby, ann, "two")
+        await say(here, here.rooms.directory.oldest, ann, "two")
         shown = (await browser.settle()).soup.select(".message__body")
         assert [body.text for body in shown] == ["one", "two"]
-        await say(here, here.rooms.lobby, ann, "three")
+        await say(here, here.rooms.directory.oldest, ann, "three")
         # Nobody had to read the log, nor wait for somebody who does.
-        assert not here.rooms._deliveries
+        assert not here.rooms.delivery._deliveries
         assert [body.text for body in (await browser.settle()).soup.select(".message__body")] == ["one", "two", "three"]
 
 
 async def test_a_delivery_that_the_store_fails_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.rooms.rooms.RETRY_SECONDS", 0)
+    monkeypatch.setattr("app.rooms.delivering.RETRY_SECONDS", 0)
     async with world(tmp_path) as here:
         (ann,) = await members(here, "Ann")
-        room = here.rooms.lobby
+        room = here.rooms.directory.oldest
         reader = await here.open(room)
         since, failures = here.store.since, iter(range(3))
 
@@ -641,7 +652,7 @@ async def test_a_delivery_that_the_store_fails_is_made_up_for(tmp_path: Path, mo
 async def test_one_who_leaves_while_their_message_is_stored_is_heard(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         (ann,) = await members(here, "Ann")
-        room = here.rooms.lobby
+        room = here.rooms.directory.oldest
         reader = await here.open(room)
         saying = asyncio.create_task(say(here, room, ann, "my last words"))
         await asyncio.sleep(0)
@@ -655,7 +666,7 @@ async def test_one_who_leaves_while_their_message_is_stored_is_heard(tmp_path: P
 async def test_presence_counts_people_and_not_windows(tmp_path: Path) -> None:
     async with world(tmp_path, presence_grace=10) as here:
         (ann, bob) = await members(here, "Ann", "Bob")
-        room = here.rooms.lobby
+        room = here.rooms.directory.oldest
         reader = await here.open(room)
         tabs = [await here.open(room, ann) for _ in range(2)]
         await here.open(room, bob)
@@ -679,7 +690,7 @@ async def test_presence_counts_people_and_not_windows(tmp_path: Path) -> None:
         assert await shown() == ["Bob"]
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "if audience.greeting is None:", "if True:")
+@pytest.mark.breaks("app/rooms/resuming.py", "if audience.resumed_frame is None:", "if True:")
 async def test_many_who_come_back_at_once_are_greeted_by_one_rendering(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -693,7 +704,7 @@ async def test_many_who_come_back_at_once_are_greeted_by_one_rendering(
             return resumed(*values)  # type: ignore[arg-type]
 
         monkeypatch.setattr(here.fragments, "resumed", count)
-        browsers = [await here.open(here.rooms.lobby, person) for person in people]
+        browsers = [await here.open(here.rooms.directory.oldest, person) for person in people]
         assert len(rendered) == 1
         here.rooms.tick()
         for browser in browsers:
@@ -705,10 +716,10 @@ async def test_a_full_room_is_shown_who_is_here_less_often(tmp_path: Path, monke
     """A thousand who come back within seconds are no thousand lists to each of a thousand."""
     monkeypatch.setattr("app.rooms.rooms.MEMBER_LISTS_PER_SECOND", 1)
     async with world(tmp_path) as here:
-        reader = await here.open(here.rooms.lobby)
+        reader = await here.open(here.rooms.directory.oldest)
         shown = []
         for person in await members(here, "Ann", "Bob", "Cem"):
-            await here.open(here.rooms.lobby, person)
+            await here.open(here.rooms.directory.oldest, person)
             here.rooms.tick()
             shown.append(len((await reader.settle()).soup.select("#members bdi")))
         assert shown == [1, 1, 1]
@@ -720,15 +731,15 @@ async def test_a_full_room_is_shown_who_is_here_less_often(tmp_path: Path, monke
 async def test_what_nobody_looks_at_is_forgotten(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         (ann,) = await members(here, "Ann")
-        browser = await here.open(here.rooms.lobby, ann)
-        await say(here, here.rooms.lobby, ann, "hello")
+        browser = await here.open(here.rooms.directory.oldest, ann)
+        await say(here, here.rooms.directory.oldest, ann, "hello")
         await browser.settle()
         await browser.drop()
         here.clock.advance(hours=1)
         here.rooms.tick()
         here.rooms.beat()
         assert here.rooms.hub.audiences() == []
-        assert len(here.rooms._limits) == 0
+        assert len(here.rooms.limits._limits) == 0
 
 
 @pytest.mark.parametrize("waits", ["a second", "2 seconds"])
@@ -736,30 +747,30 @@ async def test_a_refusal_says_how_long_to_wait(tmp_path: Path, waits: str) -> No
     rate = {"a second": 1.0, "2 seconds": 0.5}[waits]
     async with world(tmp_path, messages_burst=1, messages_per_second=rate) as here:
         (ann,) = await members(here, "Ann")
-        await say(here, here.rooms.lobby, ann, "one")
+        await say(here, here.rooms.directory.oldest, ann, "one")
         with pytest.raises(Refused, match=f"Wait {waits}, then"):
-            await say(here, here.rooms.lobby, ann, "two")
+            await say(here, here.rooms.directory.oldest, ann, "two")
 
 
 async def test_a_repeated_submission_costs_no_patience(tmp_path: Path) -> None:
     async with world(tmp_path, messages_burst=2, messages_per_second=0.001) as here:
         (ann,) = await members(here, "Ann")
         for _ in range(5):
-            await say(here, here.rooms.lobby, ann, "one", key="k")
-        await say(here, here.rooms.lobby, ann, "two")
+            await say(here, here.rooms.directory.oldest, ann, "one", key="k")
+        await say(here, here.rooms.directory.oldest, ann, "two")
 
 
 async def test_what_is_longer_than_a_message_is_not_remembered(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         (ann,) = await members(here, "Ann")
-        page = await here.open(here.rooms.lobby, ann)
+        page = await here.open(here.rooms.directory.oldest, ann)
         assert page.audience and page.connection
         drafts = [Draft("hello", "k"), Draft(" " * 40_000, "spaces")]
-        await here.rooms.say(page.audience, page.connection, drafts, is_open=True)
-        assert [here.rooms._said.of(ann.id, draft) for draft in drafts] == ["hello", None]
+        await here.rooms.posting.say(page.audience, page.connection, drafts, is_open=True)
+        assert [here.rooms.posting._said.of(ann.id, draft) for draft in drafts] == ["hello", None]
         here.clock.advance(hours=25)
         here.rooms.beat()
-        assert len(here.rooms._said) == 0
+        assert len(here.rooms.posting._said) == 0
 
 
 async def test_a_store_that_fails_refuses_and_gives_the_token_back(tmp_path: Path) -> None:
@@ -768,9 +779,9 @@ async def test_a_store_that_fails_refuses_and_gives_the_token_back(tmp_path: Pat
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(here.store, "append", _unavailable)
             with pytest.raises(Refused) as refused:
-                await say(here, here.rooms.lobby, ann, "hello")
+                await say(here, here.rooms.directory.oldest, ann, "hello")
             assert refused.value.reason == "unavailable"
-        await say(here, here.rooms.lobby, ann, "hello")
+        await say(here, here.rooms.directory.oldest, ann, "hello")
 
 
 async def _unavailable(*_: object) -> None:
@@ -785,17 +796,17 @@ async def test_a_store_that_fails_at_the_door_leaves_nobody_behind(
         with monkeypatch.context() as patch:
             patch.setattr(here.store, "head", _unavailable)
             with pytest.raises(StoreUnavailable):
-                await here.open(here.rooms.lobby, ann)
+                await here.open(here.rooms.directory.oldest, ann)
         here.rooms.tick()
         here.rooms.beat()
         assert here.rooms.hub.audiences() == []
 
 
 async def test_whatever_fails_in_a_delivery_it_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.rooms.rooms.RETRY_SECONDS", 0)
+    monkeypatch.setattr("app.rooms.delivering.RETRY_SECONDS", 0)
     async with world(tmp_path) as here:
         (ann,) = await members(here, "Ann")
-        reader = await here.open(here.rooms.lobby)
+        reader = await here.open(here.rooms.directory.oldest)
         appended, failures = here.fragments.appended, iter(range(2))
 
         def fail_at_first(*values: object) -> str:
@@ -804,17 +815,17 @@ async def test_whatever_fails_in_a_delivery_it_is_tried_again(tmp_path: Path, mo
             return appended(*values)  # type: ignore[arg-type]
 
         monkeypatch.setattr(here.fragments, "appended", fail_at_first)
-        await say(here, here.rooms.lobby, ann, "hello")
+        await say(here, here.rooms.directory.oldest, ann, "hello")
         assert (await reader.settle()).ids() == ["message-1"]
 
 
 async def test_a_gap_is_never_smaller_than_the_page_that_follows_it(tmp_path: Path) -> None:
     async with world(tmp_path, resume_limit=2, page_size=10) as here:
         (ann,) = await members(here, "Ann")
-        away = await here.open(here.rooms.lobby, ann)
+        away = await here.open(here.rooms.directory.oldest, ann)
         await away.drop()
         for number in range(8):
-            await say(here, here.rooms.lobby, ann, f"message {number}")
+            await say(here, here.rooms.directory.oldest, ann, f"message {number}")
         await here.settle()
         await away.connect()
         page = await away.settle()

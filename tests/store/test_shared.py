@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.chat.messages import Member, Room
-from app.store.shared import Grant, Seat, Wish
+from app.store.shared import Grant, Seat, TokenRequest
 from app.store.store import Store, StoreUnavailable
 from tests.postgres import Cluster
 
@@ -211,7 +211,7 @@ async def test_versions_grow_though_a_crash_empties_the_tables(
 
 
 async def take(log: Store, tokens: int, bucket: str = "somebody", rate: float = 1, burst: float = 20) -> Grant:
-    return (await log.take_tokens({bucket: Wish(tokens, rate, burst)}))[bucket]
+    return (await log.take_tokens({bucket: TokenRequest(tokens, rate, burst)}))[bucket]
 
 
 async def test_a_bucket_starts_full_and_gives_what_it_has(log: Store) -> None:
@@ -248,13 +248,13 @@ async def test_what_comes_back_can_be_taken_again(log: Store) -> None:
 @pytest.mark.breaks(
     "app/store/shared.py", "least(\n    excluded.granted,", "least(\n    excluded.granted, excluded.granted -"
 )
-@given(wishes=st.lists(st.integers(-3, 9), max_size=8))
+@given(requests=st.lists(st.integers(-3, 9), max_size=8))
 @hypothesis_settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_a_bucket_is_what_it_is_in_one_process(log: Store, wishes: list[int]) -> None:
+async def test_a_bucket_is_what_it_is_in_one_process(log: Store, requests: list[int]) -> None:
     """As long as no time passes: with a rate at which nothing comes back meanwhile."""
     name, rate, burst = token_hex(4), 1e-6, 10
     left = burst
-    for tokens in wishes:
+    for tokens in requests:
         granted = (await take(log, tokens, name, rate, burst)).tokens
         assert granted == min(tokens, left)
         left = min(burst, left - granted)
@@ -264,7 +264,7 @@ async def test_however_many_take_at_once_a_burst_is_a_burst(log: Store) -> None:
     names = [f"{number}" for number in range(20)]
 
     async def one(order: int) -> dict[str, Grant]:
-        return await log.take_tokens({name: Wish(3, 1e-6, 20) for name in names[::order]})
+        return await log.take_tokens({name: TokenRequest(3, 1e-6, 20) for name in names[::order]})
 
     granted = await asyncio.gather(*(one((-1) ** number) for number in range(12)))
     assert {name: sum(each[name].tokens for each in granted) for name in names} == dict.fromkeys(names, 20)

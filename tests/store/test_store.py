@@ -533,7 +533,7 @@ async def test_who_signs_out_has_no_session_that_counts_and_their_name_is_held(l
     assert await refused(log.take_name(None, "Ann", "UTC", HELD_DAYS)) == "name-taken"
 
 
-@pytest.mark.breaks("app/store/statements.py", "        raise Held\n", "        pass\n")
+@pytest.mark.breaks("app/store/statements.py", "        raise NameUnavailable\n", "        pass\n")
 async def test_a_name_that_was_given_up_is_held_for_who_had_it(
     log: Store, ann: Member, bob: Member, clock: Clock
 ) -> None:

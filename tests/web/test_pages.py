@@ -13,8 +13,8 @@ from httpx2 import Response
 
 from app.main import create_app
 from app.settings import SQLITE_FILE, Settings
-from app.web.pages import LEAST_FREE
-from app.web.security import COOKIE, HOST_COOKIE
+from app.web.cookies import COOKIE, HOST_COOKIE
+from app.web.health import LEAST_FREE
 from tests.conftest import Clock
 
 WIDE_ANN = "\N{FULLWIDTH LATIN CAPITAL LETTER A}\N{FULLWIDTH LATIN CAPITAL LETTER N}" + "n"
@@ -180,7 +180,7 @@ def test_renaming_holds_the_old_name(client: TestClient, other: TestClient) -> N
     assert join(client, "Ann").status_code == 200
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "if is_reserved(name, self._settings.title):", "if False:")
+@pytest.mark.breaks("app/rooms/creating.py", "if is_reserved(name, self._settings.title):", "if False:")
 @pytest.mark.parametrize("name", ["System", "MODERATOR", "p\N{CYRILLIC SMALL LETTER A}rlor", "- admin -", "Tea House"])
 def test_a_name_that_speaks_for_the_chat_is_nobodys(settings: Settings, name: str) -> None:
     with TestClient(create_app(settings.model_copy(update={"title": "Tea House"}), Clock())) as client:
@@ -274,7 +274,7 @@ def test_under_https_a_cookie_from_before_the_prefix_is_taken_over(app: FastAPI,
     assert [each.partition("=")[0] for each in ended if "Max-Age=0" in each] == [HOST_COOKIE, COOKIE]
 
 
-@pytest.mark.breaks("app/web/security.py", "HOST_SALT)", 'self.signer and "parlor.member")')
+@pytest.mark.breaks("app/web/authentication.py", "HOST_SALT)", 'self.signer and "parlor.member")')
 def test_under_https_no_neighbour_can_plant_a_cookie_of_todays(app: FastAPI, client: TestClient) -> None:
     neighbour, victim = secure(app, client), secure(app, client)
     join(neighbour, "Eve")
@@ -447,7 +447,7 @@ def test_an_address_makes_only_so_many_names_and_rooms_and_no_other_notices(sett
         assert join(neighbour, "Bob").status_code == 200
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "        await self._count_room(address)\n", "")
+@pytest.mark.breaks("app/rooms/creating.py", "        await self._limits.room(address)\n", "")
 def test_an_address_makes_only_so_many_rooms_a_day(settings: Settings) -> None:
     few = settings.model_copy(update={"rooms_burst": 2, "rooms_per_day": 24})
     with TestClient(create_app(few, Clock())) as client:
@@ -462,7 +462,7 @@ def test_an_address_makes_only_so_many_rooms_a_day(settings: Settings) -> None:
 
 
 def test_there_are_only_so_many_rooms(settings: Settings) -> None:
-    with TestClient(create_app(settings.model_copy(update={"rooms_most": 2}), Clock())) as client:
+    with TestClient(create_app(settings.model_copy(update={"max_rooms": 2}), Clock())) as client:
         join(client)
         assert client.post("/rooms", data={"name": "One"}).status_code == 200
         refused = client.post("/rooms", data={"name": "Two"})
@@ -503,14 +503,14 @@ def test_health_readiness_and_figures(client: TestClient) -> None:
         assert line in figures
 
 
-@pytest.mark.breaks("app/web/pages.py", "disk_usage(folder).free < LEAST_FREE", "False")
+@pytest.mark.breaks("app/web/health.py", "disk_usage(folder).free < LEAST_FREE", "False")
 @pytest.mark.breaks("app/settings.py", 'Path(urlsplit(self.store_url).path.removeprefix("/")).parent', "self.data_dir")
 def test_nobody_is_sent_here_while_the_disk_is_full(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     free = {elsewhere: LEAST_FREE}
-    monkeypatch.setattr("app.web.pages.disk_usage", lambda folder: SimpleNamespace(free=free.get(folder, 10**9)))
+    monkeypatch.setattr("app.web.health.disk_usage", lambda folder: SimpleNamespace(free=free.get(folder, 10**9)))
     moved = settings.model_copy(update={"database_url": f"sqlite:///{elsewhere / 'chat.db'}"})
     with TestClient(create_app(moved, Clock())) as client:
         assert client.get("/readyz").text == "ready\n"
@@ -522,7 +522,7 @@ def test_nobody_is_sent_here_while_the_disk_is_full(
         assert client.get("/readyz").text == "ready\n"
 
 
-@pytest.mark.breaks("app/web/pages.py", "if folder and self._store.fails():", "if False:")
+@pytest.mark.breaks("app/web/health.py", "if folder and self._store.fails():", "if False:")
 @pytest.mark.breaks("app/store/store.py", "self._failed_at = monotonic()", "pass")
 @pytest.mark.breaks("app/store/store.py", "        self._failed_at = None\n        return done", "        return done")
 @pytest.mark.breaks("app/store/store.py", "and monotonic() - self._failed_at < FAILURE_SECONDS", "")
@@ -569,7 +569,7 @@ def test_a_page_that_nobody_wrote_to_needs_no_look_at_the_store(
     assert one(client.get("/"), ".account__name").text == "Ann"
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "self._newest.reached(room_id, position)", "pass")
+@pytest.mark.breaks("app/rooms/delivering.py", "self._history.newest.reached(room_id, position)", "pass")
 def test_what_somebody_said_is_on_the_next_page(client: TestClient, other: TestClient) -> None:
     join(client)
     for number in range(3):
@@ -578,7 +578,7 @@ def test_what_somebody_said_is_on_the_next_page(client: TestClient, other: TestC
             assert bodies(reader.get("/")) == [f"message {each}" for each in range(number + 1)]
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "self._confirm(self._settings.lost_after)", "pass")
+@pytest.mark.breaks("app/rooms/reading.py", "self.confirm(self._settings.lost_after)", "pass")
 def test_a_page_is_not_shown_when_its_log_is_gone(client: TestClient, settings: Settings) -> None:
     assert client.get("/").status_code == 200
     file = settings.data_dir / SQLITE_FILE

@@ -21,10 +21,12 @@ from starlette.testclient import WebSocketDenialResponse
 from app.chat.messages import Member
 from app.main import create_app
 from app.settings import Settings
-from app.store.store import Store
-from app.web.identity import Signer, read_keys
-from app.web.pages import NAME_LOST
-from app.web.security import COOKIE, HEADERS, VOUCHED_SECONDS, Doorkeeper, is_ours, is_own
+from app.store.store import SESSION_ENDED, Store
+from app.web.authentication import VOUCHED_SECONDS, Authenticator
+from app.web.cookies import COOKIE
+from app.web.identity import Signer
+from app.web.keys import read_keys
+from app.web.security import HEADERS, is_ours, is_own
 from tests.cast import ANN
 from tests.conftest import Clock
 
@@ -44,7 +46,7 @@ def test_every_answer_has_the_policy_and_a_nonce_of_its_own(client: TestClient) 
 
 
 def test_an_error_that_nobody_expected_has_the_policy_too(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.rooms.rooms.Rooms.page", None)
+    monkeypatch.setattr("app.rooms.reading.History.page", None)
     with TestClient(app, raise_server_exceptions=False) as client:
         answer = client.get("/")
     assert answer.status_code == 500
@@ -207,7 +209,7 @@ OUTDATED: dict[str, Callable[[str, Member, Signer], str]] = {
 }
 
 
-@pytest.mark.breaks("app/web/security.py", "return member.is_still(known)\n", "return True\n")
+@pytest.mark.breaks("app/web/authentication.py", "return member.is_still(known)\n", "return True\n")
 @pytest.mark.parametrize("kind", [*BROKEN, *OUTDATED])
 def test_a_cookie_that_is_nobodys_reads_along_and_is_told_how_to_go_on(
     settings: Settings, client: TestClient, other: TestClient, kind: str
@@ -225,7 +227,7 @@ def test_a_cookie_that_is_nobodys_reads_along_and_is_told_how_to_go_on(
     page = other.get("/", headers=headers)
     assert page.status_code == 200
     assert 'id="join"' in page.text and 'id="composer"' not in page.text
-    assert NAME_LOST in page.text
+    assert SESSION_ENDED in page.text
     # What was right once is not deleted: its owner may be getting the new one at this very moment.
     assert ("Max-Age=0" in page.headers.get("set-cookie", "")) is (kind in BROKEN)
 
@@ -262,14 +264,14 @@ def test_a_name_that_ended_with_its_time_is_asked_for_again(client: TestClient, 
     client.post("/name", data={"name": "Ann"})
     today.advance(days=366)
     page = client.get("/")
-    assert NAME_LOST in page.text and 'id="join"' in page.text
+    assert SESSION_ENDED in page.text and 'id="join"' in page.text
     assert not client.cookies  # it is told once
-    assert NAME_LOST not in client.get("/").text
+    assert SESSION_ENDED not in client.get("/").text
 
 
 def test_who_never_had_a_name_is_not_told_of_one(client: TestClient) -> None:
     page = client.get("/")
-    assert NAME_LOST not in page.text
+    assert SESSION_ENDED not in page.text
     assert "set-cookie" not in page.headers
 
 
@@ -321,69 +323,73 @@ def register() -> Register:
 
 
 @pytest.fixture
-def doorkeeper(register: Register, clock: Clock) -> Doorkeeper:
-    return Doorkeeper(Signer(["a key"], timedelta(days=1)), cast(Store, register), lambda: clock.elapsed)
+def authenticator(register: Register, clock: Clock) -> Authenticator:
+    return Authenticator(Signer(["a key"], timedelta(days=1)), cast(Store, register), lambda: clock.elapsed)
 
 
-def request_of(doorkeeper: Doorkeeper, member: Member) -> Request:
-    cookie = f"{COOKIE}={doorkeeper.signer.sign(member)}"
+def request_of(authenticator: Authenticator, member: Member) -> Request:
+    cookie = f"{COOKIE}={authenticator.signer.sign(member)}"
     return Request({"type": "http", "headers": [(b"cookie", cookie.encode())]})
 
 
-@pytest.mark.breaks("app/web/security.py", "member.is_still(known) and self._now() < until", "member.is_still(known)")
+@pytest.mark.breaks(
+    "app/web/authentication.py", "member.is_still(known) and self._now() < until", "member.is_still(known)"
+)
 async def test_somebody_who_comes_often_is_looked_up_once_a_minute(
-    doorkeeper: Doorkeeper, register: Register, clock: Clock
+    authenticator: Authenticator, register: Register, clock: Clock
 ) -> None:
-    request = request_of(doorkeeper, ANN)
+    request = request_of(authenticator, ANN)
     for _ in range(3):
-        assert await doorkeeper.member(request) == ANN
+        assert await authenticator.member(request) == ANN
     assert register.asked == 1
     clock.advance(seconds=VOUCHED_SECONDS)
-    assert await doorkeeper.member(request) == ANN
+    assert await authenticator.member(request) == ANN
     assert register.asked == 2
 
 
-@pytest.mark.breaks("app/web/security.py", "member.is_still(known) and self._now() < until", "self._now() < until")
-async def test_another_cookie_of_the_same_member_is_looked_up(doorkeeper: Doorkeeper, register: Register) -> None:
+@pytest.mark.breaks(
+    "app/web/authentication.py", "member.is_still(known) and self._now() < until", "self._now() < until"
+)
+async def test_another_cookie_of_the_same_member_is_looked_up(authenticator: Authenticator, register: Register) -> None:
     anna = replace(ANN, name="Anna")
-    assert await doorkeeper.member(request_of(doorkeeper, ANN)) == ANN
-    assert await doorkeeper.member(request_of(doorkeeper, anna)) is None
+    assert await authenticator.member(request_of(authenticator, ANN)) == ANN
+    assert await authenticator.member(request_of(authenticator, anna)) is None
     # Renamed elsewhere: the new cookie holds at once.
     register.members[ANN.id] = anna
-    assert await doorkeeper.member(request_of(doorkeeper, anna)) == anna
+    assert await authenticator.member(request_of(authenticator, anna)) == anna
 
 
-@pytest.mark.breaks("app/web/security.py", "self._vouched.pop(member.id, None)", "pass")
-async def test_after_a_renaming_the_old_cookie_is_nobodys(doorkeeper: Doorkeeper, register: Register) -> None:
-    assert await doorkeeper.member(request_of(doorkeeper, ANN)) == ANN
+@pytest.mark.breaks("app/web/authentication.py", "self._vouched.pop(member.id, None)", "pass")
+async def test_after_a_renaming_the_old_cookie_is_nobodys(authenticator: Authenticator, register: Register) -> None:
+    assert await authenticator.member(request_of(authenticator, ANN)) == ANN
     register.members[ANN.id] = replace(ANN, name="Anna")
-    doorkeeper.forget(ANN)
-    assert await doorkeeper.member(request_of(doorkeeper, ANN)) is None
+    authenticator.forget(ANN)
+    assert await authenticator.member(request_of(authenticator, ANN)) is None
 
 
-@pytest.mark.breaks("app/web/security.py", "if known and changes == self._changes:", "if known:")
+@pytest.mark.breaks("app/web/authentication.py", "if known and changes == self._changes:", "if known:")
 async def test_what_is_told_during_a_renaming_does_not_hold_after_it(
-    doorkeeper: Doorkeeper, register: Register
+    authenticator: Authenticator, register: Register
 ) -> None:
     register.answering.clear()
-    asking = asyncio.create_task(doorkeeper.member(request_of(doorkeeper, ANN)))
+    asking = asyncio.create_task(authenticator.member(request_of(authenticator, ANN)))
     await asyncio.sleep(0)
     register.members[ANN.id] = replace(ANN, name="Anna")
-    doorkeeper.forget(ANN)
+    authenticator.forget(ANN)
     register.answering.set()
     assert await asking == ANN  # so it was when it was asked
-    assert await doorkeeper.member(request_of(doorkeeper, ANN)) is None
+    assert await authenticator.member(request_of(authenticator, ANN)) is None
 
 
 async def test_only_so_many_are_remembered(
-    doorkeeper: Doorkeeper, register: Register, monkeypatch: pytest.MonkeyPatch
+    authenticator: Authenticator, register: Register, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.web.security.MOST_VOUCHED", 2)
+    monkeypatch.setattr("app.web.authentication.MOST_VOUCHED", 2)
     crowd = [Member(f"{number:016}", f"Ann {number}", "UTC") for number in range(5)]
     register.members |= {member.id: member for member in crowd}
     for member in crowd:
-        assert await doorkeeper.member(request_of(doorkeeper, member)) == member
-        assert len(doorkeeper._vouched) <= 2
+        assert await authenticator.member(request_of(authenticator, member)) == member
+        assert len(authenticator._vouched) <= 2
 
 
 # What every answer says to the browser
@@ -443,11 +449,11 @@ def test_every_answer_has_each_of_the_headers(client: TestClient, path: str) -> 
 # Who may read the figures
 
 
-@pytest.mark.breaks("app/web/pages.py", "if not self._may_see_figures(request):", "if False:")
+@pytest.mark.breaks("app/web/health.py", "if not self._may_see_figures(request):", "if False:")
 @pytest.mark.breaks(
-    "app/web/pages.py", "if token and is_told and compare_digest(", "if token and is_told or compare_digest("
+    "app/web/health.py", "if token and is_told and compare_digest(", "if token and is_told or compare_digest("
 )
-@pytest.mark.breaks("app/web/pages.py", 'bool(token) and scheme.lower() == "bearer"', "bool(token)")
+@pytest.mark.breaks("app/web/health.py", 'bool(token) and scheme.lower() == "bearer"', "bool(token)")
 @pytest.mark.parametrize(
     ("options", "address", "header", "status"),
     [

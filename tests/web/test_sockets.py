@@ -16,7 +16,7 @@ from app.chat.messages import Room
 from app.delivery.connection import Connection
 from app.delivery.hub import Audience
 from app.main import create_app
-from app.rooms.rooms import Rooms
+from app.rooms.resuming import Resumption
 from app.settings import Settings
 from tests.conftest import Clock
 
@@ -183,7 +183,8 @@ def test_more_than_the_limit_leaves_a_labelled_gap(settings: Settings) -> None:
 
 
 def test_a_long_backlog_comes_in_several_frames(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.rooms.rooms.FRAME_MESSAGES", 3)
+    monkeypatch.setattr("app.rooms.delivering.FRAME_MESSAGES", 3)
+    monkeypatch.setattr("app.rooms.resuming.FRAME_MESSAGES", 3)
     many = settings.model_copy(update={"messages_burst": 100})
     with TestClient(create_app(many, Clock())) as client:
         join(client, "Ann")
@@ -281,7 +282,7 @@ def test_an_empty_draft_beside_others_is_let_go_without_a_word(client: TestClien
         assert len(receipt.select("input[name=key]")) == 2
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "released = [] if is_open else done", "released = done")
+@pytest.mark.breaks("app/rooms/posting.py", "released = [] if is_open else done", "released = done")
 def test_an_open_draft_stays_until_it_has_come_again(client: TestClient) -> None:
     join(client, "Ann")
     with browser(client) as ann:
@@ -294,7 +295,7 @@ def test_an_open_draft_stays_until_it_has_come_again(client: TestClient) -> None
     assert bodies(BeautifulSoup(client.get("/").text, "html.parser")) == ["hello"]
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "self._said.note(author, draft, self._now())", "pass")
+@pytest.mark.breaks("app/rooms/posting.py", "self._said.note(author, draft, self._now())", "pass")
 def test_what_was_typed_after_an_enter_comes_with_what_follows_even_after_a_break(client: TestClient) -> None:
     join(client, "Ann")
     with browser(client) as ann:
@@ -441,7 +442,7 @@ def test_a_store_that_fails_is_said_and_the_text_kept(client: TestClient, broken
         assert not receipt.select("[hx-swap-oob^=delete]")
 
 
-@pytest.mark.breaks("app/rooms/rooms.py", "raise refused_before", "pass")
+@pytest.mark.breaks("app/rooms/posting.py", "raise refused_before", "pass")
 def test_what_was_refused_at_its_enter_is_not_tried_again_by_itself(client: TestClient) -> None:
     """An open draft comes again on its own: to try it once more is for the one who wrote it."""
     join(client, "Ann")
@@ -477,7 +478,7 @@ def test_while_the_store_is_gone_a_page_is_told_and_tries_again(
 
 
 @pytest.mark.breaks(
-    "app/rooms/rooms.py", "                    connection.cut(OUTDATED)\n", "                    pass\n"
+    "app/rooms/creating.py", "                    connection.cut(OUTDATED)\n", "                    pass\n"
 )
 def test_renaming_ends_what_is_open_and_the_new_cookie_goes_on(client: TestClient, other: TestClient) -> None:
     join(client, "Ann")
@@ -514,15 +515,15 @@ def test_a_session_that_ends_while_its_socket_is_let_in_does_not_go_on(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     join(client, "Ann")
-    enter = Rooms.enter
+    enter = Resumption.enter
 
-    async def enter_late(rooms: Rooms, room: Room, connection: Connection) -> Audience:
+    async def enter_late(self: Resumption, room: Room, connection: Connection) -> Audience:
         assert connection.member
-        await rooms._store.sign_out(connection.member)  # noticed by nobody yet: this socket is not among the open ones
+        await self._store.sign_out(connection.member)  # noticed by nobody yet: this socket is not among the open ones
         await asyncio.sleep(0.05)
-        return await enter(rooms, room, connection)
+        return await enter(self, room, connection)
 
-    monkeypatch.setattr(Rooms, "enter", enter_late)
+    monkeypatch.setattr(Resumption, "enter", enter_late)
     with browser(client) as ann:
         assert ann.close_code() == 1012
 

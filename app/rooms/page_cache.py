@@ -34,7 +34,7 @@ class Tail:
         return page
 
 
-class Newest:
+class PageCache:
     """Keeps the tails of rooms; `read` reads that of a room from the log."""
 
     def __init__(self, read: Callable[[int], Awaitable[Tail]]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.store.lookups import Lookups
+from app.store.batch_loader import BatchLoader
 
 
 class Library:
@@ -29,13 +29,13 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
-@pytest.mark.breaks("app/store/lookups.py", "if self._answering is None:", "if True:")
+@pytest.mark.breaks("app/store/batch_loader.py", "if self._answering is None:", "if True:")
 async def test_what_is_asked_during_an_answer_is_answered_together() -> None:
     library = Library()
-    lookups = Lookups(library.look_up)
-    first = asyncio.create_task(lookups.ask("a"))
+    lookups = BatchLoader(library.look_up)
+    first = asyncio.create_task(lookups.load("a"))
     await turn()
-    others = [asyncio.create_task(lookups.ask(word)) for word in ("bb", "", "ccc", "bb")]
+    others = [asyncio.create_task(lookups.load(word)) for word in ("bb", "", "ccc", "bb")]
     await turn()
     assert library.calls == [["a"]]
     library.open.set()
@@ -43,14 +43,14 @@ async def test_what_is_asked_during_an_answer_is_answered_together() -> None:
     assert await asyncio.gather(*others) == [2, None, 3, 2]
     assert library.calls == [["a"], ["bb", "", "ccc"]]
     # And later again, anew.
-    assert await lookups.ask("a") == 1
+    assert await lookups.load("a") == 1
     assert len(library.calls) == 3
 
 
 async def test_one_who_leaves_takes_no_answer_from_others() -> None:
     library = Library()
-    lookups = Lookups(library.look_up)
-    leaving, staying = (asyncio.create_task(lookups.ask("a")) for _ in range(2))
+    lookups = BatchLoader(library.look_up)
+    leaving, staying = (asyncio.create_task(lookups.load("a")) for _ in range(2))
     await turn()
     leaving.cancel()
     await turn()
@@ -63,18 +63,18 @@ async def test_a_failure_reaches_all_who_asked_and_no_one_else() -> None:
     library = Library()
     library.open.set()
     library.fails = True
-    lookups = Lookups(library.look_up)
-    answers = await asyncio.gather(*(lookups.ask(word) for word in "ab"), return_exceptions=True)
+    lookups = BatchLoader(library.look_up)
+    answers = await asyncio.gather(*(lookups.load(word) for word in "ab"), return_exceptions=True)
     assert [type(answer) for answer in answers] == [LookupError, LookupError]
     library.fails = False
-    assert await lookups.ask("a") == 1
+    assert await lookups.load("a") == 1
 
 
 async def test_a_crowd_is_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.store.lookups.LARGEST_LOOKUP", 3)
+    monkeypatch.setattr("app.store.batch_loader.LARGEST_LOOKUP", 3)
     library = Library()
     library.open.set()
-    lookups = Lookups(library.look_up)
+    lookups = BatchLoader(library.look_up)
     words = [str(number) for number in range(8)]
-    assert await asyncio.gather(*(lookups.ask(word) for word in words)) == [1] * 8
+    assert await asyncio.gather(*(lookups.load(word) for word in words)) == [1] * 8
     assert [len(call) for call in library.calls] == [3, 3, 2]

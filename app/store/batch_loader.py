@@ -13,7 +13,7 @@ LARGEST_LOOKUP = 500  # keys in one query: databases limit their parameters
 Found = TypeVar("Found")
 
 
-class Lookups(Generic[Found]):
+class BatchLoader(Generic[Found]):
     """Asks `look_up`, one call at a time, for all keys that were asked for meanwhile."""
 
     def __init__(self, look_up: Callable[[Sequence[str]], Awaitable[Mapping[str, Found]]]) -> None:
@@ -21,7 +21,7 @@ class Lookups(Generic[Found]):
         self._asked: dict[str, asyncio.Future[Found | None]] = {}
         self._answering: asyncio.Task[None] | None = None
 
-    async def ask(self, key: str) -> Found | None:
+    async def load(self, key: str) -> Found | None:
         """Return what there is under `key`. Raises what `look_up` raises."""
         answer = self._asked.get(key)
         if answer is None:

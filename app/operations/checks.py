@@ -15,7 +15,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Check:
     """One thing that was looked at, a sentence each for what was seen and for what to do."""
 
     verdict: Verdict
@@ -26,27 +26,27 @@ class Finding:
         return f"{self.verdict:8} {self.seen} {self.remedy}".rstrip()
 
 
-def ok(seen: str) -> Finding:
+def ok(seen: str) -> Check:
     """Return the finding that something is as it should be."""
-    return Finding(Verdict.OK, seen)
+    return Check(Verdict.OK, seen)
 
 
-def warning(seen: str, remedy: str) -> Finding:
+def warning(seen: str, remedy: str) -> Check:
     """Return the finding that something works, and may not do so for long, or for all."""
-    return Finding(Verdict.WARNING, seen, remedy)
+    return Check(Verdict.WARNING, seen, remedy)
 
 
-def wrong(seen: str, remedy: str) -> Finding:
+def wrong(seen: str, remedy: str) -> Check:
     """Return the finding that something does not work."""
-    return Finding(Verdict.WRONG, seen, remedy)
+    return Check(Verdict.WRONG, seen, remedy)
 
 
-def unknown(seen: str, remedy: str) -> Finding:
+def unknown(seen: str, remedy: str) -> Check:
     """Return the finding that nothing could be found out."""
-    return Finding(Verdict.UNKNOWN, seen, remedy)
+    return Check(Verdict.UNKNOWN, seen, remedy)
 
 
-def status(findings: Iterable[Finding]) -> int:
+def status(findings: Iterable[Check]) -> int:
     """Return the exit status: 1 where something is wrong, else 2 where something could not be found out, else 0."""
     verdicts = {finding.verdict for finding in findings}
     if Verdict.WRONG in verdicts:

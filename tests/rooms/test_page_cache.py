@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.chat.timeline import Page
-from app.rooms.newest import MOST_ROOMS, MOST_ZONES, Newest, Tail
+from app.rooms.page_cache import MOST_ROOMS, MOST_ZONES, PageCache, Tail
 
 ROOM = 1
 
@@ -44,16 +44,16 @@ def log() -> Iterator[Log]:
 
 
 @pytest.fixture
-def newest(log: Log) -> Newest:
-    return Newest(log.read)
+def newest(log: Log) -> PageCache:
+    return PageCache(log.read)
 
 
-async def test_a_tail_is_read_once(log: Log, newest: Newest) -> None:
+async def test_a_tail_is_read_once(log: Log, newest: PageCache) -> None:
     tails = [await newest.of(ROOM) for _ in range(3)]
     assert tails == [tails[0]] * 3 and log.reads == 1
 
 
-async def test_all_who_ask_meanwhile_get_the_same(log: Log, newest: Newest) -> None:
+async def test_all_who_ask_meanwhile_get_the_same(log: Log, newest: PageCache) -> None:
     log.answering.clear()
     asking = [asyncio.create_task(newest.of(ROOM)) for _ in range(5)]
     await log.is_read()
@@ -64,8 +64,8 @@ async def test_all_who_ask_meanwhile_get_the_same(log: Log, newest: Newest) -> N
     assert {each.result() for each in asking[1:]} == {newest.known(ROOM)}
 
 
-@pytest.mark.breaks("app/rooms/newest.py", "if tail is None or tail.position < position:", "if False:")
-async def test_what_is_announced_is_on_the_next_page(log: Log, newest: Newest) -> None:
+@pytest.mark.breaks("app/rooms/page_cache.py", "if tail is None or tail.position < position:", "if False:")
+async def test_what_is_announced_is_on_the_next_page(log: Log, newest: PageCache) -> None:
     assert (await newest.of(ROOM)).position == 0
     log.position = 1
     newest.reached(ROOM, 1)
@@ -73,9 +73,9 @@ async def test_what_is_announced_is_on_the_next_page(log: Log, newest: Newest) -
 
 
 @pytest.mark.breaks(
-    "app/rooms/newest.py", "tail is None or tail.position < position", "tail and tail.position < position"
+    "app/rooms/page_cache.py", "tail is None or tail.position < position", "tail and tail.position < position"
 )
-async def test_what_is_read_while_something_is_announced_is_not_kept(log: Log, newest: Newest) -> None:
+async def test_what_is_read_while_something_is_announced_is_not_kept(log: Log, newest: PageCache) -> None:
     log.answering.clear()
     early = asyncio.create_task(newest.of(ROOM))
     await log.is_read()
@@ -88,8 +88,8 @@ async def test_what_is_read_while_something_is_announced_is_not_kept(log: Log, n
     assert await newest.of(ROOM) is await late
 
 
-@pytest.mark.breaks("app/rooms/newest.py", "tail is None or tail.position < position", "True")
-async def test_what_is_announced_again_changes_nothing(log: Log, newest: Newest) -> None:
+@pytest.mark.breaks("app/rooms/page_cache.py", "tail is None or tail.position < position", "True")
+async def test_what_is_announced_again_changes_nothing(log: Log, newest: PageCache) -> None:
     log.position = 3
     tail = await newest.of(ROOM)
     newest.reached(ROOM, 3)
@@ -97,8 +97,8 @@ async def test_what_is_announced_again_changes_nothing(log: Log, newest: Newest)
     assert newest.known(ROOM) is tail
 
 
-@pytest.mark.breaks("app/rooms/newest.py", "del self._tails[room_id]\n            raise", "pass\n            raise")
-async def test_what_could_not_be_read_is_tried_again(log: Log, newest: Newest) -> None:
+@pytest.mark.breaks("app/rooms/page_cache.py", "del self._tails[room_id]\n            raise", "pass\n            raise")
+async def test_what_could_not_be_read_is_tried_again(log: Log, newest: PageCache) -> None:
     log.broken = True
     for reads in (1, 2):
         with pytest.raises(OSError, match="broken"):
@@ -108,8 +108,8 @@ async def test_what_could_not_be_read_is_tried_again(log: Log, newest: Newest) -
     assert await newest.of(ROOM) is newest.known(ROOM)
 
 
-@pytest.mark.breaks("app/rooms/newest.py", "self._tails.move_to_end(room_id)", "pass")
-async def test_the_rooms_that_nobody_asked_for_for_longest_are_forgotten(newest: Newest) -> None:
+@pytest.mark.breaks("app/rooms/page_cache.py", "self._tails.move_to_end(room_id)", "pass")
+async def test_the_rooms_that_nobody_asked_for_for_longest_are_forgotten(newest: PageCache) -> None:
     for room_id in range(MOST_ROOMS):
         await newest.of(room_id)
     await newest.of(0)
@@ -117,7 +117,7 @@ async def test_the_rooms_that_nobody_asked_for_for_longest_are_forgotten(newest:
     assert newest.known(0) and newest.known(MOST_ROOMS) and not newest.known(1)
 
 
-async def test_a_zone_has_one_page_and_there_are_only_so_many(newest: Newest) -> None:
+async def test_a_zone_has_one_page_and_there_are_only_so_many(newest: PageCache) -> None:
     tail = await newest.of(ROOM)
     page = tail.page("UTC")
     assert tail.page("UTC") is page

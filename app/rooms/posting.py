@@ -1,0 +1,163 @@
+"""Posting: drafts become messages, each once, and their sender is told what became of each in one receipt."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from secrets import token_urlsafe
+
+import structlog
+
+from app.chat.characters import is_blank
+from app.chat.drafts import SentDrafts, plan_messages
+from app.chat.messages import Draft, Member, Refused, Room, clean
+from app.cluster.drafts import SharedDrafts
+from app.delivery.connection import Connection
+from app.delivery.hub import Audience
+from app.html.fragments import Fragments, Place
+from app.metrics import Metrics
+from app.rooms.limiting import RateLimits
+from app.settings import Settings
+from app.store.store import Store, StoreUnavailable
+
+log = structlog.get_logger("parlor.rooms")
+
+KEY_LENGTH = 8  # characters of an idempotency key, of 6 bits each
+KEYS_DRAWN = 512  # at once
+BLANK_NOTED = 20  # characters of a blank draft that is remembered: an Enter too early, and not a flood
+
+# Made anew for each refusal: an exception that is kept keeps every frame that it ever passed through.
+NAMELESS = partial(Refused, "no-name", "Choose a name first, then you can write.")
+KEYLESS = partial(Refused, "no-key", "You sent a lot at once. Send the rest again.")
+UNSTORED = partial(
+    Refused, "unavailable", "The server cannot store anything right now. Nothing is lost: send it again."
+)
+
+
+class Posting:
+    """Stores what people say. One per process; `shared` is None where it is the only one."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        fragments: Fragments,
+        metrics: Metrics,
+        limits: RateLimits,
+        shared: SharedDrafts | None,
+        now: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._fragments = fragments
+        self._metrics = metrics
+        self._limits = limits
+        self._shared = shared
+        self._now = now
+        self._said = SentDrafts()
+
+    async def say(
+        self,
+        audience: Audience,
+        connection: Connection,
+        drafts: Sequence[Draft],
+        is_open: bool = False,
+        tries_again: bool = False,
+    ) -> None:
+        """Store `drafts` in their order, and tell their sender what became of each, in one receipt.
+
+        Into open drafts something may be typed right now: they stay in the composer until they have come again. What
+        was refused before stays so then, unless the page `tries_again`.
+        """
+        author = connection.member.id if connection.member else ""
+        places = [Place(number, draft.key) for number, draft in enumerate(drafts, start=1)]
+        if self._shared and (tries_again or connection not in audience):
+            await self._shared.recall(self._said, author, drafts, self._now())
+        said = [self._said.of(author, draft) for draft in drafts]
+        done: list[Place] = []
+        refused: list[Place] = []
+        notice = ""
+        for saying in plan_messages(drafts, said, is_open):
+            its_places = [places[number - 1] for number in saying.numbers]
+            try:
+                if saying.draft:
+                    await self._say_one(audience, connection, saying.draft, is_open, is_open or tries_again)
+                done += its_places
+            except Refused as refusal:
+                # An empty draft is let go; beside others, it is the one that somebody has yet to fill.
+                if refusal.reason == "blank":
+                    done += its_places
+                else:
+                    refused.append(its_places[-1])
+                if refusal.reason != "blank" or len(drafts) == 1:
+                    notice = refusal.sentence
+        if is_open:
+            self._remember(author, [drafts[place.number - 1] for place in done])
+        else:
+            for place in done:
+                self._said.release(author, drafts[place.number - 1])
+        released = [] if is_open else done
+        join = None if connection.member else audience.room
+        connection.offer(self._fragments.receipt(released, refused, notice, new_keys(len(released)), join))
+
+    async def _say_one(
+        self, audience: Audience, connection: Connection, draft: Draft, is_open: bool, is_tried: bool
+    ) -> None:
+        """Post one draft. What was refused at its Enter is refused alike when it comes again by itself."""
+        author = connection.member.id if connection.member else ""
+        refused_before = None if is_tried else self._said.refusal(author, draft)
+        if refused_before:
+            raise refused_before
+        try:
+            await self.post(audience.room, connection.member, draft, connection.address)
+        except Refused as refusal:
+            self._metrics.refused(refusal.reason, author or None)
+            if is_open and author:
+                self._said.note_refusal(author, draft, refusal, self._now())
+            raise
+
+    def _remember(self, author: str, drafts: Sequence[Draft]) -> None:
+        for draft in drafts:
+            if author and len(draft.body) <= (BLANK_NOTED if is_blank(draft.body) else self._settings.message_length):
+                self._said.note(author, draft, self._now())
+
+    async def post(self, room: Room, member: Member | None, draft: Draft, address: str) -> None:
+        """Store one message of `member`, once, however often it is submitted. Raises `Refused`."""
+        if member is None:
+            raise NAMELESS()
+        if not draft.key:
+            raise KEYLESS()
+        body = clean(draft.body, self._settings.message_length)
+        await self._limits.message(member, address, body)
+        try:
+            stored = await self._store.append(room.id, member, body, draft.key)
+        except StoreUnavailable as error:
+            log.error("not stored", room=room.slug, error=str(error))
+            self._limits.refund_message(member, address, body)
+            raise UNSTORED() from error
+        if stored.is_new:
+            self._metrics.message()
+        else:
+            self._limits.refund_message(member, address, body)
+
+    def share_drafts(self) -> None:
+        """Have other processes know of drafts that linger in their pages."""
+        if self._shared:
+            self._shared.share(self._said.lingering(self._now()))
+
+    def sweep(self) -> None:
+        """Forget drafts that no page can still hold."""
+        self._said.sweep(self._now())
+
+
+def new_keys(count: int) -> list[str]:
+    """Return fresh idempotency keys, for the next things somebody says."""
+    return list(islice(_fresh_keys, count))
+
+
+def _draw_keys() -> Iterator[str]:
+    while True:
+        drawn = token_urlsafe(KEYS_DRAWN * KEY_LENGTH * 3 // 4)  # many at once, for it is the system that draws them
+        yield from (drawn[start : start + KEY_LENGTH] for start in range(0, len(drawn), KEY_LENGTH))
+
+
+_fresh_keys = _draw_keys()

@@ -1,0 +1,83 @@
+"""Reading: a room's messages as a page, or as what a gap hides. The newest page of each room is cached."""
+
+from collections.abc import Sequence
+from functools import partial
+from zoneinfo import ZoneInfo
+
+from app.chat.messages import Cursor, Message, Room
+from app.chat.timeline import Entry, Gap, Page, arrange, portion
+from app.cluster.cluster import Cluster
+from app.delivery.hub import Hub
+from app.rooms.page_cache import PageCache, Tail
+from app.settings import Settings
+from app.store.store import Store, StoreUnavailable
+
+NEWEST = 2**63 - 1  # before this position stands the newest page
+# Most characters of messages in one frame or page: rendering ten times as much would hold up everybody for 0.1 s.
+RENDERED_CHARACTERS = 20_000
+
+
+class History:
+    """Reads the log. One per process."""
+
+    def __init__(self, settings: Settings, store: Store, hub: Hub, cluster: Cluster) -> None:
+        self._settings = settings
+        self._store = store
+        self._hub = hub
+        self._cluster = cluster
+        self.newest = PageCache(self._tail)
+
+    async def page(self, room: Room, zone: str, before: int = NEWEST) -> Page:
+        """Return the messages just before the position `before`, as one page."""
+        tail = await self.newest.of(room.id) if before == NEWEST else self.newest.known(room.id)
+        if tail and before > tail.position:
+            self.confirm(self._settings.lost_after)  # what is kept is of no log that is gone
+            return tail.page(zone)
+        return self._paged(await self._store.before(room.id, before, self._settings.page_size + 1), zone)
+
+    async def fill(self, room: Room, zone: str, gap: Gap) -> tuple[list[Entry], Gap | None]:
+        """Return the newest messages of `gap`, and the gap that remains before them."""
+        size = min(self._settings.page_size, gap.size)
+        after, shown = self._last_of(await self._store.before(room.id, gap.before, size + 1), size)
+        first = shown[0].position if shown else gap.before
+        remaining = Gap(gap.after, first)
+        return self.arrange(shown, after, zone), remaining if remaining.size > 0 else None
+
+    def cursor(self, position: int) -> Cursor:
+        """Return the cursor of a page that is complete up to `position`."""
+        return Cursor(self._store.epoch, position)
+
+    def confirm(self, grace: float = 0) -> None:
+        """Raise `StoreUnavailable` where the log is gone, or out of sight for more than `grace` seconds."""
+        self._store.confirm()
+        if not self._cluster.is_current(grace):
+            raise StoreUnavailable("the log is out of sight")
+
+    def arrange(self, messages: Sequence[Message], after: Message | None, zone: str) -> list[Entry]:
+        """Return `messages`, which come after `after`, as they are shown in `zone`."""
+        return arrange(messages, after, ZoneInfo(zone), self._settings.group_window)
+
+    async def _tail(self, room_id: int) -> Tail:
+        count = self._settings.page_size + 1
+        audience = self._hub.audience(room_id)
+        messages = audience.newest(count) if audience else None
+        if messages is None:
+            messages = await self._store.before(room_id, NEWEST, count)
+        return Tail(partial(self._paged, messages), messages[-1].position if messages else 0)
+
+    def _paged(self, messages: Sequence[Message], zone: str) -> Page:
+        after, shown = self._last_of(messages, self._settings.page_size)
+        return Page(
+            self.arrange(shown, after, zone),
+            position=shown[-1].position if shown else 0,
+            older=shown[0].position if after else None,
+        )
+
+    def _last_of(self, messages: Sequence[Message], most: int) -> tuple[Message | None, Sequence[Message]]:
+        """Return the last of `messages` that are shown together, and the one before them, if there is one.
+
+        It decides how the first of them is grouped: there is one more than the `most` that are shown.
+        """
+        count = portion(messages[: -most - 1 : -1], RENDERED_CHARACTERS)
+        start = len(messages) - count
+        return messages[start - 1] if start else None, messages[start:]

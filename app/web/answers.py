@@ -1,0 +1,36 @@
+"""Answers of HTTP: a page that a browser may have already, a page of one's own, a redirect to a room."""
+
+from http import HTTPStatus
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from app.chat.messages import Room
+from app.html.etags import Representation, is_among, represent
+from app.html.fragments import HOLE
+from app.web.security import HEADERS, POLICY
+
+CACHE = "private, no-cache"  # a page is somebody's own, and old the moment somebody writes
+
+
+def representation(html: str) -> Representation:
+    """Return the representation of `html`, which stands for the policy that comes with it, too."""
+    return represent(html, HOLE, f"{POLICY}{HEADERS}")
+
+
+def cached_answer(request: Request, shown: Representation) -> Response:
+    """Return 304 where the browser has what is `shown`, else all of it."""
+    headers = {"Cache-Control": CACHE, "ETag": shown.etag, "Vary": "Cookie"}
+    if is_among(shown.etag, request.headers.get("If-None-Match", "")):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return HTMLResponse(shown.with_nonce(request.state.nonce), headers=headers)
+
+
+def html_answer(text: str, status: int = 200) -> HTMLResponse:
+    """Return a page that no cache may keep for others."""
+    return HTMLResponse(text, status, {"Cache-Control": CACHE})
+
+
+def redirect(room: Room) -> Response:
+    """Return the way to a room, after a form."""
+    return RedirectResponse(f"/rooms/{room.slug}", 303)

@@ -1,0 +1,78 @@
+"""Authentication: who a request or a handshake comes from, by its cookie and by the store."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from time import monotonic
+
+from starlette.requests import HTTPConnection
+
+from app.chat.messages import Member
+from app.store.store import Store
+from app.web.cookies import COOKIE, HOST_COOKIE, is_secure
+from app.web.identity import HOST_SALT, Session, Signer
+
+VOUCHED_SECONDS = (
+    60.0  # for which somebody who was looked up is not looked up again; the store notes visits by the hour
+)
+MOST_VOUCHED = 10_000
+
+
+class Authenticator:
+    """Tells who somebody is, from their cookie and from the store. `now` is a clock for pauses, in seconds."""
+
+    def __init__(self, signer: Signer, store: Store, now: Callable[[], float] = monotonic) -> None:
+        self.signer = signer
+        self._store = store
+        self._now = now
+        self._vouched: dict[str, tuple[Member, float]] = {}  # by id: who the store knows, and until when that holds
+        self._changes = 0  # how often somebody became another
+
+    async def session(self, connection: HTTPConnection) -> Session | None:
+        """Return the session of a request or a handshake; None for somebody without a name.
+
+        A cookie from before a renaming is nobody's: the name in it may belong to another by now.
+        """
+        session = self.read(connection)
+        return session if session and await self.counts(session.member) else None
+
+    def read(self, connection: HTTPConnection) -> Session | None:
+        """Return what the cookie of a request or a handshake says, whether it still holds or not.
+
+        Under HTTPS, one from before it had a prefix is taken over where there is no other. It has another salt, so that
+        no cookie that somebody gets today can be planted as one of those.
+        """
+        if is_secure(connection.scope):
+            if HOST_COOKIE in connection.cookies:
+                return self.signer.read(connection.cookies[HOST_COOKIE], HOST_SALT)
+            session = self.signer.read(connection.cookies.get(COOKIE, ""))
+            return replace(session, is_due=True) if session else None
+        return self.signer.read(connection.cookies.get(COOKIE, ""))
+
+    async def counts(self, member: Member) -> bool:
+        """Whether this is how `member` is called now, and the session that counts. Raises `StoreUnavailable`."""
+        if self._is_vouched(member):
+            return True
+        changes = self._changes
+        known = await self._store.member(member.id)
+        if known and changes == self._changes:
+            self._vouch(known)
+        return member.is_still(known)
+
+    def forget(self, member: Member) -> None:
+        """What we know of `member`, or are being told right now, no longer holds: they may have another name."""
+        self._changes += 1
+        self._vouched.pop(member.id, None)
+
+    def _is_vouched(self, member: Member) -> bool:
+        known, until = self._vouched.get(member.id, (None, 0.0))
+        return member.is_still(known) and self._now() < until
+
+    def _vouch(self, member: Member) -> None:
+        if len(self._vouched) >= MOST_VOUCHED:
+            self._vouched.clear()
+        self._vouched[member.id] = (member, self._now() + VOUCHED_SECONDS)
+
+    async def member(self, connection: HTTPConnection) -> Member | None:
+        """Return the member of a request or a handshake."""
+        session = await self.session(connection)
+        return session.member if session else None

@@ -1,0 +1,140 @@
+"""A room's page for whoever asks: a member's own, or the one that everybody without a name shares."""
+
+from dataclasses import replace
+from math import ceil
+
+from fastapi import Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from app.chat.messages import Member, Refused, Room
+from app.html.etags import Representation, RepresentationCache
+from app.html.fragments import HOLE, Fragments, RoomView
+from app.metrics import Metrics
+from app.rooms.posting import new_keys
+from app.rooms.reading import NEWEST
+from app.rooms.rooms import Rooms
+from app.settings import Settings
+from app.store.store import SESSION_ENDED
+from app.web.answers import cached_answer, html_answer, representation
+from app.web.authentication import Authenticator
+from app.web.cookies import Cookies, cookies_of, delete_cookie, enter_of
+from app.web.identity import Session
+
+PAGE_KEYS = 20  # drafts that one can write before the first receipt
+# The keys in a member's page are for one composer. A browser may show what it has when it goes back, however old that
+# is, but not what "never matches" (RFC 9111, 4.1 and 6). `no-store` would do it, too, and have browsers forget the
+# live page that was left, with what was being written in it.
+ALONE = "*"
+STATUS = {
+    "no-name": 403,
+    "no-session": 403,
+    "too-fast": 429,
+    "too-fast-address": 429,
+    "too-many": 429,
+    "too-many-rooms": 429,
+    "name-taken": 409,
+    "name-reserved": 409,
+    "room-taken": 409,
+    "rooms-full": 409,
+    "unavailable": 503,
+}  # of a refusal; else 422
+
+
+class RoomPage:
+    """Renders the page of a room."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        rooms: Rooms,
+        fragments: Fragments,
+        authenticator: Authenticator,
+        cookies: Cookies,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._rooms = rooms
+        self._fragments = fragments
+        self._authenticator = authenticator
+        self._cookies = cookies
+        self._metrics = metrics
+        self._newest = RepresentationCache(self._represented)  # pages of readers, by room
+
+    async def show(self, request: Request, room: Room, before: int = NEWEST) -> Response:
+        """Return the page, with the newest messages or those `before` a position."""
+        session = await self._authenticator.session(request)
+        view = await self._view(request, room, session, before)
+        response = self._own(request, view) if view.member else self._shared(request, view)
+        self._keep(request, response, session)
+        return response
+
+    async def find(self, slug: str) -> Room:
+        """Return the room at an address. Raises the answer 404."""
+        room = await self._rooms.directory.look_up(slug)
+        if room is None:
+            raise HTTPException(404)
+        return room
+
+    async def zone(self, request: Request) -> str:
+        """Return the time zone of whoever asks."""
+        return self.zone_of(await self._authenticator.member(request))
+
+    def zone_of(self, member: Member | None) -> str:
+        """Return the time zone of a member, or that of everybody else."""
+        return member.time_zone if member else self._settings.time_zone
+
+    async def refuse(self, request: Request, room: Room, refusal: Refused, **entered: str) -> Response:
+        """Return the room's page with what was `entered` still in its form, and the reason beside it."""
+        self._metrics.refused(refusal.reason)
+        session = await self._authenticator.session(request)
+        view = replace(await self._view(request, room, session), refusal=refusal, entered=entered)
+        response = self._own(request, view, STATUS.get(refusal.reason, 422))
+        self._keep(request, response, session)
+        if refusal.wait:
+            response.headers["Retry-After"] = str(ceil(refusal.wait))
+        return response
+
+    def _own(self, request: Request, view: RoomView, status: int = 200) -> Response:
+        """Return a page that is for this request alone: it has keys for what is written in it."""
+        keys, nonce = new_keys(PAGE_KEYS), request.state.nonce
+        response = html_answer(self._fragments.room(replace(view, keys=keys, nonce=nonce)), status)
+        response.headers["Vary"] = ALONE
+        return response
+
+    def _shared(self, request: Request, view: RoomView) -> Response:
+        """Return a page that is the same for everybody without a name."""
+        is_newest = view.is_newest
+        return cached_answer(request, self._newest.of(view.room.id, view) if is_newest else self._represented(view))
+
+    def _represented(self, view: RoomView) -> Representation:
+        return representation(self._fragments.room(view))
+
+    async def _view(self, request: Request, room: Room, session: Session | None, before: int = NEWEST) -> RoomView:
+        """Return what there is to see in a room. It has neither keys nor a nonce."""
+        member = session.member if session else None
+        zone = self.zone_of(member)
+        page = await self._rooms.history.page(room, zone, before)
+        return RoomView(
+            room=room,
+            rooms=self._rooms.directory.all(),
+            members=await self._rooms.present(room),
+            member=member,
+            page=page,
+            cursor=self._rooms.history.cursor(page.position),
+            zone=zone,
+            keys=(),
+            nonce=HOLE,
+            is_newest=before == NEWEST,
+            notice=SESSION_ENDED if cookies_of(request) and not session else "",
+            enter=enter_of(request) if member else "",
+        )
+
+    def _keep(self, request: Request, response: Response, session: Session | None) -> None:
+        """Renew the cookie of somebody who keeps coming, long before it or its key ends; delete one that is broken."""
+        if session:
+            if session.is_due:
+                self._cookies.set_member(request, response, session.member)
+        # From before a renaming it stays: a page that loads during one would delete the new cookie.
+        elif (cookies := cookies_of(request)) and not self._authenticator.read(request):
+            delete_cookie(response, cookies[0])
