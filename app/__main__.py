@@ -14,6 +14,7 @@ from dotenv import load_dotenv
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.environment import former_names
 from app.log import set_up_logging
 from app.operations import doctor
 from app.operations.backup import backup
@@ -25,7 +26,7 @@ from app.operations.removing import remove_room
 from app.operations.restore import renew, restore
 from app.operations.serving import reload, serve
 from app.operations.workers import serve_together
-from app.settings import Settings, former_names
+from app.settings import Settings
 
 Command = Callable[[Settings, argparse.Namespace], int]
 

@@ -27,7 +27,8 @@ from app.rooms.renamings import Renamings
 from app.rooms.rooms import Rooms
 from app.settings import Settings
 from app.store import topics
-from app.store.store import Clock, Store, StoreUnavailable, utc_now
+from app.store.errors import StoreUnavailable
+from app.store.store import Clock, Store, utc_now
 from app.web.authentication import Authenticator
 from app.web.cookies import Cookies
 from app.web.errors import add_error_pages
@@ -126,8 +127,8 @@ def announce(store: Store, rooms: Rooms, bus: Bus, metrics: Metrics) -> None:
         rooms.delivery.committed(room_id, messages)
         bus.announce(topics.log_of(room_id), position)
 
-    store.on_commit = committed
-    store.on_batch = metrics.batch
+    store.writer.on_commit = committed
+    store.writer.on_batch = metrics.batch
     store.on_renamed = partial(bus.announce, topics.NAMES)
 
 

@@ -5,7 +5,6 @@ Each is an environment variable, `PARLOR_` and the name in capitals; `docs/confi
 
 import os
 import re
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -15,6 +14,8 @@ from zoneinfo import available_timezones
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.environment import either, secret_folders
+
 SQLITE_FILE = "parlor.db"
 KEY_FILE = "secret.key"
 # What else the databases that we serve are called in their URLs.
@@ -23,38 +24,8 @@ DATABASES = {"postgres": "postgresql", "postgresql+asyncpg": "postgresql", "sqli
 PRIVATE = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7,fe80::/10"
 HOST_NAME = re.compile(r"(?!-)[a-z0-9-]+(\.[a-z0-9-]+)*", re.IGNORECASE)
 
-# What settings were called before, by the names they have now. The old ones are accepted for one release.
-FORMER_NAMES = {
-    "PARLOR_POLL_SECONDS": "PARLOR_LOOK_SECONDS",
-    "PARLOR_PENDING_REQUESTS_PER_ADDRESS": "PARLOR_UNFINISHED_PER_ADDRESS",
-    "PARLOR_MAX_ROOMS": "PARLOR_ROOMS_MOST",
-}
-
 # A list is written as one line, `a,b`: pydantic-settings would want JSON.
 Words = Annotated[tuple[str, ...], NoDecode]
-
-
-def _either(name: str) -> AliasChoices:
-    """Return what a renamed setting may be called."""
-    return AliasChoices(name, FORMER_NAMES[name])
-
-
-def former_names(environment: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each setting in `environment` that is called otherwise now."""
-    return [
-        f"{former} is called {name} now. The old name works in this release, and not in the next."
-        for name, former in FORMER_NAMES.items()
-        if former in environment
-    ]
-
-
-def secret_folders(environment: Mapping[str, str]) -> list[str]:
-    """Return where settings may stand as files: secrets that Docker mounts, credentials that systemd hands over.
-
-    https://docs.docker.com/compose/how-tos/use-secrets/ and https://systemd.io/CREDENTIALS/
-    """
-    places = ("/run/secrets", environment.get("CREDENTIALS_DIRECTORY", ""))
-    return [place for place in places if place and Path(place).is_dir()]
 
 
 class Settings(BaseSettings):
@@ -161,7 +132,7 @@ class Settings(BaseSettings):
     max_rooms: int = Field(
         1000,
         ge=1,
-        validation_alias=_either("PARLOR_MAX_ROOMS"),
+        validation_alias=either("PARLOR_MAX_ROOMS"),
         description="Rooms that there may be; who asks for more is refused.",
     )
     frames_per_second: float = Field(
@@ -190,7 +161,7 @@ class Settings(BaseSettings):
     pending_requests_per_address: int = Field(
         500,
         ge=1,
-        validation_alias=_either("PARLOR_PENDING_REQUESTS_PER_ADDRESS"),
+        validation_alias=either("PARLOR_PENDING_REQUESTS_PER_ADDRESS"),
         description="Connections from one address that have not brought a whole request yet.",
     )
     request_seconds: float = Field(15, gt=0, description="Seconds in which a request has to be there as a whole.")
@@ -231,7 +202,7 @@ class Settings(BaseSettings):
         2,
         gt=0,
         le=10,
-        validation_alias=_either("PARLOR_POLL_SECONDS"),
+        validation_alias=either("PARLOR_POLL_SECONDS"),
         description="Seconds between two looks at what other processes have done, with PostgreSQL: what a lost "
         "notification costs at most.",
     )
@@ -247,15 +218,10 @@ class Settings(BaseSettings):
 
     @field_validator("allowed_origins")
     @classmethod
-    def _no_wildcard(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         # Our answers depend on a cookie: whoever may read them must be named.
         if "*" in value:
             raise ValueError("name the origins; * would let any site act for your members")
-        return value
-
-    @field_validator("allowed_origins")
-    @classmethod
-    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
             parts = urlsplit(origin)
             if (

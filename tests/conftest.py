@@ -16,7 +16,8 @@ from hypothesis import settings as hypothesis_settings
 from app.chat.messages import Member, Room
 from app.main import create_app
 from app.settings import Settings
-from app.store.store import Store, StoreUnavailable
+from app.store.errors import StoreUnavailable
+from app.store.store import Store
 from tests import postgres as postgresql
 from tests.logs import HELD_DAYS, Opener
 from tests.normalise import normalise

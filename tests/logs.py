@@ -8,7 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 import asyncpg
 
 from app.chat.messages import Room
-from app.store.store import Store, Stored
+from app.store.store import Store
+from app.store.writer import Stored
 
 HELD_DAYS = 30.0
 

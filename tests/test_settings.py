@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.settings import Settings, secret_folders
+from app.environment import FORMER_NAMES, former_names, secret_folders
+from app.settings import Settings
 
 JITTER = 0.3  # of every wait, either way; the page's configuration says so to the browser
 
@@ -315,3 +316,17 @@ def test_a_setting_may_stand_in_a_file_of_its_name(tmp_path: Path, monkeypatch: 
 def test_a_folder_of_secrets_that_is_not_there_is_not_asked(tmp_path: Path) -> None:
     gone = str(tmp_path / "gone")
     assert gone not in secret_folders({"CREDENTIALS_DIRECTORY": gone})
+
+
+@pytest.mark.breaks("app/environment.py", "return AliasChoices(name, FORMER_NAMES[name])", "return AliasChoices(name)")
+def test_former_names_are_accepted_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, former in FORMER_NAMES.items():
+        monkeypatch.setenv(former, "7")
+        field = name.removeprefix("PARLOR_").lower()
+        assert getattr(Settings(), field) == 7
+        assert former_names({former: "7"}) == [
+            f"{former} is called {name} now. The old name works in this release, and not in the next."
+        ]
+        monkeypatch.setenv(name, "8")
+        assert getattr(Settings(), field) == 8
+    assert former_names({"PARLOR_PORT": "1"}) == []

@@ -11,7 +11,8 @@ import structlog
 
 from app.chat.drafts import SentDrafts
 from app.chat.messages import Draft
-from app.store.store import Store, StoreUnavailable
+from app.store.errors import StoreUnavailable
+from app.store.store import Store
 
 log = structlog.get_logger("parlor.drafts")
 

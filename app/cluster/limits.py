@@ -14,8 +14,9 @@ import structlog
 
 from app.chat.limits import DAY_SECONDS, WIDER, networks
 from app.settings import Settings
-from app.store.shared import Grant, TokenRequest
-from app.store.store import Store, StoreUnavailable
+from app.store.cluster_queries import Grant, TokenRequest
+from app.store.errors import StoreUnavailable
+from app.store.store import Store
 
 log = structlog.get_logger("parlor.limits")
 

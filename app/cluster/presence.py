@@ -15,8 +15,9 @@ from app.cluster.bus import Bus
 from app.delivery.hub import Audience, Hub
 from app.store import topics
 from app.store.batch_loader import BatchLoader
-from app.store.shared import Attendance, Seat
-from app.store.store import Store, StoreUnavailable
+from app.store.cluster_queries import Attendance, Seat
+from app.store.errors import StoreUnavailable
+from app.store.store import Store
 
 log = structlog.get_logger("parlor.presence")
 

@@ -12,7 +12,7 @@ import structlog
 
 from app.cluster.bus import Bus
 from app.metrics import BusMetrics
-from app.store.store import StoreUnavailable
+from app.store.errors import StoreUnavailable
 
 log = structlog.get_logger("parlor.watchdog")
 

@@ -14,21 +14,18 @@ import asyncio
 import logging
 import select
 import socket as constants
-import zlib
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping
 from time import monotonic as _now
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.extensions import Extension, ServerExtensionFactory
-from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
-from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
-from websockets.typing import ExtensionParameter
 
 from app.chat.limits import Quota, ReadLimit
-from app.delivery.encoding import WINDOW_BITS, Data, Encoding
+from app.delivery.compression import SharedDeflate, SharedDeflateFactory
+from app.delivery.encoding import Data, Encoding
+from app.delivery.inbox import NOTHING, Inbox
 from app.delivery.transport import FlowListener
 from app.delivery.websocket_rules import Rules
 
@@ -38,7 +35,6 @@ UNREAD_BYTES = 65_536  # of one browser, here and as much again in the system, b
 FRAMES_AFTER_CLOSE = 16  # that may still be on their way when we close, before the browser's answer
 LOOK_SECONDS = 0.5  # between two looks at whether a browser that is not read has left
 TRY_LATER = 1013
-NOTHING = {"type": "websocket.receive"}  # says that there may be something to receive
 
 # What every browser has until it is too slow for once: an event costs a kilobyte, and most are never cleared.
 WRITABLE = asyncio.Event()
@@ -50,7 +46,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     listener: FlowListener | None = None
     conn: Rules
-    queue: "Inbox"  # type: ignore[assignment]
+    queue: Inbox  # type: ignore[assignment]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -312,93 +308,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.listener = None
         if self._gone and not self._gone.done():
             self._gone.set_result(None)
-
-
-class Inbox:
-    """What was read and not received yet, for a single one who receives: in this, an `asyncio.Queue` in little.
-
-    A queue is ready for many on both sides, and costs 3 kB of the 20 that a browser costs in all. The end comes last,
-    also where it is known before everything else was read.
-    """
-
-    def __init__(self) -> None:
-        self._events: list[Any] = []  # one at most
-        self._end: Any = None
-        self._awaited: asyncio.Future[None] | None = None
-
-    def put_nowait(self, event: Any) -> None:
-        """Take what was read."""
-        if event["type"] == "websocket.disconnect":
-            self._end = self._end or event
-        else:
-            self._events.append(event)
-        if self._awaited and not self._awaited.done():
-            self._awaited.set_result(None)
-
-    def has_events(self) -> bool:
-        """Whether there is something before the end."""
-        return bool(self._events)
-
-    def ask_again(self) -> None:
-        """Have the one who receives come back for what there is now."""
-        if self.empty():
-            self.put_nowait(NOTHING)
-
-    def empty(self) -> bool:
-        """Whether nothing waits to be received."""
-        return not self._events and not self._end
-
-    async def get(self) -> Any:
-        """Return what came first, as soon as there is something."""
-        while self.empty():
-            self._awaited = asyncio.get_running_loop().create_future()
-            await self._awaited
-        return self._events.pop(0) if self._events else self._end
-
-
-class SharedDeflate(Extension):
-    """Compression of which this side only undoes what comes: what goes was compressed before, for all."""
-
-    name = ServerPerMessageDeflateFactory.name
-
-    def __init__(self, is_shared: bool, incoming: PerMessageDeflate) -> None:
-        self.is_shared = is_shared  # what the browser agreed to lets it take part in a stream for all
-        self._incoming = incoming
-
-    @property
-    def decoder(self) -> "zlib._Decompress | None":
-        """What undoes the message that is coming."""
-        return getattr(self._incoming, "decoder", None)
-
-    def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
-        """Return an incoming frame as it was before it was compressed."""
-        return self._incoming.decode(frame, max_size=max_size)
-
-    def encode(self, frame: Frame) -> Frame:
-        """Return an outgoing frame as it is: plain ones are allowed between compressed ones."""
-        return frame
-
-
-class SharedDeflateFactory(ServerExtensionFactory):
-    """Agrees on compression. Nothing is kept for a browser but what was agreed: it starts anew with each message."""
-
-    name = SharedDeflate.name
-
-    def __init__(self) -> None:
-        little = {"memLevel": 1}  # for the compressor that comes with an answer, and goes unused
-        self._terms = ServerPerMessageDeflateFactory(
-            client_no_context_takeover=True, server_max_window_bits=WINDOW_BITS, compress_settings=little
-        )
-
-    def process_request_params(
-        self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
-    ) -> tuple[list[ExtensionParameter], Extension]:
-        """Return what to answer to an offer, and what it comes to."""
-        answer, agreed = self._terms.process_request_params(params, accepted_extensions)
-        is_shared = not agreed.local_no_context_takeover and agreed.local_max_window_bits >= WINDOW_BITS
-        # Told to compress each message by itself, which it never does, it keeps no compressor.
-        incoming = PerMessageDeflate(True, True, agreed.remote_max_window_bits, agreed.local_max_window_bits)
-        return answer, SharedDeflate(is_shared, incoming)
 
 
 def direct_transport(scope: MutableMapping[str, Any]) -> WebSocketProtocol | None:

@@ -3,11 +3,12 @@
 Plain values: it knows neither requests nor what it is that they show.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Generic, TypeVar
+
+from cachetools import LRUCache
 
 MOST_KEPT = 256  # representations, of about 45 kB each
 
@@ -49,14 +50,11 @@ class RepresentationCache(Generic[View]):
 
     def __init__(self, represented: Callable[[View], Representation]) -> None:
         self._represented = represented
-        self._kept: OrderedDict[Hashable, tuple[View, Representation]] = OrderedDict()
+        self._kept: LRUCache[Hashable, tuple[View, Representation]] = LRUCache(MOST_KEPT)
 
     def of(self, address: Hashable, view: View) -> Representation:
         """Return the representation of `view`, which `address` shows now."""
         kept = self._kept.get(address)
         if kept is None or kept[0] != view:
             kept = self._kept[address] = (view, self._represented(view))
-        self._kept.move_to_end(address)
-        if len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
         return kept[1]

@@ -4,7 +4,8 @@ Nothing here depends on who looks at it, except by the time zone: a frame is ren
 everybody. What differs from person to person ("mine") is one CSS rule in the page's own style.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
@@ -13,13 +14,13 @@ from urllib.parse import quote
 from zlib import crc32
 from zoneinfo import ZoneInfo, available_timezones
 
+from cachetools import LRUCache
 from markupsafe import Markup, escape
 
 from app.chat import links
 from app.chat.messages import Cursor, Member, Refused, Room
 from app.chat.names import name_key
 from app.chat.timeline import Entry, Gap, Page
-from app.html.cache import Kept
 from app.html.templates import Templates
 from app.settings import Settings
 
@@ -75,7 +76,7 @@ class Fragments:
         names = {"settings": settings, "assets": assets, "zone_options": zone_options()}
         self._templates = Templates(filters, names, MACROS)
         self._message: Callable[[Entry, str], Markup] = self._templates.macro("partials/message.html", "message")
-        self._kept: Kept[Markup] = Kept(kept_characters)
+        self._cache: LRUCache[Hashable, Markup] = LRUCache(kept_characters, getsizeof=len)
         self._receipts: dict[int, str] = {}  # that say nothing but that one draft is stored, by its number
 
     # Pages
@@ -192,7 +193,7 @@ class Fragments:
     def _page(self, page: Page, zone: str) -> Markup:
         """Return the messages of `page`. It is the same object as long as nobody wrote, and is rendered once."""
         key = (page, zone)
-        return self._kept.get(key) or self._kept.keep(key, self._messages(page.entries, zone))
+        return self._cache.get(key) or self._keep(key, self._messages(page.entries, zone))
 
     def _messages(self, entries: Sequence[Entry], zone: str) -> Markup:
         return Markup("".join([self._entry(entry, zone) for entry in entries]))  # noqa: S704 - each is HTML
@@ -200,7 +201,12 @@ class Fragments:
     def _entry(self, entry: Entry, zone: str) -> Markup:
         # What was rendered to be sent is what the next page shows: an equal entry looks the same wherever it stands.
         key = (entry, zone)
-        return self._kept.get(key) or self._kept.keep(key, self._message(entry, zone))
+        return self._cache.get(key) or self._keep(key, self._message(entry, zone))
+
+    def _keep(self, key: Hashable, html: Markup) -> Markup:
+        with suppress(ValueError):  # larger than the whole cache
+            self._cache[key] = html
+        return html
 
     def _render(self, template: str, **values: Any) -> str:
         return self._templates.render(template, **values)

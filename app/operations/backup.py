@@ -12,7 +12,7 @@ from app.operations import pg_dump, sqlite_file
 from app.operations.commands import CommandError, file_of
 from app.operations.sqlite_file import draft_of, opened
 from app.settings import Settings
-from app.store.statements import totals
+from app.store.log_queries import totals
 
 KEY_ENDING = ".key"
 

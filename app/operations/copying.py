@@ -17,7 +17,7 @@ from app.operations.migrating import upgrade
 from app.operations.sqlite_file import locked, opened
 from app.settings import Settings
 from app.store import migrations
-from app.store.statements import signing_keys, totals
+from app.store.log_queries import signing_keys, totals
 from app.store.tables import metadata, removed_rooms, rooms
 
 CHUNK = 500  # rows, of which each may have 80 kB: what is in memory at once

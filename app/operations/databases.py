@@ -12,7 +12,7 @@ from app.operations.commands import file_of, reason
 from app.operations.sqlite_file import opened
 from app.settings import Settings
 from app.store import migrations
-from app.store.statements import totals
+from app.store.log_queries import totals
 from app.store.tables import log, messages, rooms
 
 

@@ -15,7 +15,7 @@ from app.operations.commands import LOCK_WAIT, CommandError, file_of
 from app.settings import Settings
 from app.store import migrations
 from app.store.engines import Engine, open_engine
-from app.store.room_statements import close_room, erase_messages, erase_room
+from app.store.room_queries import close_room, erase_messages, erase_room
 from app.store.store import LOBBY
 from app.store.work import Work
 

@@ -18,7 +18,7 @@ from app.operations.commands import CommandError, alone, file_of
 from app.operations.sqlite_file import draft_of, locked, opened
 from app.settings import Settings
 from app.store import migrations
-from app.store.statements import renew_epoch, totals
+from app.store.log_queries import renew_epoch, totals
 from app.store.tables import log
 
 OTHERS = (

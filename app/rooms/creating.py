@@ -20,7 +20,8 @@ from app.rooms.posting import NAMELESS, UNSTORED
 from app.rooms.reading import NEWEST
 from app.settings import Settings
 from app.store import topics
-from app.store.store import Store, StoreUnavailable
+from app.store.errors import StoreUnavailable
+from app.store.store import Store
 
 log = structlog.get_logger("parlor.rooms")
 

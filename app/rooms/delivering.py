@@ -16,7 +16,8 @@ from app.html.fragments import Fragments
 from app.metrics import Metrics
 from app.rooms.reading import NEWEST, RENDERED_CHARACTERS, History
 from app.settings import Settings
-from app.store.store import Store, StoreUnavailable
+from app.store.errors import StoreUnavailable
+from app.store.store import Store
 
 log = structlog.get_logger("parlor.rooms")
 

@@ -5,8 +5,9 @@ This module knows no HTML, and of the log only that its positions grow.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+
+from cachetools import LRUCache
 
 from app.chat.timeline import Page
 
@@ -39,7 +40,7 @@ class PageCache:
 
     def __init__(self, read: Callable[[int], Awaitable[Tail]]) -> None:
         self._read = read
-        self._tails: OrderedDict[int, asyncio.Task[Tail]] = OrderedDict()  # a finished task is what is kept
+        self._tails: LRUCache[int, asyncio.Task[Tail]] = LRUCache(MOST_ROOMS)  # a finished task is what is kept
 
     def known(self, room_id: int) -> Tail | None:
         """Return the tail of a room, if it is kept."""
@@ -51,10 +52,6 @@ class PageCache:
         tail = self._tails.get(room_id)
         if tail is None:
             tail = self._tails[room_id] = asyncio.create_task(self._load(room_id), name=f"newest {room_id}")
-            while len(self._tails) > MOST_ROOMS:
-                self._tails.popitem(last=False)
-        else:
-            self._tails.move_to_end(room_id)
         # Several may wait for it: one who leaves must not take it from the others.
         return tail.result() if tail.done() else await asyncio.shield(tail)
 

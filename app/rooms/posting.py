@@ -17,7 +17,8 @@ from app.html.fragments import Fragments, Place
 from app.metrics import Metrics
 from app.rooms.limiting import RateLimits
 from app.settings import Settings
-from app.store.store import Store, StoreUnavailable
+from app.store.errors import StoreUnavailable
+from app.store.store import Store
 
 log = structlog.get_logger("parlor.rooms")
 
@@ -90,11 +91,7 @@ class Posting:
                     refused.append(its_places[-1])
                 if refusal.reason != "blank" or len(drafts) == 1:
                     notice = refusal.sentence
-        if is_open:
-            self._remember(author, [drafts[place.number - 1] for place in done])
-        else:
-            for place in done:
-                self._said.release(author, drafts[place.number - 1])
+        self._note(author, [drafts[place.number - 1] for place in done], is_open)
         released = [] if is_open else done
         join = None if connection.member else audience.room
         connection.offer(self._fragments.receipt(released, refused, notice, new_keys(len(released)), join))
@@ -115,9 +112,12 @@ class Posting:
                 self._said.note_refusal(author, draft, refusal, self._now())
             raise
 
-    def _remember(self, author: str, drafts: Sequence[Draft]) -> None:
+    def _note(self, author: str, drafts: Sequence[Draft], is_open: bool) -> None:
+        """Remember what was said of open drafts; those that are not open do not come again."""
         for draft in drafts:
-            if author and len(draft.body) <= (BLANK_NOTED if is_blank(draft.body) else self._settings.message_length):
+            if not is_open:
+                self._said.release(author, draft)
+            elif author and len(draft.body) <= (BLANK_NOTED if is_blank(draft.body) else self._settings.message_length):
                 self._said.note(author, draft, self._now())
 
     async def post(self, room: Room, member: Member | None, draft: Draft, address: str) -> None:

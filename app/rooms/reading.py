@@ -10,7 +10,8 @@ from app.cluster.cluster import Cluster
 from app.delivery.hub import Hub
 from app.rooms.page_cache import PageCache, Tail
 from app.settings import Settings
-from app.store.store import Store, StoreUnavailable
+from app.store.errors import StoreUnavailable
+from app.store.store import Store
 
 NEWEST = 2**63 - 1  # before this position stands the newest page
 # Most characters of messages in one frame or page: rendering ten times as much would hold up everybody for 0.1 s.

@@ -25,7 +25,8 @@ from app.rooms.reading import History
 from app.rooms.resuming import Resumption
 from app.settings import Settings
 from app.store import topics
-from app.store.store import Store, StoreUnavailable
+from app.store.errors import StoreUnavailable
+from app.store.store import Store
 
 log = structlog.get_logger("parlor.rooms")
 

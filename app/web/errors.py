@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from app.html.fragments import Fragments
-from app.store.store import StoreUnavailable
+from app.store.errors import StoreUnavailable
 from app.web.answers import html_answer
 from app.web.security import add_headers
 

@@ -13,7 +13,8 @@ from app.delivery.http_protocol import STOPPING
 from app.metrics import Metrics
 from app.rooms.rooms import Rooms
 from app.settings import Settings
-from app.store.store import Store, StoreUnavailable
+from app.store.errors import StoreUnavailable
+from app.store.store import Store
 
 LEAST_FREE = 4_000_000  # bytes on the disk: SQLite needs a page for each message, and the log of what it writes
 
@@ -60,7 +61,7 @@ class Health:
             raise HTTPException(403)
         self._metrics.rooms.set(len(self._rooms.directory.all()))
         self._metrics.active_rooms.set(len(self._rooms.hub.audiences()))
-        self._metrics.waiting.set(self._store.waiting)
+        self._metrics.waiting.set(self._store.writer.waiting)
         self._metrics.tasks.set(len(asyncio.all_tasks()))
         self._metrics.buckets.set(len(self._rooms.limits))
         self._metrics.bus.behind.set(self._rooms.delivery.behind)

@@ -18,13 +18,15 @@ from app.chat.messages import Room
 from app.delivery import websocket_protocol
 from app.delivery.connection import CloseCode, Connection
 from app.delivery.hub import Audience
+from app.delivery.inbox import NOTHING
 from app.delivery.transport import AsgiTransport
 from app.html.fragments import Fragments
 from app.metrics import Metrics
 from app.rooms.creating import GONE, OUTDATED, REMOVED
 from app.rooms.rooms import Rooms
 from app.settings import Settings
-from app.store.store import LOBBY, SESSION_ENDED, StoreUnavailable
+from app.store.errors import StoreUnavailable
+from app.store.store import LOBBY, SESSION_ENDED
 from app.web.authentication import Authenticator
 from app.web.cookies import cookies_of
 from app.web.security import address_of
@@ -208,7 +210,7 @@ class Sockets:
             if reason := BROKEN.get(event.get("code", 0)):
                 self._metrics.refused(reason)
             return False
-        if event.keys() == websocket_protocol.NOTHING.keys():
+        if event.keys() == NOTHING.keys():
             return True
         text = event.get("text")
         if not isinstance(transport, websocket_protocol.WebSocketProtocol):  # which has charged for the frame already

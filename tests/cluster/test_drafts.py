@@ -9,7 +9,8 @@ import pytest
 from app.chat.drafts import SentDrafts
 from app.chat.messages import Draft
 from app.cluster.drafts import SharedDrafts
-from app.store.store import Store, StoreUnavailable
+from app.store.errors import StoreUnavailable
+from app.store.store import Store
 from tests.logs import until
 
 

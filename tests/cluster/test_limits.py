@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from app.cluster.limits import Denial, Pace, SharedLimits, Token, share, wish
 from app.settings import Settings
-from app.store.shared import Grant, TokenRequest
-from app.store.store import Store, StoreUnavailable
+from app.store.cluster_queries import Grant, TokenRequest
+from app.store.errors import StoreUnavailable
+from app.store.store import Store
 from tests.logs import until
 
 BURST = 3

@@ -12,8 +12,9 @@ from app.cluster.bus import LocalBus
 from app.cluster.cluster import Cluster
 from app.cluster.presence import SharedPresence
 from app.delivery.hub import Audience, Hub
-from app.store.shared import Attendance, Attended, Seat
-from app.store.store import Store, StoreUnavailable
+from app.store.cluster_queries import Attendance, Attended, Seat
+from app.store.errors import StoreUnavailable
+from app.store.store import Store
 from tests.cast import ANN, BOB, LOBBY, WATERCOOLER
 from tests.conftest import Clock
 from tests.logs import until

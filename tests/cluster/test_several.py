@@ -384,7 +384,7 @@ async def test_what_was_typed_after_an_enter_comes_with_what_follows_also_at_ano
     await all_show(both[1:], "first", "second")
 
 
-@pytest.mark.breaks("app/rooms/posting.py", "self._said.release(author, drafts[place.number - 1])", "pass")
+@pytest.mark.breaks("app/rooms/posting.py", "self._said.release(author, draft)", "pass")
 async def test_what_a_page_let_go_of_at_once_is_told_to_nobody(
     both: list[Browser], postgres: Cluster, postgres_url: str
 ) -> None:

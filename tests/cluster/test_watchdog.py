@@ -10,7 +10,7 @@ from app.cluster import watchdog
 from app.cluster.bus import LocalBus
 from app.cluster.watchdog import Watchdog
 from app.metrics import BusMetrics
-from app.store.store import StoreUnavailable
+from app.store.errors import StoreUnavailable
 from tests.conftest import Clock
 from tests.logs import until
 

@@ -12,7 +12,8 @@ from uvicorn.server import ServerState
 
 from app.chat.limits import Limits, Quota
 from app.delivery.encoding import Encoding, encode
-from app.delivery.websocket_protocol import NOTHING, TRANSPORT, UNREAD_BYTES, WebSocketProtocol, direct_transport
+from app.delivery.inbox import NOTHING
+from app.delivery.websocket_protocol import TRANSPORT, UNREAD_BYTES, WebSocketProtocol, direct_transport
 from app.settings import Settings
 from tests.transport import HANDSHAKE, Transport, turns
 
@@ -364,9 +365,7 @@ def inflated(protocol: WebSocketProtocol) -> int:
     return sum(len(event.get("text", "")) for event in protocol.queue._events)
 
 
-@pytest.mark.breaks(
-    "app/delivery/websocket_rules.py", "self.listener.is_held = frame.opcode is not Opcode.CLOSE", "pass"
-)
+@pytest.mark.breaks("app/delivery/websocket_rules.py", "self.reader.is_held = frame.opcode is not Opcode.CLOSE", "pass")
 async def test_what_nobody_asks_for_stays_as_it_came() -> None:
     server = Paced()
     server.most = 1

@@ -33,14 +33,14 @@ async def test_a_server_that_is_killed_keeps_what_had_a_receipt(tmp_path: Path) 
 
 
 @pytest.mark.breaks(
-    "app/store/store.py", '"\\0".join((author.id, key, body))', '"\\0".join((author.id, token_hex(4), body))'
+    "app/store/writer.py", '"\\0".join((author.id, key, body))', '"\\0".join((author.id, token_hex(4), body))'
 )
 async def test_the_same_submission_is_one_message_whichever_way_it_comes(tmp_path: Path) -> None:
     check(await once(tmp_path))
 
 
 @pytest.mark.breaks(
-    "app/store/statements.py", "return str(connection.scalar(select(log.c.epoch)))", "return token_hex(4)"
+    "app/store/log_queries.py", "return str(connection.scalar(select(log.c.epoch)))", "return token_hex(4)"
 )
 async def test_a_restart_loses_nothing_and_all_come_back(tmp_path: Path) -> None:
     check(await restart(tmp_path, guests=60, pause=0.1, timed=False))

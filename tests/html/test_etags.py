@@ -53,7 +53,7 @@ def test_an_address_never_shows_what_it_showed_before(views: list[tuple[int, str
         assert current.of(address, view).with_nonce("") == view.encode()
 
 
-@pytest.mark.breaks("app/html/etags.py", "self._kept.move_to_end(address)", "pass")
+@pytest.mark.breaks("app/html/etags.py", "LRUCache(MOST_KEPT)", "LRUCache(MOST_KEPT + 9)")
 def test_what_nobody_asked_for_for_longest_is_made_again() -> None:
     made: list[int] = []
 

@@ -89,7 +89,7 @@ def deflate(raw: Raw) -> Deflate:
 # Negotiation. What the answer may be is judged by the client: `raw.agreed`.
 
 
-@pytest.mark.breaks("app/delivery/websocket_protocol.py", "client_no_context_takeover=True,", "")
+@pytest.mark.breaks("app/delivery/compression.py", "client_no_context_takeover=True,", "")
 @pytest.mark.parametrize("offer", [*(pytest.param(offer, marks=pytest.mark.ways) for offer in TAKEN[:3]), *TAKEN[3:]])
 def test_an_offer_is_taken_and_holds_both_ways(speaker: Speaker, offer: str) -> None:
     raw = speaker(offer)
@@ -186,9 +186,7 @@ def test_the_examples_of_the_rfc_are_read(raw: Raw, way: str) -> None:
 
 
 @behind_the_door
-@pytest.mark.breaks(
-    "app/delivery/websocket_protocol.py", "PerMessageDeflate(True, True,", "PerMessageDeflate(False, True,"
-)
+@pytest.mark.breaks("app/delivery/compression.py", "PerMessageDeflate(True, True,", "PerMessageDeflate(False, True,")
 def test_after_a_last_block_messages_are_read_as_before(speaker: Speaker) -> None:
     """A compressor may end its stream (BFINAL) with a message. What it sends next begins another."""
     raw = speaker(DEFAULT_OFFER)
@@ -201,9 +199,7 @@ def test_after_a_last_block_messages_are_read_as_before(speaker: Speaker) -> Non
 
 
 @behind_the_door
-@pytest.mark.breaks(
-    "app/delivery/websocket_protocol.py", "PerMessageDeflate(True, True,", "PerMessageDeflate(False, True,"
-)
+@pytest.mark.breaks("app/delivery/compression.py", "PerMessageDeflate(True, True,", "PerMessageDeflate(False, True,")
 def test_after_a_last_block_nothing_is_kept(house: House, raw: Raw) -> None:
     before, stored = house.server.memory, compressed(deflated(b"x" * 1_000_000, level=0))
     for _ in range(40):

@@ -108,7 +108,7 @@ async def test_what_could_not_be_read_is_tried_again(log: Log, newest: PageCache
     assert await newest.of(ROOM) is newest.known(ROOM)
 
 
-@pytest.mark.breaks("app/rooms/page_cache.py", "self._tails.move_to_end(room_id)", "pass")
+@pytest.mark.breaks("app/rooms/page_cache.py", "LRUCache(MOST_ROOMS)", "LRUCache(MOST_ROOMS + 9)")
 async def test_the_rooms_that_nobody_asked_for_for_longest_are_forgotten(newest: PageCache) -> None:
     for room_id in range(MOST_ROOMS):
         await newest.of(room_id)

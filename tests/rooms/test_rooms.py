@@ -32,7 +32,8 @@ from app.rooms.posting import KEY_LENGTH, KEYS_DRAWN, new_keys
 from app.rooms.rooms import Rooms
 from app.settings import SQLITE_FILE, Settings
 from app.store import topics
-from app.store.store import Store, StoreUnavailable
+from app.store.errors import StoreUnavailable
+from app.store.store import Store
 from tests.conftest import Clock
 from tests.page import Page
 
@@ -79,7 +80,7 @@ class World:
                 self.rooms.delivery.committed(room_id, messages)
             bus.announce(topics.log_of(room_id), position)
 
-        store.on_commit = on_commit
+        store.writer.on_commit = on_commit
 
     async def settle(self) -> None:
         """Wait until everything that was stored is shown."""
@@ -619,9 +620,9 @@ async def test_what_is_committed_is_shown_at_once_where_nothing_is_missing_befor
     async with world(tmp_path) as here:
         (ann,) = await members(here, "Ann")
         browser = await here.open(here.rooms.directory.oldest, ann)
-        announce, here.store.on_commit = here.store.on_commit, lambda room_id, position, messages: None
+        announce, here.store.writer.on_commit = here.store.writer.on_commit, lambda room_id, position, messages: None
         await say(here, here.rooms.directory.oldest, ann, "one")  # by another process, and not announced yet
-        here.store.on_commit = announce
+        here.store.writer.on_commit = announce
         await say(here, here.rooms.directory.oldest, ann, "two")
         shown = (await browser.settle()).soup.select(".message__body")
         assert [body.text for body in shown] == ["one", "two"]

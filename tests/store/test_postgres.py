@@ -15,8 +15,9 @@ from sqlalchemy import Connection, Engine, event
 
 from app.chat.messages import Member, Room
 from app.store import postgres as engine
+from app.store.errors import StoreUnavailable
 from app.store.postgres import BATCHES, LONGEST_READ, READERS, WRITERS
-from app.store.store import Store, StoreUnavailable
+from app.store.store import Store
 from tests.logs import HELD_DAYS, Opener, bodies, locked
 from tests.postgres import Cluster
 from tests.proxy import Proxy, proxying

@@ -18,8 +18,10 @@ from sqlalchemy.exc import OperationalError
 
 from app.chat.messages import Member, Room
 from app.store import sqlite
+from app.store.errors import StoreUnavailable
 from app.store.sqlite import READERS, Sqlite, lock
-from app.store.store import Store, Stored, StoreUnavailable
+from app.store.store import Store
+from app.store.writer import Stored
 from tests.conftest import Clock
 from tests.logs import HELD_DAYS, Opener, attempted, bodies, locked
 from tests.server import ROOT
@@ -218,7 +220,7 @@ def test_where_files_cannot_be_locked_it_says_so(path: Path, monkeypatch: pytest
 
 
 @pytest.mark.breaks(
-    "app/store/store.py", "except (DBAPIError, OSError, UnknownRevision) as error:", "except OSError as error:"
+    "app/store/errors.py", "except (DBAPIError, OSError, UnknownRevision) as error:", "except OSError as error:"
 )
 async def test_a_full_disk_refuses_to_write_and_recovers_when_there_is_room(
     log: Store, ann: Member, lobby: Room, tmp_path: Path

@@ -15,9 +15,11 @@ from sqlalchemy.exc import NoResultFound
 from structlog.testing import capture_logs
 
 from app.chat.messages import Member, Message, Refused, Room
-from app.store import store
-from app.store.room_statements import close_room, erase_messages, erase_room
-from app.store.store import LARGEST_BATCH, LOBBY, Append, Store, Stored, StoreUnavailable
+from app.store import writer
+from app.store.errors import StoreUnavailable
+from app.store.room_queries import close_room, erase_messages, erase_room
+from app.store.store import LOBBY, Store
+from app.store.writer import LARGEST_BATCH, Append, Stored
 from tests.conftest import Clock
 from tests.logs import HELD_DAYS, Opener, bodies, locked, until
 
@@ -235,7 +237,7 @@ async def test_what_was_said_last_is_stored_when_the_log_is_closed(opening: Open
 
 async def test_what_waits_together_is_committed_together(log: Store, ann: Member, lobby: Room) -> None:
     batches: list[int] = []
-    log.on_batch = lambda size, seconds: batches.append(size)
+    log.writer.on_batch = lambda size, seconds: batches.append(size)
     await asyncio.gather(*(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in range(100)))
     assert sum(batches) == 100
     assert len(batches) <= 3
@@ -243,20 +245,20 @@ async def test_what_waits_together_is_committed_together(log: Store, ann: Member
 
 async def test_a_batch_has_a_limit(log: Store, ann: Member, lobby: Room) -> None:
     batches: list[int] = []
-    log.on_batch = lambda size, seconds: batches.append(size)
+    log.writer.on_batch = lambda size, seconds: batches.append(size)
     await asyncio.gather(*(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in range(2 * LARGEST_BATCH)))
     assert max(batches) <= LARGEST_BATCH
     assert sum(batches) == 2 * LARGEST_BATCH
 
 
-@pytest.mark.breaks("app/store/store.py", "await self._gather(self._last_batch)", "pass")
+@pytest.mark.breaks("app/store/writer.py", "await self._gather(self._last_batch)", "pass")
 async def test_those_who_spoke_together_are_waited_for(
     monkeypatch: pytest.MonkeyPatch, log: Store, ann: Member, lobby: Room
 ) -> None:
     """Their next messages come one by one: else the first would be committed alone, and all others wait for that."""
-    monkeypatch.setattr(store, "LONGEST_GATHERING", 10)
+    monkeypatch.setattr(writer, "LONGEST_GATHERING", 10)
     batches: list[int] = []
-    log.on_batch = lambda size, seconds: batches.append(size)
+    log.writer.on_batch = lambda size, seconds: batches.append(size)
     for batch in range(3):
         said = []
         for number in range(5):
@@ -275,7 +277,7 @@ async def test_nobody_waits_for_those_who_do_not_come_again(
         await asyncio.gather(*(log.append(lobby.id, ann, "hello", f"k{n}") for n in range(5)))
         await log.append(lobby.id, ann, "hello", "some came")
         # One by one, there is nothing to wait for.
-        monkeypatch.setattr(store, "LONGEST_GATHERING", 10)
+        monkeypatch.setattr(writer, "LONGEST_GATHERING", 10)
         await log.append(lobby.id, ann, "hello", "alone")
         await log.append(lobby.id, ann, "hello", "and again")
 
@@ -283,7 +285,7 @@ async def test_nobody_waits_for_those_who_do_not_come_again(
 async def test_a_commit_announces_how_far_each_room_has_come(log: Store, ann: Member, lobby: Room) -> None:
     tea = await log.create_room("Tea")
     announced: list[tuple[int, int]] = []
-    log.on_commit = lambda room_id, position, messages: announced.append((room_id, position))
+    log.writer.on_commit = lambda room_id, position, messages: announced.append((room_id, position))
     await asyncio.gather(
         *(log.append(room.id, ann, f"{n}", f"k{n}") for n in range(10) for room in (lobby, tea)),
     )
@@ -294,7 +296,7 @@ async def test_a_commit_brings_what_is_new_in_the_order_of_the_log(log: Store, a
     tea = await log.create_room("Tea")
     await log.append(lobby.id, ann, "known", "k")
     brought: dict[int, Sequence[Message]] = {}
-    log.on_commit = lambda room_id, position, messages: brought.update({room_id: messages})
+    log.writer.on_commit = lambda room_id, position, messages: brought.update({room_id: messages})
     said = [(lobby, "0", "k0"), (tea, "1", "k1"), (lobby, "known", "k"), (lobby, "2", "k2"), (lobby, "0", "k0")]
     stored = await asyncio.gather(*(log.append(room.id, ann, body, key) for room, body, key in said))
     assert [(each.is_new, each.message.position) for each in stored] == [
@@ -314,18 +316,18 @@ async def test_what_is_committed_is_announced_before_its_senders_hear_of_it(
 ) -> None:
     said: list[asyncio.Task[Stored]] = []
     answered: list[bool] = []
-    log.on_commit = lambda room_id, position, messages: answered.extend(each.done() for each in said)
+    log.writer.on_commit = lambda room_id, position, messages: answered.extend(each.done() for each in said)
     said += [asyncio.create_task(log.append(lobby.id, ann, f"{n}", f"k{n}")) for n in range(3)]
     await asyncio.gather(*said)
     assert answered == [False, False, False]
 
 
-@pytest.mark.breaks("app/store/store.py", 'log.exception("not announced")', "raise")
+@pytest.mark.breaks("app/store/writer.py", 'log.exception("not announced")', "raise")
 async def test_a_listener_that_fails_takes_no_receipt_from_anybody(log: Store, ann: Member, lobby: Room) -> None:
     def fail(room_id: int, position: int, messages: Sequence[Message]) -> None:
         raise LookupError("a mistake")
 
-    log.on_commit = fail
+    log.writer.on_commit = fail
     with capture_logs() as logged:
         said = await asyncio.wait_for(
             asyncio.gather(*(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in range(3))), 5
@@ -335,7 +337,7 @@ async def test_a_listener_that_fails_takes_no_receipt_from_anybody(log: Store, a
     assert (await log.append(lobby.id, ann, "more", "k")).is_new
 
 
-@pytest.mark.breaks("app/store/store.py", 'log.error("cannot be stored", exc_info=error)', "pass")
+@pytest.mark.breaks("app/store/writer.py", 'log.error("cannot be stored", exc_info=error)', "pass")
 async def test_what_no_trouble_of_the_database_explains_is_logged_once(log: Store, ann: Member, lobby: Room) -> None:
     with capture_logs() as logged:
         said = await asyncio.gather(
@@ -345,7 +347,9 @@ async def test_what_no_trouble_of_the_database_explains_is_logged_once(log: Stor
     assert [(line["event"], type(line["exc_info"])) for line in logged] == [("cannot be stored", NoResultFound)]
 
 
-@pytest.mark.breaks("app/store/store.py", "partial(statements.commit, ", "partial(statements.commit_unknown, ")
+@pytest.mark.breaks(
+    "app/store/writer.py", "partial(message_queries.commit, ", "partial(message_queries.commit_unknown, "
+)
 async def test_what_is_new_is_not_looked_for(log: Store, ann: Member, lobby: Room) -> None:
     """A transaction, the room's row, the messages: each statement more is paid for by every message."""
     with statements() as run:
@@ -369,7 +373,7 @@ def statements() -> Iterator[list[str]]:
 
 async def test_what_is_announced_can_be_read(log: Store, ann: Member, lobby: Room) -> None:
     reads: list[asyncio.Task[int]] = []
-    log.on_commit = lambda room_id, position, messages: reads.append(asyncio.create_task(log.head(room_id)))
+    log.writer.on_commit = lambda room_id, position, messages: reads.append(asyncio.create_task(log.head(room_id)))
     await log.append(lobby.id, ann, "hello", "k1")
     assert await asyncio.gather(*reads) == [1]
 
@@ -378,7 +382,7 @@ async def test_who_leaves_before_the_receipt_has_said_it_and_disturbs_nobody(
     log: Store, ann: Member, lobby: Room
 ) -> None:
     announced: list[int] = []
-    log.on_commit = lambda room_id, position, messages: announced.append(position)
+    log.writer.on_commit = lambda room_id, position, messages: announced.append(position)
     said = [asyncio.create_task(log.append(lobby.id, ann, f"{n}", f"k{n}")) for n in range(5)]
     await asyncio.sleep(0)
     said[2].cancel()
@@ -405,7 +409,7 @@ async def test_rooms_made_at_once_have_addresses_of_their_own(log: Store) -> Non
     assert len({room.id for room in made}) == 12
 
 
-@pytest.mark.breaks("app/store/room_statements.py", "if rooms_with(connection, name):", "if False:")
+@pytest.mark.breaks("app/store/room_queries.py", "if rooms_with(connection, name):", "if False:")
 @pytest.mark.parametrize(
     ("name", "clash"),
     [
@@ -508,7 +512,7 @@ async def test_renaming_keeps_the_member_and_begins_another_session(log: Store, 
 
 
 @pytest.mark.breaks(
-    "app/store/statements.py",
+    "app/store/member_queries.py",
     "members.c.id == member.id, members.c.session == member.session)\n        if not connection.execute(renew",
     "members.c.id == member.id)\n        if not connection.execute(renew",
 )
@@ -533,7 +537,7 @@ async def test_who_signs_out_has_no_session_that_counts_and_their_name_is_held(l
     assert await refused(log.take_name(None, "Ann", "UTC", HELD_DAYS)) == "name-taken"
 
 
-@pytest.mark.breaks("app/store/statements.py", "        raise NameUnavailable\n", "        pass\n")
+@pytest.mark.breaks("app/store/member_queries.py", "        raise NameUnavailable\n", "        pass\n")
 async def test_a_name_that_was_given_up_is_held_for_who_had_it(
     log: Store, ann: Member, bob: Member, clock: Clock
 ) -> None:
@@ -624,7 +628,7 @@ async def test_of_many_who_want_an_abandoned_name_at_once_one_gets_it(log: Store
 
 def writes(log: Store) -> bool:
     """Whether the writer has taken what was to be stored."""
-    return log._appending is not None and not log.waiting
+    return log.writer._appending is not None and not log.writer.waiting
 
 
 @pytest.mark.parametrize("lock_wait", [0.1])
@@ -651,13 +655,13 @@ async def test_what_waits_for_a_short_lock_is_stored(log: Store, ann: Member, lo
         said = [asyncio.create_task(log.append(lobby.id, ann, "first", "k"))]
         await until(lambda: writes(log))
         said += [asyncio.create_task(log.append(lobby.id, ann, f"{n}", f"k{n}")) for n in range(49)]
-        await until(lambda: log.waiting == 49)
+        await until(lambda: log.writer.waiting == 49)
     assert all(each.is_new for each in await asyncio.gather(*said))
-    assert log.waiting == 0
+    assert log.writer.waiting == 0
 
 
 @pytest.mark.parametrize("lock_wait", [1])
-@pytest.mark.breaks("app/store/store.py", "deadline = batch[0].deadline", "deadline = None")
+@pytest.mark.breaks("app/store/writer.py", "deadline = batch[0].deadline", "deadline = None")
 async def test_however_many_wait_for_a_lock_nobody_waits_longer(
     log: Store, ann: Member, lobby: Room, store_url: str, lock_wait: float
 ) -> None:
@@ -683,11 +687,11 @@ async def test_however_many_wait_for_a_lock_nobody_waits_longer(
     assert (await log.append(lobby.id, ann, "1", "k1")).message.position == 1
 
 
-@pytest.mark.breaks("app/store/store.py", "if len(self._appends) >= MOST_WAITING:", "if False:")
+@pytest.mark.breaks("app/store/writer.py", "if len(self._appends) >= MOST_WAITING:", "if False:")
 async def test_of_a_flood_that_cannot_be_stored_only_so_much_waits(
     monkeypatch: pytest.MonkeyPatch, opening: Opener, store_url: str
 ) -> None:
-    monkeypatch.setattr(store, "MOST_WAITING", 5)
+    monkeypatch.setattr(writer, "MOST_WAITING", 5)
     async with opening() as log:
         ann = await log.take_name(None, "Ann", "UTC", HELD_DAYS)
         room = (await log.rooms())[0]
@@ -695,7 +699,7 @@ async def test_of_a_flood_that_cannot_be_stored_only_so_much_waits(
             said = [asyncio.create_task(log.append(room.id, ann, "first", "k"))]
             await until(lambda: writes(log))
             said += [asyncio.create_task(log.append(room.id, ann, f"{n}", f"k{n}")) for n in range(5)]
-            await until(lambda: log.waiting == 5)
+            await until(lambda: log.writer.waiting == 5)
             with pytest.raises(StoreUnavailable, match="too many"):
                 await asyncio.wait_for(log.append(room.id, ann, "one too many", "k"), 1)
         await asyncio.gather(*said)
@@ -729,18 +733,20 @@ async def test_no_page_waits_for_its_visit_to_be_noted(
     await said
 
 
-@pytest.mark.breaks("app/store/store.py", "self._announce(room_id, room)", "room.new and self._announce(room_id, room)")
+@pytest.mark.breaks(
+    "app/store/writer.py", "self._announce(room_id, room)", "room.new and self._announce(room_id, room)"
+)
 async def test_a_commit_that_only_seemed_to_fail_is_one_message_and_announced(
     monkeypatch: pytest.MonkeyPatch, log: Store, ann: Member, lobby: Room
 ) -> None:
-    commit, announced = log._commit, list[tuple[int, int, int]]()
-    log.on_commit = lambda room_id, position, messages: announced.append((room_id, position, len(messages)))
+    commit, announced = log.writer._commit, list[tuple[int, int, int]]()
+    log.writer.on_commit = lambda room_id, position, messages: announced.append((room_id, position, len(messages)))
 
     async def commit_and_fail(batch: list[Append]) -> None:
         await commit(batch)
         raise StoreUnavailable("the answer was lost")
 
-    monkeypatch.setattr(log, "_commit", commit_and_fail)
+    monkeypatch.setattr(log.writer, "_commit", commit_and_fail)
     with pytest.raises(StoreUnavailable):
         await log.append(lobby.id, ann, "hello", "k1")
     monkeypatch.undo()
@@ -750,7 +756,9 @@ async def test_a_commit_that_only_seemed_to_fail_is_one_message_and_announced(
     assert await bodies(log, lobby) == ["hello"]
 
 
-@pytest.mark.breaks("app/store/statements.py", "coalesce(position - count, 0) + number", "position - count + number")
+@pytest.mark.breaks(
+    "app/store/message_queries.py", "coalesce(position - count, 0) + number", "position - count + number"
+)
 @pytest.mark.parametrize(("room_id", "author_id"), [(1, "nobody"), (4711, None)])
 async def test_an_error_does_not_tell_what_was_said(
     log: Store, ann: Member, room_id: int, author_id: str | None

@@ -11,7 +11,6 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from app.chat.messages import Member
-from app.web import identity
 from app.web.identity import HOST_SALT, Signer
 from app.web.keys import is_open_to_others, read_keys
 from tests.cast import ANN, BOB
@@ -209,11 +208,11 @@ def test_a_start_while_the_key_is_being_made_gets_the_same_key(tmp_path: Path, m
 
     def slowly(size: int) -> str:
         # Just then, another process starts.
-        monkeypatch.setattr(keys, "token_urlsafe", lambda size: "the key of the other process")
+        monkeypatch.setattr("app.web.keys.token_urlsafe", lambda size: "the key of the other process")
         meanwhile.append(read_keys(path))
         return "the key of this process"
 
-    monkeypatch.setattr(keys, "token_urlsafe", slowly)
+    monkeypatch.setattr("app.web.keys.token_urlsafe", slowly)
     keys = read_keys(path)
     assert keys
     assert meanwhile == [keys]

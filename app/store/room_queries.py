@@ -1,6 +1,6 @@
 """Rooms in the database: made, listed, and removed, which is closed at once, erased in parts, and remembered.
 
-Plain functions of a connection, like `statements.py`.
+Plain functions of a connection, like the other queries.
 """
 
 from typing import Any
@@ -9,16 +9,8 @@ from sqlalchemy import Connection, Row, Table, delete, func, insert, or_, select
 
 from app.chat.messages import Room
 from app.chat.names import name_key, skeleton, slug_of
+from app.store.errors import NameUnavailable, TooManyRooms
 from app.store.tables import log, messages, removed_rooms, rooms
-
-
-class NameUnavailable(Exception):
-    """A name is held for another, or the room's is another's."""
-
-
-class TooManyRooms(Exception):
-    """There are as many rooms as there may be."""
-
 
 _THERE = select(rooms).where(rooms.c.id.not_in(select(removed_rooms.c.id))).order_by(rooms.c.id)
 

@@ -1,42 +1,18 @@
-"""What is written to the database and asked of it: plain functions of a connection.
+"""Messages in the database: plain functions of a connection.
 
-Each belongs into one transaction, and says nothing of how one comes by it. They know one engine like the other: what
-each needs to be told is in `sqlite.py` and `postgres.py`. Times are whole milliseconds since 1970 in UTC, as in the
-tables.
+Each belongs into one transaction. They know one engine like the other.
+Times are whole milliseconds since 1970 in UTC, as in the tables.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
-from secrets import token_hex
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Dialect,
-    Insert,
-    Row,
-    Table,
-    Update,
-    bindparam,
-    delete,
-    func,
-    insert,
-    or_,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import Connection, Dialect, Insert, Update, bindparam, insert, select, update
 
 from app.chat.messages import Member, Message
-from app.store import migrations
-from app.store.room_statements import NameUnavailable, insert_room
-from app.store.tables import former_names, log, members, messages, rooms
-
-
-class SessionOutdated(Exception):
-    """A member has renamed or signed out since the session that wants something."""
+from app.store.tables import messages, rooms
 
 
 class Submission(NamedTuple):
@@ -58,17 +34,6 @@ class Committed(NamedTuple):
     position: int
     new: dict[bytes, Message]
     known: dict[bytes, Message]
-
-
-class Totals(NamedTuple):
-    """How much there is."""
-
-    messages: int
-    rooms: int
-    members: int
-
-    def __str__(self) -> str:
-        return ", ".join(f"{count:,} {what if count != 1 else what[:-1]}" for what, count in self._asdict().items())
 
 
 # Made once: to put a statement together takes several times as long as to run it.
@@ -127,50 +92,12 @@ WITH said AS (
 )
 SELECT id, position FROM advanced
 """
-_MEMBERS = select(members).where(members.c.id.in_(bindparam("ids", expanding=True)))
 
 
 @cache
 def _sql(statement: Insert | Update, dialect: Dialect) -> str:
     """Return what a driver takes for `statement`: what every message needs is compiled once, and not even looked up."""
     return str(statement.compile(dialect=dialect))
-
-
-# The log
-
-
-def prepare(connection: Connection, slug: str, name: str, now: int) -> str:
-    """Bring the database to its newest shape, with a first room if there is none; return the log's epoch."""
-    migrations.upgrade(connection)
-    if not connection.scalar(select(func.count()).select_from(log)):
-        connection.execute(insert(log).values(epoch=token_hex(4)))
-    if not connection.scalar(select(func.count()).select_from(rooms)):
-        insert_room(connection, slug, name, now)
-    return str(connection.scalar(select(log.c.epoch)))
-
-
-def renew_epoch(connection: Connection) -> str:
-    """Give the log, which takes another's place, an epoch that tells it from any other, and return that."""
-    epoch = token_hex(4)
-    if not connection.execute(update(log).values(epoch=epoch)).rowcount:
-        connection.execute(insert(log).values(epoch=epoch))
-    return epoch
-
-
-def totals(connection: Connection) -> Totals:
-    """Return how much there is in all."""
-    counts = (select(func.count()).select_from(table).scalar_subquery() for table in (messages, rooms, members))
-    return Totals(*connection.execute(select(*counts)).one())
-
-
-def signing_keys(connection: Connection, made: str) -> str:
-    """Return the keys that the database holds, which are those just `made` where it held none."""
-    keys = log.c["keys"]
-    kept = update(log).values({keys: func.coalesce(keys, made)}).returning(keys)
-    return str(connection.execute(kept).scalar_one())
-
-
-# Messages
 
 
 def commit(connection: Connection, submissions: Iterable[Submission], now: int) -> dict[int, Committed]:
@@ -277,91 +204,3 @@ def _message(position: int, author_id: str, author_name: str, body: str, created
 
 def _time(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
-# Members
-
-
-def find_members(connection: Connection, member_ids: Sequence[str]) -> dict[str, Row[Any]]:
-    """Return the rows of those members that there are, by id."""
-    return {row.id: row for row in connection.execute(_MEMBERS, {"ids": member_ids})}
-
-
-def note_visits(connection: Connection, member_ids: Sequence[str], now: int) -> None:
-    """Note that these members were here `now`."""
-    connection.execute(update(members).where(members.c.id.in_(member_ids)).values(seen_at=now))
-
-
-def save_member(
-    connection: Connection, member: Member, is_new: bool, keys: Mapping[str, str], unseen_since: int, now: int
-) -> int:
-    """Store `member`, whose name has these `keys`, which are taken from who was not seen since `unseen_since`.
-
-    Returns the number of the renaming, 0 where it is none. Raises `IntegrityError` where others have the keys,
-    `NameUnavailable` where they gave them up after `unseen_since`, and `SessionOutdated` where the session is another.
-    """
-    renaming = 0 if is_new else _next_renaming(connection)
-    abandoned = (_have_either(keys), members.c.seen_at < unseen_since)
-    connection.execute(update(members).where(*abandoned).values(dict.fromkeys(keys)))
-    values = {"name": member.name, **keys, "time_zone": member.time_zone, "seen_at": now}
-    if is_new:
-        connection.execute(insert(members).values(id=member.id, **values))
-    else:
-        _hold_name(connection, member, keys, now)
-        renew = update(members).where(members.c.id == member.id, members.c.session == member.session)
-        if not connection.execute(renew.values(renaming=renaming, session=renaming, **values)).rowcount:
-            raise SessionOutdated
-    # After the name is stored: now nobody can be giving it up at the same moment.
-    theirs = (_have_either(keys, former_names), former_names.c.member_id != member.id)
-    if connection.scalar(select(former_names.c.member_id).where(*theirs, former_names.c.given_up_at >= unseen_since)):
-        raise NameUnavailable
-    connection.execute(delete(former_names).where(_have_either(keys, former_names)))
-    return renaming
-
-
-def _hold_name(connection: Connection, member: Member, keys: Mapping[str, str], now: int) -> None:
-    """Hold for `member` the name that they have, which they give up for one with these `keys`."""
-    had = (members.c.id, members.c.name_key, members.c.name_skeleton)
-    _, key, look = connection.execute(select(*had).where(members.c.id == member.id)).one_or_none() or (None,) * 3
-    if key is None or look is None or key == keys["name_key"]:
-        return
-    held = former_names.c
-    connection.execute(delete(former_names).where(held.member_id == member.id, held.name_key == key))
-    values = {"member_id": member.id, "name_key": key, "name_skeleton": look, "given_up_at": now}
-    connection.execute(insert(former_names).values(values))
-
-
-def end_session(connection: Connection, member: Member) -> int:
-    """End the session of `member` wherever it is open, and return the number of this change.
-
-    Raises `SessionOutdated` where their session is another by now.
-    """
-    renaming = _next_renaming(connection)
-    end = update(members).where(members.c.id == member.id, members.c.session == member.session)
-    if not connection.execute(end.values(renaming=renaming, session=renaming)).rowcount:
-        raise SessionOutdated
-    return renaming
-
-
-def _next_renaming(connection: Connection) -> int:
-    numbered = update(log).values(renamings=log.c.renamings + 1).returning(log.c.renamings)
-    return int(connection.execute(numbered).scalar_one())
-
-
-def renamed_since(connection: Connection, renaming: int) -> tuple[int, list[Member]]:
-    """Return the number of the last renaming, and as they are now the members of those after `renaming`."""
-    last = connection.execute(select(log.c.renamings)).scalar_one()
-    rows = connection.execute(select(members).where(members.c.renaming > renaming))
-    return int(last), [Member(row.id, row.name, row.time_zone, row.session) for row in rows]
-
-
-def others_with(connection: Connection, keys: Mapping[str, str], member_id: str) -> list[str]:
-    """Return the name keys of all but this member who have a name with either of `keys`, or gave one up."""
-    theirs = (_have_either(keys), members.c.id != member_id)
-    former = (_have_either(keys, former_names), former_names.c.member_id != member_id)
-    found = union_all(select(members.c.name_key).where(*theirs), select(former_names.c.name_key).where(*former))
-    return list(connection.scalars(found))
-
-
-def _have_either(keys: Mapping[str, str], table: Table = members) -> ColumnElement[bool]:
-    return or_(*(table.c[column] == key for column, key in keys.items()))

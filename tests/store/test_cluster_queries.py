@@ -9,8 +9,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.chat.messages import Member, Room
-from app.store.shared import Grant, Seat, TokenRequest
-from app.store.store import Store, StoreUnavailable
+from app.store.cluster_queries import Grant, Seat, TokenRequest
+from app.store.errors import StoreUnavailable
+from app.store.store import Store
 from tests.postgres import Cluster
 
 Change = tuple[list[Seat], list[Seat]]  # who arrived, who departed
@@ -83,7 +84,7 @@ async def test_another_log_in_the_place_of_the_one_that_was_opened_is_not_taken_
         postgres.sql("UPDATE rooms SET position = 9", postgres_url.rpartition("/")[2])
 
 
-@pytest.mark.breaks("app/store/statements.py", "0 if is_new else _next_renaming(connection)", "0")
+@pytest.mark.breaks("app/store/member_queries.py", "0 if is_new else _next_renaming(connection)", "0")
 async def test_renamings_are_numbered_and_who_is_new_is_not_renamed(log: Store, ann: Member, bob: Member) -> None:
     assert await log.renamed_since(0) == (0, [])
     anna = await log.take_name(ann, "Anna", "UTC", 30)
@@ -116,7 +117,7 @@ async def test_who_arrives_in_one_process_is_present_elsewhere_for_the_others(
     assert await here(log, lobby, "other") == ["Ann", "Bob"]
 
 
-@pytest.mark.breaks("app/store/shared.py", "greatest(known.version + 1, excluded.version)", "known.version")
+@pytest.mark.breaks("app/store/cluster_queries.py", "greatest(known.version + 1, excluded.version)", "known.version")
 async def test_each_change_is_another_version_and_what_changes_nothing_is_none(
     log: Store, ann: Member, lobby: Room
 ) -> None:
@@ -146,7 +147,9 @@ async def test_somebody_at_two_processes_is_present_once_and_until_both_have_let
 
 
 @pytest.mark.breaks(
-    "app/store/shared.py", "DELETE FROM attendance USING gone WHERE process_id = gone.id", "SELECT NULL::int AS"
+    "app/store/cluster_queries.py",
+    "DELETE FROM attendance USING gone WHERE process_id = gone.id",
+    "SELECT NULL::int AS",
 )
 async def test_a_process_that_was_not_seen_takes_its_people_with_it(
     log: Store, ann: Member, bob: Member, lobby: Room, age: Age
@@ -246,7 +249,7 @@ async def test_what_comes_back_can_be_taken_again(log: Store) -> None:
 
 
 @pytest.mark.breaks(
-    "app/store/shared.py", "least(\n    excluded.granted,", "least(\n    excluded.granted, excluded.granted -"
+    "app/store/cluster_queries.py", "least(\n    excluded.granted,", "least(\n    excluded.granted, excluded.granted -"
 )
 @given(requests=st.lists(st.integers(-3, 9), max_size=8))
 @hypothesis_settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])

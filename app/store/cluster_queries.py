@@ -1,6 +1,6 @@
 """What processes share besides the log: how far everything has come, who is where, and how fast one may speak.
 
-Plain functions of a connection to PostgreSQL, like `statements.py`. Times are by the database's clock, as of the
+Plain functions of a connection to PostgreSQL, like the other queries. Times are by the database's clock, as of the
 beginning of a statement.
 """
 
