@@ -1,9 +1,9 @@
-"""uvicorn's WebSocket protocol, with a door to its transport.
+"""uvicorn's WebSocket protocol, with direct access to its transport.
 
-ASGI takes a text, and one call, one task switch and one encoding for each browser. Behind the door a frame that was
-encoded once is handed to a thousand transports in a plain loop: that is where the speed of a room comes from.
-What else ASGI does not tell is there, too: whether a browser takes what it is sent, and a way to drop it. (Closing
-waits for the browser: one that takes nothing would keep its socket and its buffers for good.)
+Through ASGI each browser costs one call, one task switch and one encoding per frame. With direct access, a frame is
+encoded once and written to a thousand transports in a plain loop: that is where the speed of a room comes from.
+The transport also tells what ASGI does not: whether a browser takes what it is sent. And it can be dropped, while
+closing waits for the browser: one that reads nothing would keep its socket and its buffers for good.
 
 What a browser sends is read one frame at a time, each when the application asks for it. What it has not asked for lies
 here as it came, or with the system, or with the sender: compressed, a kilobyte may become a megabyte.
@@ -42,7 +42,7 @@ WRITABLE.set()
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """A WebSocket connection; seen through the door, an transport that takes what is encoded already."""
+    """A WebSocket connection, and the `Transport` of frames that are encoded already."""
 
     listener: FlowListener | None = None
     conn: Rules
@@ -175,7 +175,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.handle_parser_exception()
 
     def handle_connect(self, event: Request) -> None:
-        """Accept the request as uvicorn does, and put the door into its scope."""
+        """Accept the request as uvicorn does, and put this transport into its scope."""
         super().handle_connect(event)
         # The application starts in a task of its own, so it has not seen the scope yet.
         if self.handshake_initiated and not self.close_sent:
@@ -195,7 +195,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if hasattr(constants, "TCP_NOTSENT_LOWAT"):
             socket.setsockopt(constants.IPPROTO_TCP, constants.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
-    # The door
+    # The transport of frames
 
     @property
     def encoding(self) -> Encoding:
@@ -302,7 +302,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._quota = None
 
     def _end(self) -> None:
-        # The door asks nobody: who writes through it has to be told.
+        # A direct write asks nobody, so the writer has to be told.
         if self.listener:
             self.listener.end()
             self.listener = None
@@ -311,6 +311,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 def direct_transport(scope: MutableMapping[str, Any]) -> WebSocketProtocol | None:
-    """Return the transport of a socket's `scope`; None where the server has no door."""
+    """Return the transport of a socket's `scope`; None where the server is plain uvicorn."""
     transport = (scope.get("extensions") or {}).get(TRANSPORT, {}).get("transport")
     return transport if isinstance(transport, WebSocketProtocol) else None

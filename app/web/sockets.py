@@ -235,7 +235,7 @@ class Sockets:
                 case Resume(cursor, drafts):
                     if drafts:
                         await self._rooms.posting.say(audience, connection, drafts, tries_again=True)
-                    if connection in audience:  # once more: the first time was waited for at the door
+                    if connection in audience:  # once more: the first time was waited for before it was let in
                         resumes, address = self._limits.resumes, connection.address
                         if not await self._pace(transport, connection, lambda now: resumes.take(address, now)):
                             return False
@@ -250,8 +250,8 @@ class Sockets:
 
     async def _drop(self, socket: WebSocket, code: CloseCode) -> None:
         """End a socket that may take nothing any more: say why if it listens, and let go of it in any case."""
-        if door := websocket_protocol.direct_transport(socket.scope):
-            asyncio.get_running_loop().call_later(CLOSE_SECONDS, door.abort)
+        if transport := websocket_protocol.direct_transport(socket.scope):
+            asyncio.get_running_loop().call_later(CLOSE_SECONDS, transport.abort)
         with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await socket.close(code)
@@ -259,7 +259,7 @@ class Sockets:
 
 @asynccontextmanager
 async def _writing(transport: Transport, connection: Connection) -> AsyncIterator[None]:
-    """Have written meanwhile what is offered to `connection`; behind the door that needs nobody."""
+    """Have written meanwhile what is offered to `connection`; a direct transport needs nobody for that."""
     if not isinstance(transport, AsgiTransport):
         yield
         return
