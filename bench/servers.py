@@ -81,7 +81,7 @@ COMPETITORS = {
             "socketio",
             {"NODE_ENV": "production"},
         ),
-        Competitor("shut", "Parlor, door shut", _python("-c", SHUT), "parlor", parlor.ALLOWED),
+        Competitor("shut", "Parlor, over ASGI", _python("-c", SHUT), "parlor", parlor.ALLOWED),
         Competitor("asyncio", "Parlor on asyncio", _python("-c", ON_ASYNCIO), "parlor", parlor.ALLOWED),
         Competitor("parlor", "Parlor", _python(*SERVE), "parlor", parlor.ALLOWED),
         *(

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.ways import WAY
+from tests.ways import IS_PLAIN, WAY, command
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 30  # seconds for a start or a stop on a busy machine
@@ -74,7 +74,7 @@ class Server:
 
     def command(self) -> list[str]:
         """Return how it is started."""
-        return WAY.command(self.port, self._settings)
+        return command(WAY, self.port, self._settings)
 
     def _follow(self, process: subprocess.Popen[str], listening: threading.Event) -> None:
         assert process.stderr
@@ -108,7 +108,7 @@ class Server:
     @property
     def complaints(self) -> list[str]:
         """What it logged as an error. (Plain uvicorn takes for its own what clients do.)"""
-        return [line for line in self.log if WAY.is_open and ERROR.search(line)]
+        return [line for line in self.log if not IS_PLAIN and ERROR.search(line)]
 
     @property
     def pid(self) -> int:

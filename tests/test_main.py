@@ -26,7 +26,7 @@ from app.operations.serving import calm_collector
 from app.settings import Settings
 from app.web.keys import read_keys
 from tests.server import PATIENCE, ROOT, Server, serving
-from tests.ways import behind_the_door, with_our_log
+from tests.ways import needs_our_log, needs_our_protocols
 
 
 def become(server: Server, name: str) -> str:
@@ -59,7 +59,7 @@ def close_code(socket: ClientConnection) -> int:
     return received.code if received else 1006
 
 
-@with_our_log
+@needs_our_log
 def test_it_says_where_it_listens_in_one_line(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         assert httpx2.get(f"{server.url}/healthz").text == "alive\n"
@@ -67,7 +67,7 @@ def test_it_says_where_it_listens_in_one_line(tmp_path: Path) -> None:
         assert server.url in server.log[0]
 
 
-@behind_the_door
+@needs_our_protocols
 def test_a_second_process_on_the_same_file_is_refused_with_a_sentence(tmp_path: Path) -> None:
     with serving(tmp_path):
         second = Server(tmp_path)
@@ -78,7 +78,7 @@ def test_a_second_process_on_the_same_file_is_refused_with_a_sentence(tmp_path: 
     second.stop()
 
 
-@behind_the_door
+@needs_our_protocols
 def test_a_database_of_a_newer_release_is_refused_with_a_sentence(tmp_path: Path) -> None:
     with serving(tmp_path):
         pass
@@ -91,7 +91,7 @@ def test_a_database_of_a_newer_release_is_refused_with_a_sentence(tmp_path: Path
     assert not [line for line in older.log if "Traceback" in line]
 
 
-@with_our_log
+@needs_our_log
 def test_it_logs_what_is_worth_a_line_and_nothing_that_was_said(tmp_path: Path) -> None:
     with serving(tmp_path, log_format="text") as server:
         with browser(server, become(server, "Ann")) as ann:
@@ -125,7 +125,7 @@ def test_a_stop_closes_with_1012_and_a_restart_loses_nothing(tmp_path: Path) -> 
             assert "first words" not in read_until(ann, "message-3")
 
 
-@behind_the_door
+@needs_our_protocols
 @pytest.mark.breaks("app/operations/serving.py", "await self._drain()", "pass")
 def test_who_is_told_to_stop_is_no_longer_ready_and_serves_on_until_balancers_know(tmp_path: Path) -> None:
     with serving(tmp_path, drain_seconds=300) as server, browser(server, become(server, "Ann")) as ann:
@@ -185,8 +185,10 @@ def test_who_takes_nothing_is_cut_off_and_the_others_notice_nothing(tmp_path: Pa
             read_until(ann, "still here")
 
 
-@behind_the_door
-@pytest.mark.breaks("app/web/sockets.py", "asyncio.get_running_loop().call_later(CLOSE_SECONDS, door.abort)", "pass")
+@needs_our_protocols
+@pytest.mark.breaks(
+    "app/web/sockets.py", "asyncio.get_running_loop().call_later(CLOSE_SECONDS, transport.abort)", "pass"
+)
 def test_of_who_takes_nothing_nothing_is_left(tmp_path: Path) -> None:
     """Its socket is dropped though it never reads again.
 

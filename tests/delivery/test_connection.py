@@ -1,4 +1,4 @@
-"""One browser: its outbox, its limit, how it is cut off. Behind a door, and the way of ASGI."""
+"""One browser: its outbox, its limit, how it is cut off. With a direct transport, and over ASGI."""
 
 import asyncio
 import inspect
@@ -50,7 +50,7 @@ class Browser:
                 await writing
 
 
-class BehindTheDoor(Browser):
+class Direct(Browser):
     """Its transport takes what it is given, and says when it is too much."""
 
     encoding = Encoding.TEXT  # read more easily than bytes; a transport does not look at them
@@ -93,7 +93,7 @@ class BehindTheDoor(Browser):
         yield
 
 
-BOTH_WAYS = pytest.mark.parametrize("kind", [Browser, BehindTheDoor])
+BOTH_WAYS = pytest.mark.parametrize("kind", [Browser, Direct])
 
 
 def connect(browser: Browser | None = None, stall_seconds: float = NEVER, limit: int = LIMIT) -> Connection:
@@ -146,9 +146,9 @@ def test_offering_is_a_plain_function() -> None:
     assert not inspect.iscoroutinefunction(Connection.offer)
 
 
-async def test_what_is_encoded_goes_to_the_outlet_itself_while_it_takes_it() -> None:
+async def test_what_is_encoded_goes_to_the_transport_itself_while_it_takes_it() -> None:
     """Nobody of a thousand is asked, for each message, whether they do."""
-    browser = BehindTheDoor()
+    browser = Direct()
     connection = connect(browser, limit=1_000)
     assert connection.push == browser.transport.write
     browser.be_willing(False)
@@ -164,7 +164,7 @@ async def test_what_is_encoded_goes_to_the_outlet_itself_while_it_takes_it() -> 
 
 
 async def test_a_frame_for_several_is_offered_as_this_browser_takes_it() -> None:
-    browser = BehindTheDoor()
+    browser = Direct()
     connect(browser).offer(Frame("hello"))
     assert browser.taken == ["hello"]
 
@@ -184,7 +184,7 @@ async def test_what_a_browser_does_not_take_yet_waits_for_it(kind: type[Browser]
 
 
 async def test_who_connects_while_nothing_is_taken_waits_from_the_start() -> None:
-    class Full(BehindTheDoor):
+    class Full(Direct):
         def attach(self, reader: FlowListener) -> None:
             super().attach(reader)
             reader.pause()
@@ -249,7 +249,7 @@ async def test_a_browser_that_waits_for_nothing_is_given_a_frame_of_any_size(kin
 
 @given(
     steps=st.lists(st.one_of(st.integers(1, 2 * LIMIT), st.booleans()), max_size=30),
-    kind=st.sampled_from([Browser, BehindTheDoor]),
+    kind=st.sampled_from([Browser, Direct]),
 )
 def test_the_outbox_is_bounded_whatever_is_offered(steps: list[int | bool], kind: type[Browser]) -> None:
     """Each step offers a frame of so many characters, or the browser takes what there is, or nothing any more."""
@@ -301,7 +301,7 @@ async def test_a_browser_that_takes_a_little_is_not_stalled(kind: type[Browser])
     assert not connection.cut_off
 
 
-class Slow(BehindTheDoor):
+class Slow(Direct):
     """Takes a character each time that somebody looks, until there are `left` of them."""
 
     def __init__(self, left: int) -> None:

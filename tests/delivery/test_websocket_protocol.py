@@ -42,7 +42,7 @@ class Server:
             self.heard.append(event.get("text"))
 
     async def shake_hands(self, offer: str = "") -> WebSocketProtocol:
-        """Open the socket with an `offer` of extensions, and return what is behind its door."""
+        """Open the socket with an `offer` of extensions, and return its transport."""
         asked = f"Sec-WebSocket-Extensions: {offer}\r\n".encode() if offer else b""
         self.protocol.data_received(HANDSHAKE.removesuffix(b"\r\n") + asked + b"\r\n")
         await self.accepted.wait()
@@ -72,7 +72,7 @@ class FlowListener:
         self.told.append("end")
 
 
-async def test_behind_the_door_the_socket_is_dropped() -> None:
+async def test_the_socket_is_dropped() -> None:
     server = Server()
     transport = await server.shake_hands()
     assert b"101 Switching Protocols" in server.transport.written
@@ -81,7 +81,7 @@ async def test_behind_the_door_the_socket_is_dropped() -> None:
     await server.end()
 
 
-async def test_the_door_may_be_used_when_the_socket_is_gone_already() -> None:
+async def test_the_transport_may_be_used_when_the_socket_is_gone_already() -> None:
     server = Server()
     transport = await server.shake_hands()
     await server.end()
@@ -208,7 +208,7 @@ async def test_a_handshake_that_is_too_large_is_answered(head: bytes, status: by
 
 
 @pytest.mark.parametrize("extensions", [None, {}, {TRANSPORT: {}}, {TRANSPORT: {"transport": None}}], ids=str)
-def test_another_server_has_no_door(extensions: Any) -> None:
+def test_another_server_has_no_direct_transport(extensions: Any) -> None:
     assert direct_transport({"extensions": extensions}) is None
     assert direct_transport({}) is None
 

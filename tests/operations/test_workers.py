@@ -18,9 +18,9 @@ from app.operations.serving import uvicorn_options
 from app.operations.workers import Worker
 from app.settings import Settings
 from tests.server import PATIENCE, ROOT, Server
-from tests.ways import behind_the_door
+from tests.ways import needs_our_protocols
 
-pytestmark = behind_the_door
+pytestmark = needs_our_protocols
 
 
 class Together(Server):

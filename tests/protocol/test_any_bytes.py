@@ -112,7 +112,7 @@ class Closed(Transport):
 
 
 class Session:
-    """An application behind the protocol, which remembers what it is told, and one who writes through the door."""
+    """An application behind the protocol, which remembers what it is told, and one who writes to its transport."""
 
     def __init__(self) -> None:
         self.messages: list[str | bytes] = []

@@ -9,7 +9,7 @@ import pytest
 from tests.protocol.conftest import Dial
 from tests.protocol.parlor import House, is_alive, saying
 from tests.protocol.raw import CLOSE, NO_CLOSE, NO_CODE, PING, PONG, TEXT, Ended, Frame, Raw, close, pieces, text
-from tests.ways import behind_the_door
+from tests.ways import needs_our_protocols
 
 Speaker = Callable[..., Raw]
 
@@ -94,7 +94,7 @@ def test_what_came_before_a_close_is_read(house: House, dial: Dial) -> None:
         pass
 
 
-@behind_the_door
+@needs_our_protocols
 @pytest.mark.breaks("app/delivery/websocket_rules.py", "self.current_size = None", "pass")
 @pytest.mark.parametrize("code", [1000, 4000])
 def test_a_close_inside_a_message_ends_it(dial: Dial, code: int) -> None:

@@ -25,7 +25,7 @@ from tests.protocol.raw import (
     pieces,
     text,
 )
-from tests.ways import behind_the_door
+from tests.ways import needs_our_protocols
 
 Speaker = Callable[..., Raw]
 
@@ -185,7 +185,7 @@ def test_the_examples_of_the_rfc_are_read(raw: Raw, way: str) -> None:
     assert is_alive(raw)
 
 
-@behind_the_door
+@needs_our_protocols
 @pytest.mark.breaks("app/delivery/compression.py", "PerMessageDeflate(True, True,", "PerMessageDeflate(False, True,")
 def test_after_a_last_block_messages_are_read_as_before(speaker: Speaker) -> None:
     """A compressor may end its stream (BFINAL) with a message. What it sends next begins another."""
@@ -198,7 +198,7 @@ def test_after_a_last_block_messages_are_read_as_before(speaker: Speaker) -> Non
     assert heard(raw) == "four"
 
 
-@behind_the_door
+@needs_our_protocols
 @pytest.mark.breaks("app/delivery/compression.py", "PerMessageDeflate(True, True,", "PerMessageDeflate(False, True,")
 def test_after_a_last_block_nothing_is_kept(house: House, raw: Raw) -> None:
     before, stored = house.server.memory, compressed(deflated(b"x" * 1_000_000, level=0))
@@ -209,7 +209,7 @@ def test_after_a_last_block_nothing_is_kept(house: House, raw: Raw) -> None:
     assert house.server.memory - before < 20_000_000
 
 
-@behind_the_door
+@needs_our_protocols
 @pytest.mark.breaks(
     "app/delivery/websocket_rules.py", "if self._fragments + unread > self.max_message_size:", "if False:"
 )

@@ -7,7 +7,7 @@ import pytest
 from tests.protocol.conftest import Dial
 from tests.protocol.parlor import House, is_alive
 from tests.protocol.raw import ACCEPTED, NONCE, Raw, handshake, text
-from tests.ways import behind_the_door
+from tests.ways import needs_our_protocols
 
 Plug = Callable[[], Raw]
 
@@ -84,7 +84,7 @@ def test_a_handshake_without_a_key_is_refused(plug: Plug, whole: str, part: str,
     assert raw.answer.fields["connection"] == "close"
 
 
-@behind_the_door
+@needs_our_protocols
 @pytest.mark.breaks("app/delivery/websocket_rules.py", "if version != VERSION:", "if False:")
 @pytest.mark.parametrize("version", ["0", "7", "8", "12", "14", "25", "255", "013", "+13", "13, 8", "x", ""])
 def test_another_version_is_told_which_one_is_spoken(plug: Plug, whole: str, version: str) -> None:
@@ -93,7 +93,7 @@ def test_another_version_is_told_which_one_is_spoken(plug: Plug, whole: str, ver
     assert answer.fields["sec-websocket-version"] == "13"
 
 
-@behind_the_door
+@needs_our_protocols
 def test_a_handshake_without_a_version_is_told_as_well(plug: Plug, whole: str) -> None:
     answer = plug().request(whole.replace("\nSec-WebSocket-Version: 13", ""))
     assert answer.status == 426
@@ -116,13 +116,13 @@ def test_what_asks_for_no_websocket_gets_none(plug: Plug, whole: str, part: str,
     assert "sec-websocket-accept" not in answer.fields
 
 
-@behind_the_door
+@needs_our_protocols
 @pytest.mark.breaks("app/delivery/http_protocol.py", 'self.scope["http_version"] == "1.1"', "True")
 def test_http_has_to_be_new_enough(plug: Plug, whole: str) -> None:
     assert plug().request(whole.replace("HTTP/1.1", "HTTP/1.0")).status == 404
 
 
-@behind_the_door
+@needs_our_protocols
 @pytest.mark.breaks("app/delivery/websocket_rules.py", 'if len(request.headers.get_all("Host")) != 1:', "if False:")
 def test_a_handshake_says_whom_it_calls(plug: Plug, whole: str, house: House) -> None:
     host = f"Host: {house.server.host}\n"

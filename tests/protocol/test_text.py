@@ -7,7 +7,7 @@ import pytest
 from tests.protocol.conftest import Dial
 from tests.protocol.parlor import heard, is_alive, notice, saying
 from tests.protocol.raw import BINARY, PING, TEXT, Frame, Raw, close, fragments, pieces, text
-from tests.ways import behind_the_door
+from tests.ways import needs_our_protocols
 
 Speaker = Callable[..., Raw]
 
@@ -103,7 +103,7 @@ def test_bytes_may_be_anything(dial: Dial, invalid: bytes) -> None:
     assert is_alive(raw)
 
 
-@behind_the_door
+@needs_our_protocols
 @pytest.mark.breaks("app/delivery/websocket_rules.py", "self._text.decode(frame.data, frame.fin)", "pass")
 @pytest.mark.parametrize("part", [b"\xff", b"x\xc3x", b"\xed\xa0\x80", b"\xf4\x90", b"\xe0\x80"])
 def test_what_cannot_become_text_is_refused_at_once(dial: Dial, part: bytes) -> None:
@@ -112,7 +112,7 @@ def test_what_cannot_become_text_is_refused_at_once(dial: Dial, part: bytes) -> 
     assert raw.failure() == NOT_TEXT
 
 
-@behind_the_door
+@needs_our_protocols
 @pytest.mark.breaks("app/delivery/websocket_rules.py", "self._text.decode(frame.data, frame.fin)", "pass")
 @pytest.mark.parametrize(
     "after",

@@ -789,7 +789,7 @@ async def _unavailable(*_: object) -> None:
     raise StoreUnavailable
 
 
-async def test_a_store_that_fails_at_the_door_leaves_nobody_behind(
+async def test_a_store_that_fails_while_somebody_enters_leaves_nobody_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with world(tmp_path) as here:
