@@ -1,7 +1,7 @@
-"""What the drafts in a composer come to: what of them was said before, and what is to be said now.
+"""Which messages the drafts of a composer come to. docs/composer.md draws the states of a draft.
 
 A page needs a moment to open a fresh draft after an Enter. What is typed in that moment lands in the draft that was
-just sent, and belongs to the next message. Plain values. This module does no I/O.
+just sent, and belongs to the next message. Plain values, no I/O.
 """
 
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ MOST_NOTED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class PlannedMessage:
-    """Say `draft` (None: nothing), and the drafts with these `numbers`, counted from 1, are done."""
+    """Store `draft` (None: nothing); then the drafts with these `numbers`, counted from 1, are done."""
 
     numbers: tuple[int, ...]
     draft: Draft | None
 
 
 class SentDrafts:
-    """What was said of drafts while they were open, and what was refused: for a while, and of so many."""
+    """Remembers the text that was sent of each open draft, and why a draft was refused: bounded in time and number."""
 
     def __init__(self) -> None:
         # By author and key, the oldest first, each with its time.
@@ -41,38 +41,38 @@ class SentDrafts:
     def __len__(self) -> int:
         return len(self._texts) + len(self._refusals)
 
-    def of(self, author: str, draft: Draft) -> str | None:
-        """Return what `author` said of `draft` before."""
+    def sent_text(self, author: str, draft: Draft) -> str | None:
+        """Return the text that `author` sent of `draft` before; None if none."""
         noted = self._texts.get((author, draft.key))
         return noted[1] if noted else None
 
-    def note(self, author: str, draft: Draft, now: float) -> None:
-        """`author` says `draft`, as it is `now` (seconds)."""
+    def note_sent(self, author: str, draft: Draft, now: float) -> None:
+        """Remember `draft` as `author` sent it at `now` (seconds)."""
         _keep(self._texts, (author, draft.key), (now, draft.body))
         _keep(self._unreleased, (author, draft.key), now)
 
     def release(self, author: str, draft: Draft) -> None:
-        """The page lets go of `draft`: it will not come again."""
+        """Forget that `draft` may linger: its page releases it."""
         self._unreleased.pop((author, draft.key), None)
 
     def lingering(self, now: float) -> list[tuple[str, Draft]]:
-        """Return, once, what was said of drafts that no page let go of for a while: by whom, and the drafts."""
+        """Return, once each, the drafts that no page released for a while, with their authors."""
         keys = list(takewhile(lambda key: now - self._unreleased[key] >= LINGERING_SECONDS, self._unreleased))
         for key in keys:
             del self._unreleased[key]
         return [(key[0], Draft(self._texts[key][1], key[1])) for key in keys if key in self._texts]
 
     def refusal(self, author: str, draft: Draft) -> Refused | None:
-        """Return why `draft`, just as it is, was refused before."""
+        """Return why `draft`, with the same text, was refused before; None if it was not."""
         noted = self._refusals.get((author, draft.key))
         return Refused(noted[2], noted[3]) if noted and noted[1] == hash(draft) else None
 
     def note_refusal(self, author: str, draft: Draft, refusal: Refused, now: float) -> None:
-        """`draft` is refused, as it is `now` (seconds)."""
+        """Remember that `draft` was refused at `now` (seconds), as it is."""
         _keep(self._refusals, (author, draft.key), (now, hash(draft), refusal.reason, refusal.sentence))
 
     def sweep(self, now: float) -> None:
-        """Forget what was so long ago that no draft waits for it."""
+        """Forget what is older than a day."""
         self._texts = {key: noted for key, noted in self._texts.items() if now - noted[0] < NOTED_SECONDS}
         self._unreleased = {key: at for key, at in self._unreleased.items() if key in self._texts}
         self._refusals = {key: noted for key, noted in self._refusals.items() if now - noted[0] < NOTED_SECONDS}
@@ -85,20 +85,20 @@ def _keep(table: dict[Key, Noted], key: Key, noted: Noted) -> None:
         del table[next(iter(table))]
 
 
-def plan_messages(drafts: Sequence[Draft], said: Sequence[str | None], is_open: bool) -> list[PlannedMessage]:
-    """Return what is to be said, where of each draft this was `said` before (None: it is new).
+def plan_messages(drafts: Sequence[Draft], sent: Sequence[str | None], is_open: bool) -> list[PlannedMessage]:
+    """Return the messages to store, where this was `sent` of each draft before (None: it is new).
 
-    What a draft has gained since then is put before the next new one; where there is none, it waits in its draft. But
-    where the drafts are open, Enter was just pressed in the last one: what that has gained is a message.
+    The text that a draft gained since goes in front of the next new draft; if there is none, the draft is carried. If
+    the drafts are open, Enter was just pressed in the last one: what that gained is a message of its own.
     """
     planned = []
-    waiting: list[int] = []
+    carried_numbers: list[int] = []
     carried = ""
-    for number, (draft, before) in enumerate(zip(drafts, said, strict=True), start=1):
+    for number, (draft, before) in enumerate(zip(drafts, sent, strict=True), start=1):
         gained = typed_since(before or "", draft.body)
         if before is None:
-            planned.append(PlannedMessage((*waiting, number), Draft(carried + gained, draft.key)))
-            waiting, carried = [], ""
+            planned.append(PlannedMessage((*carried_numbers, number), Draft(carried + gained, draft.key)))
+            carried_numbers, carried = [], ""
         elif not gained:
             # What is blank was not said, and is refused as often as it comes.
             planned.append(PlannedMessage((number,), draft if is_blank(before) else None))
@@ -106,13 +106,13 @@ def plan_messages(drafts: Sequence[Draft], said: Sequence[str | None], is_open: 
             # With a key of its own: the same text once more is another message.
             planned.append(PlannedMessage((number,), Draft(gained, f"{draft.key}+{len(before)}")))
         else:
-            waiting.append(number)
+            carried_numbers.append(number)
             carried += gained
     return planned
 
 
 def typed_since(before: str, now: str) -> str:
-    """Return what was put in, at one place, to make `now` of `before`."""
+    """Return the text that was inserted, at one place, to turn `before` into `now`."""
     start = _shared(before, now)
     end = _shared(before[start:][::-1], now[start:][::-1])
     # Something was put in the place of something: a keyboard mended a word, which is no new text.

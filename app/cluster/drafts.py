@@ -43,7 +43,7 @@ class SharedDrafts:
 
     async def recall(self, said: SentDrafts, author: str, drafts: Sequence[Draft], now: float) -> None:
         """Note in `said` what this author said of those of `drafts` that it does not know."""
-        unknown = [draft.key for draft in drafts if draft.key and said.of(author, draft) is None]
+        unknown = [draft.key for draft in drafts if draft.key and said.sent_text(author, draft) is None]
         if not author or not unknown:
             return
         try:
@@ -51,4 +51,4 @@ class SharedDrafts:
         except StoreUnavailable:  # then nothing will be stored, either
             return
         for key, body in found.items():
-            said.note(author, Draft(body, key), now)
+            said.note_sent(author, Draft(body, key), now)

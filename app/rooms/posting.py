@@ -54,7 +54,7 @@ class Posting:
         self._limits = limits
         self._shared = shared
         self._now = now
-        self._said = SentDrafts()
+        self._sent = SentDrafts()
 
     async def say(
         self,
@@ -72,8 +72,8 @@ class Posting:
         author = connection.member.id if connection.member else ""
         places = [Place(number, draft.key) for number, draft in enumerate(drafts, start=1)]
         if self._shared and (tries_again or connection not in audience):
-            await self._shared.recall(self._said, author, drafts, self._now())
-        said = [self._said.of(author, draft) for draft in drafts]
+            await self._shared.recall(self._sent, author, drafts, self._now())
+        said = [self._sent.sent_text(author, draft) for draft in drafts]
         done: list[Place] = []
         refused: list[Place] = []
         notice = ""
@@ -101,7 +101,7 @@ class Posting:
     ) -> None:
         """Post one draft. What was refused at its Enter is refused alike when it comes again by itself."""
         author = connection.member.id if connection.member else ""
-        refused_before = None if is_tried else self._said.refusal(author, draft)
+        refused_before = None if is_tried else self._sent.refusal(author, draft)
         if refused_before:
             raise refused_before
         try:
@@ -109,16 +109,16 @@ class Posting:
         except Refused as refusal:
             self._metrics.refused(refusal.reason, author or None)
             if is_open and author:
-                self._said.note_refusal(author, draft, refusal, self._now())
+                self._sent.note_refusal(author, draft, refusal, self._now())
             raise
 
     def _note(self, author: str, drafts: Sequence[Draft], is_open: bool) -> None:
         """Remember what was said of open drafts; those that are not open do not come again."""
         for draft in drafts:
             if not is_open:
-                self._said.release(author, draft)
+                self._sent.release(author, draft)
             elif author and len(draft.body) <= (BLANK_NOTED if is_blank(draft.body) else self._settings.message_length):
-                self._said.note(author, draft, self._now())
+                self._sent.note_sent(author, draft, self._now())
 
     async def post(self, room: Room, member: Member | None, draft: Draft, address: str) -> None:
         """Store one message of `member`, once, however often it is submitted. Raises `Refused`."""
@@ -142,11 +142,11 @@ class Posting:
     def share_drafts(self) -> None:
         """Have other processes know of drafts that linger in their pages."""
         if self._shared:
-            self._shared.share(self._said.lingering(self._now()))
+            self._shared.share(self._sent.lingering(self._now()))
 
     def sweep(self) -> None:
         """Forget drafts that no page can still hold."""
-        self._said.sweep(self._now())
+        self._sent.sweep(self._now())
 
 
 def new_keys(count: int) -> list[str]:

@@ -168,14 +168,14 @@ def test_what_was_said_is_noted_for_a_while_and_of_so_many(monkeypatch: pytest.M
     monkeypatch.setattr("app.chat.drafts.MOST_NOTED", 2)
     said = SentDrafts()
     one, two, three = (Draft(f"text {number}", f"k{number}") for number in range(3))
-    said.note("ann", one, now=0)
-    said.note("ann", two, now=1)
-    said.note("ann", one, now=2)
-    said.note("ann", three, now=3)
-    assert [said.of("ann", draft) for draft in (one, two, three)] == [one.body, None, three.body]
-    assert said.of("bob", one) is None
+    said.note_sent("ann", one, now=0)
+    said.note_sent("ann", two, now=1)
+    said.note_sent("ann", one, now=2)
+    said.note_sent("ann", three, now=3)
+    assert [said.sent_text("ann", draft) for draft in (one, two, three)] == [one.body, None, three.body]
+    assert said.sent_text("bob", one) is None
     said.sweep(now=2 + NOTED_SECONDS)
-    assert [said.of("ann", draft) for draft in (one, three)] == [None, three.body]
+    assert [said.sent_text("ann", draft) for draft in (one, three)] == [None, three.body]
     said.sweep(now=3 + NOTED_SECONDS)
     assert len(said) == 0
 
@@ -213,19 +213,19 @@ def test_what_was_put_in_at_one_place_is_told_from_what_was_mended(before: str, 
 def test_what_a_page_does_not_let_go_of_lingers_and_is_told_once() -> None:
     said = SentDrafts()
     first, second = Draft("first", "a"), Draft("second", "b")
-    said.note("ann", first, now=0)
-    said.note("ann", second, now=0)
+    said.note_sent("ann", first, now=0)
+    said.note_sent("ann", second, now=0)
     said.release("ann", second)
     said.release("bob", first)
     assert said.lingering(now=LINGERING_SECONDS / 2) == []
     assert said.lingering(now=LINGERING_SECONDS) == [("ann", first)]
     assert said.lingering(now=LINGERING_SECONDS) == []
-    said.note("ann", Draft("firsts", "a"), now=9)
+    said.note_sent("ann", Draft("firsts", "a"), now=9)
     assert said.lingering(now=9 + LINGERING_SECONDS) == [("ann", Draft("firsts", "a"))]
 
 
 def test_what_is_forgotten_does_not_linger() -> None:
     said = SentDrafts()
-    said.note("ann", Draft("first", "a"), now=0)
+    said.note_sent("ann", Draft("first", "a"), now=0)
     said.sweep(now=NOTED_SECONDS)
     assert said.lingering(now=NOTED_SECONDS) == []

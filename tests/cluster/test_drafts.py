@@ -55,13 +55,13 @@ async def test_what_one_process_shares_another_recalls(shared_drafts: SharedDraf
     said = SentDrafts()
     drafts = [Draft("firsts", "a"), Draft("new", "b"), Draft("without a key", "")]
     await shared_drafts.recall(said, "ann", drafts, now=0)
-    assert [said.of("ann", draft) for draft in drafts] == ["first", None, None]
+    assert [said.sent_text("ann", draft) for draft in drafts] == ["first", None, None]
     assert shared.asked == [("ann", ["a", "b"])]
 
 
 async def test_what_is_known_is_not_asked_for(shared_drafts: SharedDrafts, shared: Shared) -> None:
     said = SentDrafts()
-    said.note("ann", Draft("first", "a"), now=0)
+    said.note_sent("ann", Draft("first", "a"), now=0)
     await shared_drafts.recall(said, "ann", [Draft("firsts", "a")], now=0)
     await shared_drafts.recall(said, "", [Draft("hello", "b")], now=0)
     assert shared.asked == []

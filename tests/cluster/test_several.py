@@ -361,9 +361,9 @@ async def test_a_key_that_is_set_counts_alone(shared: Settings, one: Process) ->
 
 
 @pytest.mark.breaks(
-    "app/rooms/posting.py", "await self._shared.recall(self._said, author, drafts, self._now())", "pass"
+    "app/rooms/posting.py", "await self._shared.recall(self._sent, author, drafts, self._now())", "pass"
 )
-@pytest.mark.breaks("app/rooms/posting.py", "self._shared.share(self._said.lingering(self._now()))", "pass")
+@pytest.mark.breaks("app/rooms/posting.py", "self._shared.share(self._sent.lingering(self._now()))", "pass")
 async def test_what_was_typed_after_an_enter_comes_with_what_follows_also_at_another_process(
     both: list[Browser], other: Process, postgres: Cluster, postgres_url: str
 ) -> None:
@@ -384,7 +384,7 @@ async def test_what_was_typed_after_an_enter_comes_with_what_follows_also_at_ano
     await all_show(both[1:], "first", "second")
 
 
-@pytest.mark.breaks("app/rooms/posting.py", "self._said.release(author, draft)", "pass")
+@pytest.mark.breaks("app/rooms/posting.py", "self._sent.release(author, draft)", "pass")
 async def test_what_a_page_let_go_of_at_once_is_told_to_nobody(
     both: list[Browser], postgres: Cluster, postgres_url: str
 ) -> None:

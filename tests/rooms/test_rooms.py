@@ -768,10 +768,10 @@ async def test_what_is_longer_than_a_message_is_not_remembered(tmp_path: Path) -
         assert page.audience and page.connection
         drafts = [Draft("hello", "k"), Draft(" " * 40_000, "spaces")]
         await here.rooms.posting.say(page.audience, page.connection, drafts, is_open=True)
-        assert [here.rooms.posting._said.of(ann.id, draft) for draft in drafts] == ["hello", None]
+        assert [here.rooms.posting._sent.sent_text(ann.id, draft) for draft in drafts] == ["hello", None]
         here.clock.advance(hours=25)
         here.rooms.beat()
-        assert len(here.rooms.posting._said) == 0
+        assert len(here.rooms.posting._sent) == 0
 
 
 async def test_a_store_that_fails_refuses_and_gives_the_token_back(tmp_path: Path) -> None:

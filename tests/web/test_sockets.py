@@ -295,7 +295,7 @@ def test_an_open_draft_stays_until_it_has_come_again(client: TestClient) -> None
     assert bodies(BeautifulSoup(client.get("/").text, "html.parser")) == ["hello"]
 
 
-@pytest.mark.breaks("app/rooms/posting.py", "self._said.note(author, draft, self._now())", "pass")
+@pytest.mark.breaks("app/rooms/posting.py", "self._sent.note_sent(author, draft, self._now())", "pass")
 def test_what_was_typed_after_an_enter_comes_with_what_follows_even_after_a_break(client: TestClient) -> None:
     join(client, "Ann")
     with browser(client) as ann:
