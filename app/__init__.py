@@ -1,1 +1,1 @@
-"""Parlor: a real-time chat, driven by the server. `ARCHITECTURE.md` tells the story; `rooms.py` is its crux."""
+"""Parlor: a real-time chat, driven by the server. `ARCHITECTURE.md` says where everything is."""

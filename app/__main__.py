@@ -1,6 +1,6 @@
-"""The command line: `python -m app`, for those who run a chat.
+"""The command line: `python -m app`.
 
-Exit statuses: 0 done; 1 not done, or something is wrong; 2 it cannot even be tried, or told.
+Exit statuses: 0 done; 1 failed, or the doctor found a fault; 2 the settings cannot be used.
 """
 
 import argparse

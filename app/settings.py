@@ -1,4 +1,4 @@
-"""Every knob: its name, its unit, its reason.
+"""Every setting: its name, its unit, its reason.
 
 Each is an environment variable, `PARLOR_` and the name in capitals; `docs/configuration.md` lists them all.
 """
@@ -29,7 +29,7 @@ Words = Annotated[tuple[str, ...], NoDecode]
 
 
 class Settings(BaseSettings):
-    """What an operator may choose. Wrong values are refused at the start, by name."""
+    """The settings of one installation. Wrong values stop the start, by name."""
 
     model_config = SettingsConfigDict(
         env_prefix="PARLOR_",

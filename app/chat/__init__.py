@@ -1,4 +1,4 @@
-"""What a chat is: members, messages, how they group, what a frame says, how fast one may speak.
+"""What a chat is: members, messages, grouping, frames, rate limits.
 
-Plain values and functions: no I/O, no async, no clock. It knows of nothing but itself.
+Plain values and functions: no I/O, no async, no clock. It imports no other folder.
 """

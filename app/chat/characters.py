@@ -1,7 +1,4 @@
-"""Which characters can be seen.
-
-Plain functions of strings, shared by what judges messages and names.
-"""
+"""Which characters are visible. Plain functions of strings, used for messages and names."""
 
 import re
 import unicodedata

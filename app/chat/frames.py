@@ -1,4 +1,4 @@
-"""What a browser may say over its socket: text in, a value out.
+"""Parses a frame from the browser: text in, a value out.
 
 `parse` never raises, whatever the text is. This module knows no socket and no room.
 """
@@ -19,9 +19,9 @@ LARGEST_POSITION = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Send me what came after `cursor`; None asks for the newest page. `drafts` still wait for their receipt.
+    """Asks for what came after `cursor`; None asks for the newest page. `drafts` have no receipt yet.
 
-    `left_out` is how many there were beyond the most that are read at once; so in `Say`.
+    `left_out` counts the drafts beyond the limit of one frame; so in `Say`.
     """
 
     cursor: Cursor | None
@@ -31,7 +31,7 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Say these, in this order. While they are open, more may be typed into them: they come again."""
+    """Asks to store `drafts`, in this order. Open drafts may still change and come again."""
 
     drafts: tuple[Draft, ...]
     is_open: bool = False
@@ -40,7 +40,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """Not a frame. `reason` is a short word for metrics, `sentence` is for the one who sent it."""
+    """Not a frame. `reason` is a short word for metrics, `sentence` is shown to the sender."""
 
     reason: str
     sentence: str
@@ -50,7 +50,7 @@ Frame = Resume | Say | Malformed
 
 
 class Fields(msgspec.Struct):
-    """What is read of a frame; the rest is skipped, whatever it is."""
+    """The fields that a frame may have. The decoder skips all others."""
 
     cursor: str | msgspec.UnsetType = msgspec.UNSET
     message: str | list[str] = []

@@ -1,4 +1,4 @@
-"""How fast one may speak, read, come: token buckets. The caller brings the time.
+"""Rate limits: token buckets per member, address and browser. The caller brings the time.
 
 https://en.wikipedia.org/wiki/Token_bucket
 """
@@ -71,7 +71,7 @@ class Bucket:
 
 
 class Buckets:
-    """A bucket for each of many (members, addresses), without keeping those that would be full anyway."""
+    """One bucket per key (a member, an address). Full buckets are forgotten: a new one starts full."""
 
     def __init__(self, rate: float, burst: float) -> None:
         self._rate = rate
@@ -103,7 +103,7 @@ class Buckets:
 
 
 class AddressBuckets:
-    """Buckets for addresses, each with those of the networks around it: a token is taken of all, or of none."""
+    """Buckets of addresses and of the networks around them: a token is taken from all of them, or from none."""
 
     def __init__(self, rate: float, burst: float) -> None:
         self._by_width = [Buckets(rate * factor, burst * factor) for factor in (1, *WIDER.values())]
@@ -136,7 +136,7 @@ class AddressBuckets:
 
 
 class Limits:
-    """The buckets of one application: each limit holds for everybody apart."""
+    """All buckets of one process."""
 
     def __init__(self, settings: Settings) -> None:
         # By member
@@ -183,10 +183,10 @@ class Limits:
 
 
 class ReadLimit:
-    """How fast a browser is read: as its own buckets allow, and those of its address.
+    """Limits how fast one browser is read, by its own buckets and those of its address.
 
-    What a frame costs is known once it was read, so it is charged then; the next one waits until all is paid. What
-    waits costs nothing but its bytes, as they came.
+    The cost of a frame is known after it was read, so it is charged then. The next frame waits until the buckets are
+    positive again; a frame that waits costs only its bytes.
     """
 
     def __init__(self, frames: Bucket, octets: Bucket, limits: Limits, address: str) -> None:
@@ -214,7 +214,7 @@ class ReadLimit:
 
 
 class Quota:
-    """Counts what each address holds, and the networks around it: open sockets, or bytes."""
+    """Counts what each address, and each network around it, holds at the moment: open sockets, or bytes."""
 
     def __init__(self, most: int) -> None:
         self._most = most

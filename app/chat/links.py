@@ -1,9 +1,9 @@
-"""Where the addresses are in a text: of the web, and of e-mail.
+"""Finds web and e-mail addresses in a text.
 
-One pass over the text, whose work grows with its length and nothing else. It knows no HTML.
+One pass, linear in the length of the text. It knows no HTML.
 
-Only what is certainly meant is linked: "http://", "https://", "www." and an e-mail address. A bare "main.py" or
-"README.md" would be a web address too (.py and .md are countries), and is not what people mean in a chat.
+Only certain addresses become links: "http://", "https://", "www." and e-mail. A bare "main.py" or "README.md" would be
+a web address too (.py and .md are countries), and people rarely mean it.
 """
 
 import re
@@ -45,7 +45,7 @@ BRACKETS = {")": "(", "]": "[", "}": "{"}
 
 
 class Part(NamedTuple):
-    """A stretch of text; with an `href` it is an address. `shown` is what to show where that is not the text itself."""
+    """A stretch of text. An address has an `href`, and `shown` if that differs from the text."""
 
     text: str
     href: str | None = None

@@ -1,4 +1,4 @@
-"""What is said: members, rooms, messages, and what a body may be.
+"""Members, rooms, messages, and what a body may be.
 
 Plain values. This module does no I/O, knows no clock and no HTML.
 """
@@ -17,10 +17,10 @@ BLANK_START = re.compile(r"\A(?:[^\S\n]*\n)+")  # lines with nothing but spaces
 
 
 class Refused(Exception):
-    """What somebody asked for cannot be done, and they can do something about it.
+    """The request cannot be done, and the person can do something about it.
 
-    `reason` is a short word for metrics and logs, `sentence` is what we say to the person. `wait` is after how many
-    seconds trying again makes sense; 0 where waiting does not help.
+    `reason` is a short word for metrics and logs, `sentence` is shown to the person. `wait` is the number of seconds
+    after which a retry makes sense; 0 if waiting does not help.
     """
 
     def __init__(self, reason: str, sentence: str, wait: float = 0) -> None:
@@ -32,10 +32,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Somebody who has a name. `id` stays the same when they rename.
+    """A person with a name. `id` stays the same when they rename.
 
-    `session` is the version of their session: a higher one whenever they rename or sign out. It does not tell members
-    apart, but what was handed out to one before from what counts now.
+    `session` is the version of their session. Each renaming and sign-out raises it, which invalidates older cookies. It
+    does not count when members are compared.
     """
 
     id: str
@@ -59,9 +59,9 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What somebody wants to say, not yet stored. `key` makes sending it twice harmless.
+    """A text that is not stored yet. `key` makes sending it twice harmless.
 
-    An empty key is that of a draft for which its page had none left: it cannot be stored yet.
+    A draft has an empty key if its page had none left. It cannot be stored then.
     """
 
     body: str
@@ -70,7 +70,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What was said. `author_name` is the name under which it was written, whatever its author is called now.
+    """A stored text. `author_name` is the name at the time of writing.
 
     `position` counts from 1 within the room, without gaps. `created_at` is in UTC.
     """
@@ -84,7 +84,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a page is complete: up to `position` in the log called `epoch`. Reads `epoch:position`."""
+    """Says that a page is complete up to `position` in the log called `epoch`. Written `epoch:position`."""
 
     epoch: str
     position: int

@@ -1,6 +1,6 @@
-"""What a name may be, of a member or a room, when two names are the same, and when they look alike.
+"""What a name of a member or a room may be, when two are the same, and when they look alike.
 
-Plain functions of strings. Which characters look alike is read from Unicode's data once, at import.
+Plain functions of strings. Unicode's table of look-alikes is read once, at import.
 """
 
 import json

@@ -1,8 +1,7 @@
-"""Who is in a room: present, absent, and the grace in between.
+"""Who is in a room: present, absent, and the grace between.
 
-Somebody is present from the first of their connections until `grace` seconds after the last: a reload or a
-short outage is not an absence. They may be here, in this process, or elsewhere, as other processes say. The caller
-brings the time; this module does no I/O.
+A member is present from their first connection until `grace` seconds after the last one ends: a reload is not an
+absence. Members are here, in this process, or elsewhere, in others. The caller brings the time; no I/O.
 """
 
 from collections.abc import Iterable
@@ -13,7 +12,7 @@ from app.chat.messages import Member
 
 @dataclass(slots=True)
 class Attendance:
-    """One member's connections to the room here; `left_at` is when the last of them ended."""
+    """The connections of one member to a room in this process; `left_at` is when the last one ended."""
 
     member: Member
     connections: int = 0

@@ -1,4 +1,4 @@
-"""How a message sits after the one before it: continuing it, or starting anew; on the same day, or a new one.
+"""Grouping: a message continues the one before it, or starts a group, or a day.
 
 Plain functions of messages. This module knows no clock, no HTML and no room.
 """
@@ -25,10 +25,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
-    """A stretch of a room's log as it is shown: `entries`, oldest first.
+    """Consecutive messages of a room: `entries`, oldest first.
 
-    `position` is up to where it is complete. `older` is the position before which more can be loaded, None
-    where the log begins. It is equal to itself alone, so that to look up what belongs to it is to look at no entry.
+    It is complete up to `position`. More can be loaded before the position `older`; None at the beginning of the log.
+    Pages compare by identity, so that a cache looks one up without comparing entries.
     """
 
     entries: Sequence[Entry]

@@ -1,4 +1,4 @@
-"""What processes that share a database tell each other: positions, who is present, limits, drafts.
+"""What processes that share a database tell each other: positions, presence, limits, drafts.
 
-One process on its own uses the stand-ins here, which do nothing. It does not know what a room does with the news.
+A single process needs only the local bus. This folder does not know what a room does with the news.
 """

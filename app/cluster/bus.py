@@ -1,7 +1,7 @@
-"""“The log of room R has reached position P”, told to every process.
+"""Pub/sub of positions: "the log of room R has reached position P".
 
-What is announced is a topic and a position and nothing else: whoever hears it reads from where they stand, so an
-announcement that is lost costs time and never a message. Within one process there is nobody else to tell.
+An announcement is a topic and a position. The receiver reads the log from where it stands, so a lost announcement costs
+time and never a message.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +12,7 @@ Listener = Callable[[str, int], None]
 
 
 class Bus(Protocol):
-    """What tells processes how far things have come. Listeners and whoever announces never wait."""
+    """Publishes positions to all processes. Neither publishers nor listeners wait."""
 
     def listen(self, listener: Listener) -> None:
         """Have `listener` called with topic and position of what is announced, here or elsewhere."""
@@ -31,7 +31,7 @@ class Bus(Protocol):
 
 
 class LocalBus:
-    """The bus of a single process: whoever listens is called at once, and nothing is ever missed."""
+    """The bus of a single process: calls its listeners at once."""
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []

@@ -21,7 +21,7 @@ from app.store.store import Store
 
 @dataclass(frozen=True)
 class Cluster:
-    """What this process has to do with the others that serve the same log; by default there are none."""
+    """The parts that connect this process to the others; a single process has only the bus."""
 
     bus: Bus = field(default_factory=LocalBus)
     watchdog: Watchdog | None = None

@@ -1,7 +1,7 @@
-"""What was said of drafts that are still open, for the process to which their page may come back.
+"""Shares the texts of open drafts, so that a page may reconnect to any process.
 
-Most drafts are let go of in a moment. What is left in a page for longer, since it gained something after its Enter, is
-noted where all processes find it. A page that comes back with drafts is looked up there.
+Most drafts are released in a moment. The text of one that lingers, because it gained something after its Enter, is
+written to the database. A page that reconnects with drafts is looked up there.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ log = structlog.get_logger("parlor.drafts")
 
 
 class SharedDrafts:
-    """Shares what this process knows to have been `said` with the others."""
+    """Writes the texts of lingering drafts to the database, and reads them back."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

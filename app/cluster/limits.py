@@ -1,7 +1,7 @@
 """Token-bucket rate limits shared by all processes.
 
-Who asks while others are being answered is answered with all who ask meanwhile, in one statement. What only protects a
-process (frames, bytes, reads, sockets) is its own to limit, in `limits.py`; so is everything where it is alone.
+Requests that arrive during a query are answered together by the next one. Limits that protect a single process
+(frames, bytes, reads, sockets) are not shared.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ LARGEST_ASKING = 500  # tokens in one statement
 
 
 class Pace(NamedTuple):
-    """A kind of buckets: each holds up to `burst` tokens, and regains `rate` of them per second."""
+    """A kind of bucket: holds up to `burst` tokens and regains `rate` of them per second."""
 
     kind: str
     rate: float
@@ -32,7 +32,7 @@ class Pace(NamedTuple):
 
 
 class Token(NamedTuple):
-    """One token, of somebody's bucket."""
+    """One token of the bucket of `who`."""
 
     pace: Pace
     who: str
@@ -44,14 +44,14 @@ class Token(NamedTuple):
 
 
 class Denial(NamedTuple):
-    """There is no token of this `kind`, and will be none for `wait` seconds."""
+    """There is no token of this `kind`; the next one comes in `wait` seconds."""
 
     kind: str
     wait: float
 
 
 class SharedLimits:
-    """The buckets that all processes share. Where they cannot be asked, nobody is refused: each has its own, too."""
+    """The shared buckets. If the database does not answer, they refuse nothing: each process has its own, too."""
 
     MESSAGE, ADDRESS, CREATION, ROOM = "message", "address", "creation", "room"
 

@@ -1,8 +1,8 @@
-"""The bus of several processes: PostgreSQL's LISTEN and NOTIFY, on a connection of its own that heals itself.
+"""The bus over PostgreSQL: LISTEN and NOTIFY, on a connection of its own that reconnects.
 
-What is announced in one turn of the loop, or while the last notes are on their way, goes out together. It is sent
-outside of any transaction that writes: one that notifies takes a lock that all who notify wait for, until it is
-committed. Anybody who may connect to the database may write on its channel: what cannot be read is counted.
+Announcements of one turn of the loop go out together. They are sent outside of the transactions that write, because a
+transaction that notifies holds a lock for which all others that notify wait. Any user of the database may write on the
+channel, so unreadable notifications are counted and dropped.
 https://www.postgresql.org/docs/current/sql-notify.html
 """
 
@@ -33,7 +33,7 @@ LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Internal
 
 
 class PostgresBus:
-    """The bus over the PostgreSQL database at `url`: `postgresql://user:password@host:port/name`."""
+    """The bus over the database at `url`: `postgresql://user:password@host:port/name`."""
 
     def __init__(self, url: str, metrics: BusMetrics) -> None:
         self._url = url

@@ -1,7 +1,7 @@
-"""Who is present in which room in all processes: each notes who is here, and reads who is elsewhere.
+"""Presence across processes: each process writes who is here and reads who is elsewhere.
 
-Arrivals and departures of one tick are written together. A notification that rooms changed has their members read, all
-in one query. A process that is not seen for a while counts for nothing, by the database's clock.
+Arrivals and departures of one tick are written together. A notification that rooms changed leads to one query for all
+of them. A process that was not seen for a while is ignored, by the database's clock.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ ATTENDANCES_PER_SECOND = 2500  # that are read, where rooms are so full that eac
 
 
 class SharedPresence:
-    """Presence that all processes share; `process_id` is this one's name, `now` a clock for pauses in seconds.
+    """Shares presence under the name `process_id`; `now` is a clock for pauses, in seconds.
 
-    A process that has not been seen for `grace` seconds is gone, with the people it noted; it is seen every `pause`.
+    Each process is seen every `pause` seconds. One not seen for `grace` seconds is gone, with its people.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""permessage-deflate (RFC 7692), where what is sent was compressed before, once for everybody.
+"""permessage-deflate for frames that were compressed once, for all browsers.
 
 https://www.rfc-editor.org/rfc/rfc7692
 """
@@ -15,7 +15,7 @@ from app.delivery.encoding import WINDOW_BITS
 
 
 class SharedDeflate(Extension):
-    """Compression of which this side only undoes what comes: what goes was compressed before, for all."""
+    """Decompresses incoming frames. Outgoing frames are compressed before they come here."""
 
     name = ServerPerMessageDeflateFactory.name
 
@@ -38,7 +38,7 @@ class SharedDeflate(Extension):
 
 
 class SharedDeflateFactory(ServerExtensionFactory):
-    """Agrees on compression. Nothing is kept for a browser but what was agreed: it starts anew with each message."""
+    """Negotiates compression. A browser costs no compressor: each of its messages is decompressed on its own."""
 
     name = SharedDeflate.name
 

@@ -1,8 +1,7 @@
-"""One browser: its outbox, its limit, how it is cut off.
+"""One browser: its outbox, its limits, how it is cut off.
 
-`offer` and `push` never wait, whatever the browser does: what it cannot take yet stands in its own bounded outbox, and
-one that takes nothing, or falls too far behind, is cut off. It comes back by itself and resumes.
-This module knows no room and no HTML.
+`offer` and `push` never wait. What a browser cannot take yet waits in a bounded outbox. A slow consumer that takes
+nothing, or falls too far behind, is cut off; it reconnects and resumes. This module knows no room and no HTML.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ LOOKS = 4  # for whether a browser takes something, within the time for which it
 
 
 class CloseCode(IntEnum):
-    """Why the server ends a connection. htmx comes back after 1012 and 1013, and stays away after the others.
+    """Why the server closes a socket. htmx reconnects after 1012 and 1013, and stays away after the others.
 
     https://www.rfc-editor.org/rfc/rfc6455#section-7.4 and the IANA registry it founds.
     """
@@ -31,7 +30,7 @@ class CloseCode(IntEnum):
 
 
 class Connection:
-    """A browser's socket, as the rest of the application sees it."""
+    """A browser's socket as the rest of the application sees it."""
 
     __slots__ = (
         "_drained",

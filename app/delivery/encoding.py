@@ -1,7 +1,7 @@
-"""What a frame is on the wire: bytes, made once for all who take it the same way. Plain values.
+"""A frame as bytes, encoded once for all browsers that take the same encoding. Plain values.
 
-https://www.rfc-editor.org/rfc/rfc6455#section-5.2 says what a frame looks like, and
-https://www.rfc-editor.org/rfc/rfc7692#section-7.2 how its payload is compressed.
+https://www.rfc-editor.org/rfc/rfc6455#section-5.2 defines a frame,
+https://www.rfc-editor.org/rfc/rfc7692#section-7.2 its compression.
 """
 
 import zlib
@@ -25,10 +25,10 @@ class Encoding(Enum):
 
 
 class Stream:
-    """Compresses what several browsers are sent, once for all, as one stream without an end.
+    """Compresses frames once for several browsers, as one stream.
 
-    Who joins has none of what came before: the stream starts anew, and does not refer to it. Between two frames of a
-    stream nobody may be sent anything else that is compressed; what is plain does not matter.
+    A browser that joins has no earlier frames, so the stream starts anew. Between two frames of a stream no other
+    compressed frame may be sent; plain ones may.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Stream:
 
 
 class Frame:
-    """A text that several browsers are sent before they join those who share a stream."""
+    """A text for several browsers that do not share a stream yet."""
 
     def __init__(self, text: str) -> None:
         self._text = text

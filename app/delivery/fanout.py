@@ -1,6 +1,6 @@
 """Fan-out: encodes a frame once per encoding and writes the bytes to every subscriber.
 
-Nothing here waits, and nobody is asked anything: a browser that takes nothing has an outbox of its own.
+It never waits: a slow browser has an outbox of its own.
 """
 
 from app.delivery.connection import Connection
@@ -8,7 +8,7 @@ from app.delivery.encoding import Data, Encoding, Stream, encode
 
 
 class Channel:
-    """The connections that get what is published."""
+    """The subscribers of what is published."""
 
     def __init__(self) -> None:
         self._members: dict[Encoding, dict[Connection, None]] = {}

@@ -1,7 +1,7 @@
-"""uvicorn's HTTP protocol, with an end to patience.
+"""uvicorn's HTTP protocol with timeouts and size limits for incomplete requests.
 
-A request that never comes whole reaches no application, so nobody but the protocol can end it. Under a server without
-this everything works, and such a request stays until the system gives it up.
+An incomplete request reaches no application, so only the protocol can end it. Plain uvicorn works too, but keeps such
+a request until the system closes the connection.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ MOST_FIELDS = 100  # in a head; browsers send 30
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """What may be under encoding: the application tells the protocol, through the state of its lifespan."""
+    """The limits of incomplete requests; the application passes them in the state of its lifespan."""
 
     pending: Quota  # requests that are not there yet, by address
     seconds: float  # in which a request has to be there
@@ -34,7 +34,7 @@ class RequestLimits:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """An HTTP connection whose requests have to come whole, and soon. A handshake is a request, too."""
+    """An HTTP connection whose requests must arrive complete and in time. A handshake is a request, too."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""

@@ -1,7 +1,7 @@
-"""Who is here in this process, and `publish`, a plain function that never waits.
+"""The audiences of this process, and `publish`, a plain function that never waits.
 
-An audience is what this process knows of a room that somebody looks at: its connections, who is present, and
-how far the log has been shown. It knows no database and no HTML: frames come rendered, one for each time zone.
+An audience is what this process knows of a room that somebody looks at: connections, presence, and how far its log was
+shown. It knows no database and no HTML: frames come rendered, one per time zone.
 """
 
 from collections import deque
@@ -17,14 +17,14 @@ from app.delivery.fanout import Channel
 
 
 class Backlog(NamedTuple):
-    """A frame with some of what a page missed, and up to where the page is complete with it."""
+    """A frame with some of the messages that a page missed, and the position up to which they complete it."""
 
     frame: Frame
     position: int
 
 
 class Audience:
-    """Those who look at one room, and what they have been shown."""
+    """The browsers that look at one room, and what they were shown."""
 
     def __init__(self, room: Room, tail: Sequence[Message], longest_tail: int) -> None:
         self.room = room

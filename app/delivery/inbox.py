@@ -1,4 +1,4 @@
-"""What one socket has received and its application has not taken yet."""
+"""Events of one socket that its application has not received yet."""
 
 import asyncio
 from typing import Any
@@ -7,10 +7,10 @@ NOTHING = {"type": "websocket.receive"}  # says that there may be something to r
 
 
 class Inbox:
-    """What was read and not received yet, for a single one who receives: in this, an `asyncio.Queue` in little.
+    """A queue with a single consumer, in place of `asyncio.Queue`.
 
-    A queue is ready for many on both sides, and costs 3 kB of the 20 that a browser costs in all. The end comes last,
-    also where it is known before everything else was read.
+    `asyncio.Queue` serves many on both sides and costs 3 kB of the 20 that a browser costs. The end of the connection
+    comes last, even if it is known before other events were received.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""How frames leave for one browser: written to its socket directly, or given to ASGI's `send`.
+"""How frames leave for one browser: written to its socket directly, or through ASGI's `send`.
 
 This module knows no room and no HTML.
 """
@@ -11,7 +11,7 @@ from app.delivery.encoding import Data, Encoding
 
 
 class FlowListener(Protocol):
-    """Back-pressure: is told when a browser takes no more, takes more again, or is gone."""
+    """Is told about back-pressure: the browser takes no more, takes more again, or is gone."""
 
     def pause(self) -> None:
         """It takes nothing more for now."""
@@ -24,7 +24,7 @@ class FlowListener(Protocol):
 
 
 class Transport(Protocol):
-    """Where the frames for one browser go. `write` never waits."""
+    """Takes the frames for one browser. `write` never waits."""
 
     @property
     def encoding(self) -> Encoding:
@@ -43,7 +43,7 @@ class Transport(Protocol):
 
 
 class AsgiTransport:
-    """Gives ASGI's `send` one frame after the other. `run` has to run meanwhile."""
+    """Passes frames to ASGI's `send`, one at a time, while `run` runs. For any ASGI server, and for test clients."""
 
     encoding = Encoding.TEXT
 

@@ -1,4 +1,4 @@
-"""What an operator does: serve, several workers, migrate, back up, restore, copy, remove, look for faults.
+"""What an operator does: serve, run workers, migrate, back up, restore, copy, remove, diagnose.
 
-Nothing else imports it, but the command line.
+Only the command line imports it.
 """

@@ -1,4 +1,4 @@
-"""The story of a room: enter, resume, say, deliver, leave; which rooms there are, and who is called otherwise now.
+"""The story of a room: enter, resume, post, deliver, leave; and the names and rooms that people take and make.
 
-It puts chat, html, delivery, store and cluster together. It knows neither HTTP nor the frames of WebSocket.
+It puts chat, html, delivery, store and cluster together. It knows neither HTTP nor WebSocket.
 """

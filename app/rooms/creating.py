@@ -1,6 +1,6 @@
-"""Names and rooms: taking one, making one, and showing everybody what changed.
+"""Creating: people take names and make rooms, and everybody is shown what changed.
 
-A name may also be taken, and a room made or removed, by another process.
+Another process may also take a name, or make or remove a room.
 """
 
 from contextlib import suppress

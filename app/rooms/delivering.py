@@ -1,7 +1,7 @@
-"""Delivering: what was committed is shown to everybody who looks at the room.
+"""Delivering: everybody who looks at a room is shown what was committed.
 
-`_show` alone moves an audience's position, by what the log says: what was committed next is shown at once, and
-anything else by one task per room, which reads it. Nobody's speed matters to anybody else: `publish` never waits.
+Only `_show` moves an audience's position. The next messages of the log are shown at once; anything else is read from
+the log by one task per room. `publish` never waits, so a slow browser delays nobody.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ RETRY_SECONDS = 1.0  # until a delivery that the store could not serve is tried 
 
 
 class Delivery:
-    """Shows audiences what is new in the log of their room. One per process."""
+    """Shows audiences the new messages of their room. One per process."""
 
     def __init__(
         self, settings: Settings, store: Store, hub: Hub, fragments: Fragments, metrics: Metrics, history: History

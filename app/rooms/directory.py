@@ -1,4 +1,4 @@
-"""The rooms that there are, as this process knows them, by their address. It knows no database and no HTML."""
+"""The rooms by their address, as this process knows them. It knows no database and no HTML."""
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,10 +10,10 @@ SLUG = re.compile(r"[a-z0-9-]{1,80}")
 
 
 class Directory:
-    """Keeps all rooms, in the order in which they were made; `read` reads those that came after one, by its id.
+    """Holds all rooms, oldest first. `read` returns the rooms that were made after one, by its id.
 
-    `on_new` is called with each room that is new here. `read_removed` reads the removals after one, by its number, with
-    the addresses of the rooms; `on_removed` is called with each room that was here.
+    `read_removed` returns the removals after one, by its number, with the addresses of the rooms. `on_new` and
+    `on_removed` are called with each room that appears or disappears here.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Rate limits of what people say and make: this process's token buckets first, then those that all processes share."""
+"""Limiting: messages, names and rooms take tokens from this process's buckets, then from those that all share."""
 
 from collections.abc import Callable
 from math import ceil
@@ -9,7 +9,7 @@ from app.cluster.limits import SharedLimits
 
 
 class RateLimits:
-    """Counts messages, names and rooms, and refuses what is too much. `shared` is None in a single process."""
+    """Takes tokens, and refuses what exceeds a limit. `shared` is None in a single process."""
 
     def __init__(self, limits: Limits, shared: SharedLimits | None, now: Callable[[], float]) -> None:
         self._limits = limits

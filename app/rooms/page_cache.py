@@ -1,7 +1,7 @@
-"""The newest page of each room: read from the log once, and kept for as long as nobody writes there.
+"""A cache of each room's newest page, valid until somebody writes there.
 
-What is announced makes it old, also while it is being read: what was read before a commit is never kept after it.
-This module knows no HTML, and of the log only that its positions grow.
+An announced position invalidates it, also while it is being read, so it never holds what was read before a commit. This
+module knows no HTML, and of the log only that positions grow.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ Paged = Callable[[str], Page]  # the newest messages of a room, as a page for a 
 
 
 class Tail:
-    """The newest messages of one room, and the pages that were made of them."""
+    """The newest messages of one room, and the pages made of them."""
 
     def __init__(self, paged: Paged, position: int) -> None:
         self.position = position  # up to where they go
@@ -36,7 +36,7 @@ class Tail:
 
 
 class PageCache:
-    """Keeps the tails of rooms; `read` reads that of a room from the log."""
+    """Caches the tails of rooms; `read` reads one from the log."""
 
     def __init__(self, read: Callable[[int], Awaitable[Tail]]) -> None:
         self._read = read

@@ -1,4 +1,4 @@
-"""Posting: drafts become messages, each once, and their sender is told what became of each in one receipt."""
+"""Posting: drafts become messages, each once, and one receipt tells the sender what became of each."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -35,7 +35,7 @@ UNSTORED = partial(
 
 
 class Posting:
-    """Stores what people say. One per process; `shared` is None where it is the only one."""
+    """Stores drafts. One per process; `shared` is None in a single process."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Reading: a room's messages as a page, or as what a gap hides. The newest page of each room is cached."""
+"""Reading: a room's messages as pages, and what a gap hides. The newest page is cached."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""Who is renamed, in whichever process: what is known of them elsewhere no longer holds. It knows no database."""
+"""Follows renamings in all processes, which invalidate what is cached of a member. It knows no database."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -11,9 +11,9 @@ NEVER = 2**62  # after this renaming comes none
 
 
 class Renamings:
-    """Follows the renamings: `read` reads those after a number, with the number of the last.
+    """`read` returns the members who were renamed after a number, with the number of the last renaming.
 
-    `on_renamed` is called with each member who was renamed, as they are called now; also with the same again.
+    `on_renamed` is called with each of them as they are called now, possibly more than once.
     """
 
     def __init__(

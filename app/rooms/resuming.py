@@ -1,7 +1,7 @@
-"""Entering a room, resuming from a cursor, leaving.
+"""Resuming: enter a room, come up to date from a cursor, leave.
 
-`resume` reads the log up to what has been shown to everybody else, and joins them without an `await` in between:
-nothing falls into a gap, nothing comes twice.
+`resume` reads the log up to what the audience was shown and joins it without an `await` in between, so no message is
+lost or shown twice.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ MOST_BACKLOGS = 8  # kept for others who come back: after an outage most stand a
 
 
 class Resumption:
-    """Brings browsers into rooms and up to date. One per process."""
+    """Connects browsers to rooms and brings them up to date. One per process."""
 
     def __init__(
         self,

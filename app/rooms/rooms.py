@@ -1,7 +1,7 @@
-"""The story of a room, put together: enter, resume, say, deliver, leave; and what happens as time passes.
+"""The chapters of a room's story, put together, and what happens as time passes: presence, heartbeats, clean-up.
 
-A room is a log. Live delivery, catching up after an outage and reading history ask the same log the same question,
-and end in the same HTML. A browser's cursor says how far its page is complete. Each chapter is a module of its own.
+A room is a log. Live delivery, resuming and reading ask the same log and end in the same HTML. A browser's cursor says
+how far its page is complete.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ VISIT_SECONDS = 3600.0  # between two notes in the store that those present are 
 
 
 class Rooms:
-    """The chapters of one process; `running` keeps them going. `now` is a clock for pauses, in seconds."""
+    """Builds the chapters; `running` keeps them going. `now` is a clock for pauses, in seconds."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The log on disk: tables, queries, the engines for SQLite and PostgreSQL, and the writer that commits in batches.
+"""The log on disk: tables, queries, the engines for SQLite and PostgreSQL, the writer that commits in batches.
 
-It knows what a chat is. It does not know who is shown what it stores.
+It knows what a chat is. It does not know who sees what it stores.
 """

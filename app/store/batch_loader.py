@@ -1,7 +1,7 @@
-"""Questions that come while another is being answered are answered together.
+"""Coalesces concurrent lookups into one query.
 
-After a restart everybody comes back at once, and is looked up: a hundred questions in one query cost little more
-than one. It knows no database.
+After a restart all browsers reconnect at once and look up their members: a hundred lookups in one query cost little
+more than one. It knows no database.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ Found = TypeVar("Found")
 
 
 class BatchLoader(Generic[Found]):
-    """Asks `look_up`, one call at a time, for all keys that were asked for meanwhile."""
+    """Calls `look_up`, one call at a time, with all keys that were requested in the meantime."""
 
     def __init__(self, look_up: Callable[[Sequence[str]], Awaitable[Mapping[str, Found]]]) -> None:
         self._look_up = look_up

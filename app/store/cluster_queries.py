@@ -1,7 +1,6 @@
-"""What processes share besides the log: how far everything has come, who is where, and how fast one may speak.
+"""What processes share besides the log: positions, presence, token buckets, open drafts.
 
-Plain functions of a connection to PostgreSQL, like the other queries. Times are by the database's clock, as of the
-beginning of a statement.
+Plain functions of a connection to PostgreSQL. Times are by the database's clock, at the start of a statement.
 """
 
 from collections import defaultdict
@@ -37,7 +36,7 @@ def positions(connection: Connection, room_ids: Collection[int]) -> tuple[str, d
 
 
 class Attended(NamedTuple):
-    """What came of a note: whether the process was not known, and the versions of the rooms that it changed."""
+    """Whether the process was unknown before, and the new versions of the rooms that it changed."""
 
     is_first: bool
     versions: dict[int, int]
@@ -129,7 +128,7 @@ def attendance(connection: Connection, process_id: str, room_ids: Collection[int
 
 
 class TokenRequest(NamedTuple):
-    """So many tokens are wanted (fewer than 0: they come back) of a bucket with this `rate` per second and `burst`."""
+    """Asks a bucket with this `rate` per second and `burst` for tokens; a negative number gives them back."""
 
     tokens: int
     rate: float
@@ -137,7 +136,7 @@ class TokenRequest(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """So many were there, and the next will be in `wait` seconds."""
+    """So many tokens were granted; the next comes in `wait` seconds."""
 
     tokens: int
     wait: float

@@ -1,6 +1,6 @@
-"""How the database is reached: what the store needs of an engine, and which one a URL stands for.
+"""The interface of a database engine, and which one a URL stands for.
 
-Work is done where its engine sees fit, in as few trips as it can. An engine knows no table. The store alone uses it.
+An engine runs work in as few round trips as it can. It knows no table. Only the store and operations use it.
 """
 
 from typing import Protocol
@@ -11,7 +11,7 @@ from app.store.work import Result, Work
 
 
 class Engine(Protocol):
-    """A database. What it raises where it cannot serve is an `OSError` or one of SQLAlchemy's, and is not kept."""
+    """A database. If it cannot serve, it raises an `OSError` or one of SQLAlchemy's errors."""
 
     async def open(self, work: Work[Result]) -> Result:
         """Reach the database, or make it, and do `work` before anything else: alone, whoever else opens it."""

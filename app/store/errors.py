@@ -13,15 +13,15 @@ class StoreUnavailable(Exception):
 
 
 class NameUnavailable(Exception):
-    """A name is held for another, or the room's is another's."""
+    """Another member or room has the name, or one that looks like it, or it is held for another."""
 
 
 class TooManyRooms(Exception):
-    """There are as many rooms as there may be."""
+    """The limit of rooms is reached."""
 
 
 class SessionOutdated(Exception):
-    """A member has renamed or signed out since the session that wants something."""
+    """The member has renamed or signed out since this session began."""
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""Whatever has a position is followed alike: one reading at a time, until it has come as far as is known.
+"""Follows a position: reads what is new, one read at a time, until nothing newer is known.
 
-It knows neither what is read nor from where.
+It does not know what it reads.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ RETRY_SECONDS = 1.0  # until what could not be read is tried again
 
 
 class Follower:
-    """Follows what `read` reads: given the position up to which all is read, what came after it.
+    """Calls `read` with the position up to which everything was read; `read` returns the new one.
 
-    It returns up to where that is, and whatever it does with what it reads, it may be told the same again.
+    `read` may see the same changes twice and must be idempotent.
     """
 
     def __init__(self, name: str, read: Callable[[int], Awaitable[int]]) -> None:

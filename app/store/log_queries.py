@@ -1,8 +1,4 @@
-"""The log as a whole: plain functions of a connection.
-
-What is true of all rooms: its epoch, its keys, how much there is.
-Times are whole milliseconds since 1970 in UTC, as in the tables.
-"""
+"""Queries of the log as a whole: its epoch, its keys, totals. Plain functions of a connection."""
 
 from secrets import token_hex
 from typing import NamedTuple
@@ -15,7 +11,7 @@ from app.store.tables import log, members, messages, rooms
 
 
 class Totals(NamedTuple):
-    """How much there is."""
+    """How many rows there are."""
 
     messages: int
     rooms: int

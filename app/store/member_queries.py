@@ -1,6 +1,5 @@
-"""Members in the database: plain functions of a connection.
+"""Queries of members: plain functions of a connection, each for one transaction.
 
-Each belongs into one transaction.
 Times are whole milliseconds since 1970 in UTC, as in the tables.
 """
 

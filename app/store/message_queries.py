@@ -1,6 +1,5 @@
-"""Messages in the database: plain functions of a connection.
+"""Queries of messages: plain functions of a connection, each for one transaction, on either engine.
 
-Each belongs into one transaction. They know one engine like the other.
 Times are whole milliseconds since 1970 in UTC, as in the tables.
 """
 
@@ -16,7 +15,7 @@ from app.store.tables import messages, rooms
 
 
 class Submission(NamedTuple):
-    """What somebody says, on its way into the log. The same has the same `digest`, however often it comes."""
+    """A message on its way into the log. The same submission has the same `digest`, however often it comes."""
 
     room_id: int
     author: Member
@@ -25,10 +24,9 @@ class Submission(NamedTuple):
 
 
 class Committed(NamedTuple):
-    """What a batch comes to in one room, whose newest message stands at `position`.
+    """The result of a batch in one room, whose newest message is at `position`.
 
-    Its submissions by their digest: those that are `new` in the order of their positions, which have no gaps, and
-    those that were stored before.
+    Submissions by digest: the `new` ones in the order of their positions, without gaps, and those `known` from before.
     """
 
     position: int

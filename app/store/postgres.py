@@ -1,10 +1,10 @@
-"""The engine for PostgreSQL: a few connections of asyncpg's, which are replaced when they break.
+"""The engine for PostgreSQL: a few asyncpg connections, replaced when they break.
 
-Work is a plain function of a connection. It runs in the event loop, where SQLAlchemy lets it wait for each answer
-(`run_sync`), so that what is asked of SQLite and of PostgreSQL is written once.
+Work is a plain function of a connection. It runs in the event loop, where SQLAlchemy suspends it for each answer
+(`run_sync`), so the same query serves SQLite and PostgreSQL.
 
-A connection is not asked whether it still lives before each use: that would cost every message a trip. One that breaks
-or that nobody answers is noticed when it is used, and all are opened anew then: by name, wherever that points now.
+A connection is not checked before each use: that would cost every message a round trip. A broken or silent one is
+noticed in use; then all are opened anew, by name, wherever that points now.
 """
 
 import asyncio
@@ -41,9 +41,9 @@ STOPS = {"57P01", "57P02"}  # and the connection with it
 
 
 class Postgres:
-    """The PostgreSQL database at a libpq URL, `postgresql://…`. Whatever is read or written is `Work`.
+    """The PostgreSQL database at a libpq URL, `postgresql://…`.
 
-    A write that names no deadline has `lock_wait` seconds in all.
+    A write without a deadline has `lock_wait` seconds in all.
     """
 
     def __init__(self, url: str, lock_wait: float) -> None:

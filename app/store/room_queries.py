@@ -1,7 +1,4 @@
-"""Rooms in the database: made, listed, and removed, which is closed at once, erased in parts, and remembered.
-
-Plain functions of a connection, like the other queries.
-"""
+"""Queries of rooms: create, list, and remove (close at once, erase in parts). Plain functions of a connection."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""The engine for SQLite: threads that read and one that writes, and what SQLite needs to be told.
+"""The engine for SQLite: threads that read, one that writes, and its pragmas.
 
-Work is a plain function of a connection. It goes to a thread and comes back in one trip, however many statements it
-has: trips are what small transactions spend their time on.
+Work is a plain function of a connection. It goes to a thread and back once, however many statements it has: the thread
+switch is what small transactions spend their time on.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ NO_LOCKS = "lies where files cannot be locked, as on some network file systems: 
 
 
 class Sqlite:
-    """The SQLite file at a SQLAlchemy URL. Whatever is read or written is `Work`.
+    """The SQLite file at a SQLAlchemy URL.
 
-    A write that names no deadline waits up to `lock_wait` seconds for others who write.
+    A write without a deadline waits up to `lock_wait` seconds for other writers.
     """
 
     def __init__(self, url: str, lock_wait: float) -> None:

@@ -1,7 +1,7 @@
-"""The log: what was said, in which order, by whom. Nobody else speaks to the database.
+"""The log: what was said, in which order, by whom. Only the store speaks to the database.
 
-Appends go through one writer, which commits what waits together as one batch. Reads go past it.
-It knows nothing of sockets, HTML or who is here; what it asks of the database is in the `…_queries.py`.
+Appends go through one writer, which commits in batches; reads do not wait for it. The store knows nothing of sockets,
+HTML or presence. Its SQL is in the `…_queries.py`.
 """
 
 import asyncio
@@ -48,9 +48,9 @@ def utc_now() -> datetime:
 
 
 class Store:
-    """The log at the SQLAlchemy URL `url`, and what belongs to it. It serves while it is `opened`.
+    """The log at the SQLAlchemy URL `url`. It serves while it is `opened`.
 
-    A write waits up to `lock_wait` seconds for others who write, and is then refused.
+    A write waits up to `lock_wait` seconds for other writers, and is refused then.
     """
 
     def __init__(self, url: str, clock: Clock, lock_wait: float = 5) -> None:

@@ -1,6 +1,6 @@
-"""What is stored, and how. The migrations make these tables; the store is all that reads and writes them.
+"""The tables. Migrations create them; only the store and operations use them.
 
-Times are whole milliseconds since 1970 in UTC: the same on every engine, and nothing to convert by accident.
+Times are whole milliseconds since 1970 in UTC: the same on every engine, without conversion.
 """
 
 from sqlalchemy import (

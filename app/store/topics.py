@@ -1,7 +1,6 @@
-"""What processes tell each other of: a topic is a short word, and has a position that only grows.
+"""Topics: what a position belongs to, and how positions are written into notifications and read from them.
 
-Plain functions of strings: how positions are written for others, and read from whatever comes. What is written is
-short, since no doorbell carries much: topics and positions, and never what was said.
+Plain functions of strings. A notification carries topics and positions, and never a message.
 """
 
 import re

@@ -1,6 +1,6 @@
-"""What an engine does, whichever it is: a plain function of a connection.
+"""Work: a plain function of a connection, run in one transaction.
 
-It belongs into one transaction, and into another where the first had to be given up: so it keeps nothing for itself.
+It may run again if its transaction failed, so it must keep no state.
 """
 
 from collections.abc import Callable

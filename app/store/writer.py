@@ -1,6 +1,6 @@
-"""The writer: what people say at the same time is committed as one batch.
+"""The writer: commits concurrent appends as one batch.
 
-Nobody waits longer than `lock_wait` seconds for others who write, here or in another process, however many wait.
+An append waits at most `lock_wait` seconds for other writers, in this process or another, however many wait.
 """
 
 import asyncio
@@ -30,14 +30,14 @@ MOST_WAITING = 10_000  # appends: far more than wait while the database can be w
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A message that is in the log; `is_new` is false where an earlier submission put it there."""
+    """A message in the log; `is_new` is false if an earlier submission stored it."""
 
     message: Message
     is_new: bool
 
 
 class Append(NamedTuple):
-    """A submission on its way into the log; `stored` tells when it is there."""
+    """A submission on its way into the log; `stored` resolves when it is committed."""
 
     submission: Submission
     deadline: float  # until when it may wait for others who write, on the loop's clock
@@ -45,7 +45,7 @@ class Append(NamedTuple):
 
 
 class Write(Protocol):
-    """Does work in a transaction, as `Engine.write` does. Raises `StoreUnavailable`."""
+    """Runs work in a transaction, as `Engine.write` does. Raises `StoreUnavailable`."""
 
     def __call__(
         self, work: Work[Result], deadline: float | None = None, is_single: bool = False
@@ -53,7 +53,7 @@ class Write(Protocol):
 
 
 class Writer:
-    """Appends messages by way of `write`, dated by `now` (milliseconds since 1970)."""
+    """Appends messages through `write`, dated by `now` (milliseconds since 1970)."""
 
     def __init__(self, write: Write, now: Callable[[], int], lock_wait: float) -> None:
         self._write = write

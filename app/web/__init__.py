@@ -1,4 +1,4 @@
-"""HTTP and WebSocket: pages, sockets, forms, who is asking, what the browser is allowed.
+"""HTTP and WebSocket: pages, forms, sockets, authentication, security headers.
 
-It calls `rooms`, and decides nothing that a room decides.
+It calls `rooms` and decides nothing that a room decides.
 """

@@ -1,4 +1,4 @@
-"""Answers of HTTP: a page that a browser may have already, a page of one's own, a redirect to a room."""
+"""HTTP answers: a page with an ETag, a private page, a redirect to a room."""
 
 from http import HTTPStatus
 

@@ -1,4 +1,4 @@
-"""Authentication: who a request or a handshake comes from, by its cookie and by the store."""
+"""Authentication: the member behind a request or a handshake, by cookie and store."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ MOST_VOUCHED = 10_000
 
 
 class Authenticator:
-    """Tells who somebody is, from their cookie and from the store. `now` is a clock for pauses, in seconds."""
+    """Authenticates by the cookie, and by what the store knows of the session. `now` is a clock, in seconds."""
 
     def __init__(self, signer: Signer, store: Store, now: Callable[[], float] = monotonic) -> None:
         self.signer = signer

@@ -1,4 +1,4 @@
-"""Our cookies: who somebody is, what Enter does; those of others are dropped unread."""
+"""Our cookies: the member, and what Enter does. Cookies of others on this host are dropped unread."""
 
 import re
 
@@ -21,7 +21,7 @@ OWN_COOKIES = [re.compile(rf"(?:^|; ?)({name}=[^\s;,\"]*)".encode()) for name in
 
 
 class Cookies:
-    """Sets cookies, for as long as a session may last."""
+    """Sets cookies that last as long as a session."""
 
     def __init__(self, settings: Settings, signer: Signer) -> None:
         self._lifetime = int(settings.session_lifetime.total_seconds())

@@ -1,4 +1,4 @@
-"""Error pages: what happened, what to do, and a way back."""
+"""Error pages: what happened, what to do, a way back."""
 
 from http import HTTPStatus
 from secrets import token_urlsafe

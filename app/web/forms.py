@@ -1,4 +1,4 @@
-"""A posted form: bytes in, a value for each field out. This module knows no request.
+"""Parses a posted form: bytes in, one value per field out. This module knows no request.
 
 https://url.spec.whatwg.org/#application/x-www-form-urlencoded
 """

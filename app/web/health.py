@@ -1,4 +1,4 @@
-"""For operators: is the process alive, can it serve, and its figures."""
+"""For operators: liveness, readiness, metrics."""
 
 import asyncio
 from secrets import compare_digest

@@ -1,7 +1,7 @@
 """A member <-> a signed cookie.
 
-The cookie says who somebody is, and in which version of their session; it is signed, not secret. Whether it still
-holds (the member may have renamed or signed out since) is for the one who has the store to say.
+The cookie names a member and the version of their session. It is signed, not secret. The authenticator asks the store
+whether that version still counts.
 """
 
 from collections.abc import Sequence
@@ -19,16 +19,16 @@ HOST_SALT = "parlor.member.host"  # of a cookie that only this host can have set
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Who a cookie says somebody is, and whether it should be signed anew: long before its end, or by a newer key."""
+    """The member that a cookie names, and whether the cookie should be renewed."""
 
     member: Member
     is_due: bool
 
 
 class Signer:
-    """Signs with the newest of `keys` (oldest first), and accepts what any of them has signed within `lifetime`.
+    """Signs with the newest of `keys` (oldest first), and accepts signatures of all of them within `lifetime`.
 
-    Without a key it is of no use until it has been given some.
+    Without keys it cannot be used until `use` gives it some.
     """
 
     def __init__(self, keys: Sequence[str], lifetime: timedelta) -> None:

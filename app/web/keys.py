@@ -1,4 +1,4 @@
-"""The keys that sign cookies: set, in a file of this process, or in the database where processes share them."""
+"""The keys that sign cookies: set, in the key file, or in a shared database."""
 
 import os
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""ReadLimit over HTTP: a room's page, older messages, what a gap hides."""
+"""Reading over HTTP: a room's page, older messages, the messages of a gap."""
 
 from collections.abc import Callable
 from typing import Annotated, Any

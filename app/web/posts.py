@@ -1,4 +1,4 @@
-"""Forms posted over HTTP: what the socket's frames do where no socket is, names, and rooms."""
+"""Forms over HTTP: messages without a socket, names, rooms."""
 
 from collections.abc import Callable
 from typing import Annotated, Any

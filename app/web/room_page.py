@@ -1,4 +1,4 @@
-"""A room's page for whoever asks: a member's own, or the one that everybody without a name shares."""
+"""A room's page: a member's own, or the cached one that everybody without a name shares."""
 
 from dataclasses import replace
 from math import ceil

@@ -1,4 +1,4 @@
-"""Who may speak to us, and what a page may do: host, origin, headers and nonce.
+"""Host, origin, security headers and nonce; and the rate limit of requests.
 
 Everything here fails closed and says why.
 """
@@ -64,7 +64,7 @@ def limit_requests(limits: Limits, metrics: Metrics) -> Dependency:
 
 
 class SecurityMiddleware:
-    """ASGI middleware: refuses what comes from elsewhere, and puts the policy on every answer that brings something."""
+    """ASGI middleware: refuses foreign hosts and origins, and sets the security headers."""
 
     def __init__(
         self, app: ASGIApp, allowed_hosts: tuple[str, ...], allowed_origins: tuple[str, ...], metrics: Metrics

@@ -1,4 +1,4 @@
-"""The database's shape, step by step (Alembic). `upgrade` brings any earlier one to the newest."""
+"""Migrations of the database (Alembic). `upgrade` brings any earlier revision to the newest."""
 
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,7 @@ FOLDER = str(Path(__file__).parent)
 
 
 class UnknownRevision(Exception):
-    """A newer version of us has been at the database."""
+    """A newer release has migrated this database."""
 
 
 def upgrade(connection: Connection) -> None:
