@@ -63,7 +63,7 @@ def attempt(run: Command, settings: Settings, chosen: argparse.Namespace) -> int
 
 
 def read_environment(path: Path) -> None:
-    """Take the settings in the file at `path`, as systemd's `EnvironmentFile`; what is set already counts more."""
+    """Read settings from the file at `path`, as systemd's `EnvironmentFile`. The environment takes precedence."""
     with nullcontext(sys.stdin) if str(path) == "-" else path.open() as lines:
         load_dotenv(stream=lines, override=False, interpolate=False)
 
@@ -159,7 +159,7 @@ def _doctor(settings: Settings, _: argparse.Namespace) -> int:
 
 
 def tell(settings: Settings, sentences: Iterable[str]) -> int:
-    """Print what is done, as it is done; returns the exit status."""
+    """Print each step when it is done; return the exit status."""
     confirm_account(settings.data_dir)
     for sentence in sentences:
         print(sentence, flush=True)
@@ -170,7 +170,7 @@ def tell(settings: Settings, sentences: Iterable[str]) -> int:
 
 
 def complaints(error: ValidationError) -> str:
-    """Return what is wrong with the settings, a line each, by the names that operators know."""
+    """Return the errors in the settings, a line each, by environment variable."""
     return "\n".join(f"  {_variable(each['loc'])}{each['msg']}" for each in error.errors())
 
 

@@ -108,7 +108,7 @@ def lifespan(
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         pending = Quota(settings.pending_requests_per_address)
-        # The bus until the last: what is stored at the end is announced, too.
+        # The bus stops last, so that messages stored during the stop are announced, too.
         async with rooms.cluster.bus.running(), store.opened(settings.lobby):
             if settings.is_shared and not settings.secret_key:
                 signer.use(await shared_keys(settings, store))
@@ -133,7 +133,7 @@ def announce(store: Store, rooms: Rooms, bus: Bus, metrics: Metrics) -> None:
 
 
 def renamed(rooms: Rooms, authenticator: Authenticator, member: Member) -> None:
-    """Somebody took another name, here or in another process."""
+    """Apply a renaming that happened here or in another process."""
     authenticator.forget(member)
     rooms.creation.rename(member)
 

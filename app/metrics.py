@@ -96,7 +96,7 @@ class BusMetrics:
         self.connected = Gauge(
             "parlor_bus_connected", "1 while this process hears the others, else 0.", registry=registry
         )
-        self.connected.set(1)  # who is alone hears all there is
+        self.connected.set(1)  # a single process is always connected
         self.queue = Gauge(
             "parlor_bus_queue_usage", "How full the queue of notifications is, 0 to 1.", registry=registry
         )
@@ -139,5 +139,5 @@ class BusMetrics:
         self._looks.labels("something" if found else "nothing").inc()
 
     def delivered(self, lag: float) -> None:
-        """What was committed `lag` seconds ago was offered to the browsers here."""
+        """A message was offered to the browsers here, `lag` seconds after its commit."""
         self._lag.observe(max(lag, 0))  # two clocks may differ by more than it took

@@ -219,7 +219,7 @@ class Settings(BaseSettings):
     @field_validator("allowed_origins")
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        # Our answers depend on a cookie: whoever may read them must be named.
+        # Our answers depend on a cookie, so the sites that may read them must be named.
         if "*" in value:
             raise ValueError("name the origins; * would let any site act for your members")
         for origin in value:

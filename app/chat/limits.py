@@ -46,7 +46,7 @@ class Bucket:
         return (tokens - self._tokens) / self._rate
 
     def charge(self, now: float, tokens: float) -> None:
-        """Take `tokens`, of which some may be missing, for what was done already: at most as many as it holds."""
+        """Take `tokens` for work that is done already, at most a full bucket; it may become negative."""
         self._refill(now)
         self._tokens -= min(tokens, self._burst)
 
@@ -56,7 +56,7 @@ class Bucket:
         return max(0.0, (min(tokens, self._burst) - self._tokens) / self._rate)
 
     def refund(self, tokens: float = 1) -> None:
-        """Put back what was taken for nothing."""
+        """Put tokens back."""
         self._tokens = min(self._burst, self._tokens + tokens)
 
     def is_full(self, now: float) -> bool:
@@ -82,7 +82,7 @@ class Buckets:
         return len(self._buckets)
 
     def take(self, who: str, now: float) -> float:
-        """Take a token of `who`; returns as `Bucket.take`."""
+        """Take a token from the bucket of `who`; returns as `Bucket.take`."""
         return self.of(who, now).take(now)
 
     def of(self, who: str, now: float) -> Bucket:
@@ -93,7 +93,7 @@ class Buckets:
         return bucket
 
     def refund(self, who: str, tokens: float = 1) -> None:
-        """Put back `tokens` of `who`, as `Bucket.refund`."""
+        """Put `tokens` back into the bucket of `who`."""
         if who in self._buckets:
             self._buckets[who].refund(tokens)
 
@@ -196,7 +196,7 @@ class ReadLimit:
         self._address = address
 
     def charge(self, now: float, frames: int, octets: int) -> None:
-        """Count what was read."""
+        """Charge frames and bytes that were read."""
         for bucket in self._frames(now):
             bucket.charge(now, frames)
         for bucket in self._octets(now):

@@ -17,7 +17,7 @@ from app.chat.characters import INVISIBLE_CLASS
 from app.chat.names import skeleton
 
 BEGINNING = re.compile(r"https?://|(?<![a-z0-9@./_-])www\.|(?<=[a-z0-9_%+-])@(?=[\w-]{1,63}\.)", re.IGNORECASE)
-MOST_TRIED = 200  # beginnings in one text: each link is sent to all who read it, at several times its size
+MOST_TRIED = 200  # links tried in one text: each is sent to every reader, at several times its size
 # What no address goes on after. Letters of any script may stand in a path: https://www.rfc-editor.org/rfc/rfc3987.
 STOP = re.compile(
     r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff<>\"`\\|"

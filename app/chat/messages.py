@@ -44,7 +44,7 @@ class Member:
     session: int = field(default=0, compare=False)
 
     def is_still(self, known: "Member | None") -> bool:
-        """Whether this is who is `known`, in the session that counts."""
+        """Whether `known` is this member, with this name and session."""
         return known == self and known.session == self.session
 
 

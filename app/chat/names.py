@@ -19,7 +19,7 @@ ALLOWED_INVISIBLE = "\u200d\ufe0f"
 UNSEEN_DOT = re.compile("(?<=[ij])\u0307+")  # a dot upon the dot that is there already
 MOST_MARKS = 4  # combining marks on one letter; the neediest script in use, Vietnamese or Hebrew, takes three
 
-# Names under which somebody would be taken for the chat, for who runs it, or for all who are in it.
+# Names that look like those of the chat itself, of its operators, or of everybody.
 # fmt: off
 RESERVED = (
     "admin", "admins", "administrator", "administrators", "all", "bot", "bots", "channel", "everybody", "everyone",
@@ -74,7 +74,7 @@ def skeleton(name: str) -> str:
 
 
 def is_reserved(name: str, title: str = "") -> bool:
-    """Whether nobody may have `name`, as it is that of the chat, called `title`, or of one who speaks for it.
+    """Whether `name` is reserved: it is that of the chat, called `title`, or of its operators.
 
     Only letters and digits count, and what looks like them: "@dmin" passes, "- Admin -" does not.
     """
@@ -133,7 +133,7 @@ def _lookalikes() -> dict[int, str]:
     for character, others in data.items():
         group = groups.setdefault(character, [character])
         for other in others:
-            # What is written from right to left stands between marks.
+            # Right-to-left text stands between marks.
             joined = groups.get(one := other["c"].strip("\u200e"), [one])
             if joined is not group:
                 group += joined

@@ -26,25 +26,25 @@ class Presence:
         self._here: dict[str, Attendance] = {}
         self._elsewhere: dict[str, Member] = {}
         self.version = 0  # of what others say
-        self.changed = False  # who is present, or by which name
-        self.moved = False  # who of them is here
+        self.changed = False  # the members present, or a name
+        self.moved = False  # the members here
 
     def __len__(self) -> int:
-        """How many are here: nobody is kept in memory for those who are elsewhere alone."""
+        """How many members are here. Members elsewhere do not keep an audience in memory."""
         return len(self._here)
 
     def __contains__(self, member_id: str) -> bool:
         return member_id in self._here or member_id in self._elsewhere
 
     def members(self) -> list[Member]:
-        """Return who is present, by name."""
+        """Return the present members, sorted by name."""
         return sorted(self._all().values(), key=_by_name)
 
     def _all(self) -> dict[str, Member]:
         return self._elsewhere | {key: attendance.member for key, attendance in self._here.items()}
 
     def here(self) -> set[str]:
-        """Return the ids of those who are present in this process."""
+        """Return the ids of the members present in this process."""
         return set(self._here)
 
     def set_elsewhere(self, elsewhere: Iterable[Member], version: int) -> None:
@@ -85,7 +85,7 @@ class Presence:
         self.changed = self.changed or known not in (None, member)
 
     def sweep(self, now: float, grace: float) -> None:
-        """Let those go who left more than `grace` seconds before `now`."""
+        """Remove the members whose last connection ended more than `grace` seconds before `now`."""
         gone = [key for key, a in self._here.items() if a.left_at is not None and now - a.left_at >= grace]
         for member_id in gone:
             del self._here[member_id]
@@ -94,7 +94,7 @@ class Presence:
 
 
 def everybody(presences: Iterable[Presence]) -> set[str]:
-    """Return the ids of all who are here, in whichever room."""
+    """Return the ids of all members here, in any room."""
     return set[str]().union(*(presence.here() for presence in presences))
 
 

@@ -15,19 +15,19 @@ class Bus(Protocol):
     """Publishes positions to all processes. Neither publishers nor listeners wait."""
 
     def listen(self, listener: Listener) -> None:
-        """Have `listener` called with topic and position of what is announced, here or elsewhere."""
+        """Call `listener` with the topic and position of each announcement, from any process."""
 
     def on_missed(self, look: Callable[[], None]) -> None:
-        """Have `look` called when announcements may have been missed."""
+        """Call `look` when announcements may have been missed."""
 
     def announce(self, topic: str, position: int) -> None:
-        """Tell everybody that `topic` has come to `position`."""
+        """Announce that `topic` has reached `position`."""
 
     def hear(self, topic: str, position: int) -> None:
-        """Tell those who listen here, as if somebody had announced it."""
+        """Call the listeners here, as an announcement would."""
 
     def running(self) -> AbstractAsyncContextManager[None]:
-        """Hear others and be heard by them until the end."""
+        """Exchange announcements with other processes until the end."""
 
 
 class LocalBus:
@@ -37,14 +37,14 @@ class LocalBus:
         self._listeners: list[Listener] = []
 
     def listen(self, listener: Listener) -> None:
-        """Have `listener` called with topic and position of what is announced."""
+        """Call `listener` with the topic and position of each announcement."""
         self._listeners.append(listener)
 
     def on_missed(self, look: Callable[[], None]) -> None:
         """Nothing is missed."""
 
     def announce(self, topic: str, position: int) -> None:
-        """Tell everybody that `topic` has come to `position`."""
+        """Announce that `topic` has reached `position`."""
         for listener in self._listeners:
             listener(topic, position)
 
@@ -52,5 +52,5 @@ class LocalBus:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """There is nobody else to hear."""
+        """There are no other processes."""
         yield

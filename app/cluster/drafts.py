@@ -26,7 +26,7 @@ class SharedDrafts:
         self._sharing: asyncio.Task[None] | None = None
 
     def share(self, lingering: Iterable[tuple[str, Draft]]) -> None:
-        """Have the others know that these authors said these drafts. Never waits."""
+        """Write the texts of these drafts, by author. Never waits."""
         self._unshared.update({(author, draft.key): draft.body for author, draft in lingering})
         if self._unshared and self._sharing is None:
             self._sharing = asyncio.create_task(self._share_all(), name="share drafts")
@@ -42,7 +42,7 @@ class SharedDrafts:
             self._sharing = None
 
     async def recall(self, said: SentDrafts, author: str, drafts: Sequence[Draft], now: float) -> None:
-        """Note in `said` what this author said of those of `drafts` that it does not know."""
+        """Read the texts of those of `drafts` that `said` does not know."""
         unknown = [draft.key for draft in drafts if draft.key and said.sent_text(author, draft) is None]
         if not author or not unknown:
             return

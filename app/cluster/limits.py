@@ -71,7 +71,7 @@ class SharedLimits:
         return await self._take(Token(self._messages, member_id), *tokens_of(self._addresses, address))
 
     def refund_message(self, member_id: str, address: str) -> None:
-        """Put back what was taken for a message that was none."""
+        """Put back the tokens of a message that was not stored."""
         self._refund([Token(self._messages, member_id), *tokens_of(self._addresses, address)])
 
     async def creation(self, address: str) -> Denial | None:
@@ -83,7 +83,7 @@ class SharedLimits:
         return await self._take(*tokens_of(self._rooms, address))
 
     def refund_room(self, address: str) -> None:
-        """Put back what was taken for a room that was not made."""
+        """Put back the tokens of a room that was not created."""
         self._refund(tokens_of(self._rooms, address))
 
     def sweep(self) -> None:
@@ -123,11 +123,11 @@ class SharedLimits:
         except Exception as error:
             if not isinstance(error, StoreUnavailable):
                 log.exception("not asked")
-            # Who has come meanwhile is not asked for: that may take as long again, and nothing will be stored, either.
+            # Grant requests that arrived meanwhile, too: another query may take as long, and nothing can be stored.
             asked, self._asked = [*asked, *self._asked], []
             denials = [None] * len(asked)
         for (_, answer), denial in zip(asked, denials, strict=True):
-            if not answer.done():  # who asked may have gone
+            if not answer.done():  # the caller may be cancelled
                 answer.set_result(denial)
 
     async def _ask(self, asked: Sequence[Sequence[Token]], refunds: Counter[Token]) -> list[Denial | None]:
@@ -158,7 +158,7 @@ def wish(asked: Iterable[Sequence[Token]], refunds: Mapping[Token, int]) -> dict
 def share(
     asked: Sequence[Sequence[Token]], refunds: Mapping[Token, int], granted: Mapping[str, Grant]
 ) -> tuple[list[Denial | None], dict[Token, int]]:
-    """Return for each in turn what denies them the tokens that they asked for, and the tokens that nobody got.
+    """Return for each request in turn what denies it, and the tokens that are left.
 
     Who does not get all gets none.
     """

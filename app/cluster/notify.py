@@ -45,26 +45,26 @@ class PostgresBus:
         self._rung = asyncio.Event()  # something waits, or the connection is gone
 
     def listen(self, listener: Listener) -> None:
-        """Have `listener` called with topic and position of what is announced, here or elsewhere."""
+        """Call `listener` with the topic and position of each announcement, from any process."""
         self._here.listen(listener)
 
     def on_missed(self, look: Callable[[], None]) -> None:
-        """Have `look` called after each time that nothing could be heard."""
+        """Call `look` after each interruption."""
         self._look = look
 
     def announce(self, topic: str, position: int) -> None:
-        """Tell everybody that `topic` has come to `position`: those here at once, others as soon as they can hear."""
+        """Announce that `topic` has reached `position`: here at once, elsewhere as soon as possible."""
         self.hear(topic, position)
         topics.raise_to(self._waiting, topic, position)
         self._rung.set()
 
     def hear(self, topic: str, position: int) -> None:
-        """Tell those who listen here, as if somebody had announced it."""
+        """Call the listeners here, as an announcement would."""
         self._here.hear(topic, position)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Hear others and be heard by them; what is announced until the end is sent, if the database answers."""
+        """Stay connected; at the end, send what was announced, if the database answers."""
         staying = asyncio.create_task(self._stay_connected(), name="bus")
         try:
             yield
@@ -97,14 +97,14 @@ class PostgresBus:
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[asyncpg.Connection]:
-        # What is announced need not be on the disk: after a crash, everybody looks.
+        # A notification need not be on the disk: after a crash, every process polls.
         settings = {"application_name": "parlor bus", "synchronous_commit": "off"}
         connection = await asyncpg.connect(
             self._url, timeout=ANSWER_SECONDS, command_timeout=ANSWER_SECONDS, server_settings=settings
         )
         try:
             connection.add_termination_listener(lambda _: self._rung.set())
-            # Asked now: what was heard last is told when the connection may be gone.
+            # The pid is asked for now: the last callback may come when the connection is gone.
             await connection.add_listener(CHANNEL, partial(self._heard, connection.get_server_pid()))
             self._metrics.connected.set(1)
             self._look()
@@ -114,7 +114,7 @@ class PostgresBus:
             connection.terminate()
 
     async def _serve(self, connection: asyncpg.Connection) -> None:
-        """Send what is announced, and ask now and then whether anybody is there, until nobody is."""
+        """Send announcements, and check the connection now and then, until it is closed."""
         while not connection.is_closed():
             self._rung.clear()
             if self._waiting:

@@ -40,24 +40,24 @@ class SharedPresence:
         self._bus = bus
         self._hub = hub
         self._process_id = process_id
-        # Who is gone is found by the next note of anybody else: then the grace is over.
+        # A dead process is noticed by the next write of another one: then the grace is over.
         self._expiry = max(grace - pause, 2 * pause)
         self._ahead = max(grace - self._expiry, 0)
         self._pause = pause
         self._now = now
-        self._noted: set[Seat] = set()  # who the others know to be here
+        self._noted: set[Seat] = set()  # the presence that was written
         self._noted_at = NEVER
         self._noting_since = float("inf")  # without an interruption that could have had us taken for gone
-        self._unread: set[int] = set()  # rooms of which it is to be read who is elsewhere
+        self._unread: set[int] = set()  # rooms whose presence elsewhere must be read
         self._changed = asyncio.Event()
         self._lookups = BatchLoader(self._look_up)
         bus.listen(self._heard)
 
-    # What is here
+    # Presence here
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep what is known here and elsewhere the same, until the end: who was here then may be about to return."""
+        """Write and read presence until the end. Members count a while longer: they may be about to reconnect."""
         tasks = [asyncio.create_task(each()) for each in (self._note_forever, self._read_forever)]
         try:
             yield
@@ -74,9 +74,9 @@ class SharedPresence:
             try:
                 if self._has_moved() or self._now() >= self._noted_at + self._pause:
                     await self._note()
-            except StoreUnavailable:  # whoever looks for the log says so already
+            except StoreUnavailable:  # the watchdog logs it
                 await asyncio.sleep(RETRY_SECONDS)
-            except Exception:  # whatever it is: without a sign of life, those who are here would be gone elsewhere
+            except Exception:  # go on: without a sign of life, other processes would take our members for gone
                 log.exception("not noted")
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -84,7 +84,7 @@ class SharedPresence:
         return any(audience.presence.moved for audience in self._hub.audiences())
 
     async def _note(self, ahead: float = 0) -> None:
-        """Have the others know who is here."""
+        """Write who is here."""
         for audience in self._hub.audiences():
             audience.presence.moved = False
         here = {(each.room.id, member_id) for each in self._hub.audiences() for member_id in each.presence.here()}
@@ -106,19 +106,19 @@ class SharedPresence:
         return now - self._noted_at <= self._expiry <= now - self._noting_since
 
     async def _note_again(self) -> None:
-        """The others took us for gone, or the database lost what was noted: say it anew, and read it anew."""
+        """Write and read everything anew: the others took us for gone, or the database lost its unlogged tables."""
         self._noted = set()
         self._have_read(audience.room.id for audience in self._hub.audiences())
         await self._note()
 
-    # What is elsewhere
+    # Presence elsewhere
 
     async def load(self, audience: Audience) -> None:
-        """Return when it is known who is elsewhere in a room that is looked at from now on."""
+        """Read the presence elsewhere in a room that somebody looks at from now on."""
         await self._read([audience.room.id])
 
     async def members(self, room_id: int) -> list[Member]:
-        """Return who is present elsewhere, in a room at which nobody looks here. Raises `StoreUnavailable`."""
+        """Return the members present elsewhere in a room without an audience here. Raises `StoreUnavailable`."""
         found = await self._lookups.load(str(room_id))
         return found.members if found else []
 
@@ -145,7 +145,7 @@ class SharedPresence:
             pause = RETRY_SECONDS
             try:
                 pause = await self._read(room_ids) / ATTENDANCES_PER_SECOND
-            except StoreUnavailable:  # whoever looks for the log says so already
+            except StoreUnavailable:  # the watchdog logs it
                 self._have_read(room_ids)
             except Exception:
                 log.exception("not read")
@@ -153,7 +153,7 @@ class SharedPresence:
             await asyncio.sleep(max(pause, TICK_SECONDS))
 
     async def _read(self, room_ids: Collection[int]) -> int:
-        """Read who is elsewhere in these rooms, and return how many that are."""
+        """Read the presence elsewhere in these rooms, and return how many members that are."""
         found = await self._store.attendance(self._process_id, room_ids)
         for room_id, attendance in found.items():
             if audience := self._hub.audience(room_id):

@@ -70,7 +70,7 @@ class Connection:
         self._write = transport.write
         self._is_ready = True  # the browser takes what is written
         # Sends what is encoded for this browser, like `offer`. While the browser takes what is written it is the
-        # transport's own `write`, so that nobody of a thousand is asked, for each message, whether they do.
+        # transport's own `write`: no check per browser and message.
         self.push: Callable[[Data], None] = self._write
         self._ended = False  # nothing is sent any more: cut off, or the browser is gone
         self._outbox: list[Data] = []
@@ -101,7 +101,7 @@ class Connection:
     # What the transport tells
 
     def pause(self) -> None:
-        """The browser takes nothing more for now, and has so many seconds to take some of what was written."""
+        """The browser takes no more for now. It has `stall_seconds` to take some of what was written."""
         self._is_ready = False
         if self._ended:
             return
@@ -136,7 +136,7 @@ class Connection:
         self._tell_drained()
 
     def _look_later(self, looks: int) -> None:
-        """Look in a while whether some of what was written is on its way, and so often before giving up."""
+        """Check later whether some bytes were sent; cut off after so many `looks` without any."""
         wait = self._stall_seconds / LOOKS
         self._stalling = asyncio.get_running_loop().call_later(wait, self._look, looks, self._transport.unsent)
 
@@ -176,7 +176,7 @@ class Connection:
             self._patience = None
 
     async def drained(self) -> None:
-        """Wait until the browser has taken everything: for what is sent page by page, like a backlog."""
+        """Wait until the outbox is empty: a backlog is sent frame by frame."""
         while not self._is_ready and not self._ended:
             self._drained = self._drained or asyncio.get_running_loop().create_future()
             await asyncio.shield(self._drained)
@@ -188,4 +188,4 @@ class Connection:
 
 
 def _drop(data: Data) -> None:
-    """Nobody is there to take it."""
+    """Drop it: the browser is gone."""

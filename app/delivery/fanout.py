@@ -35,7 +35,7 @@ class Channel:
 
     def publish(self, frame: str) -> None:
         """Send `frame` to everybody."""
-        # Copies: whoever is cut off because of it may leave at once.
+        # Copies: a browser that is cut off by this frame may leave at once.
         for encoding, members in list(self._members.items()):
             data = self._encode(frame, encoding)
             for connection in list(members):

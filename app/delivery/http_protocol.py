@@ -83,7 +83,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._upgraded = True
         if self._is_last:
-            self.transport.close()  # a proxy asks another process; who has none comes back by itself
+            self.transport.close()  # a proxy asks another process; without one the browser reconnects
         else:
             super().handle_websocket_upgrade()
 

@@ -28,15 +28,15 @@ class Audience:
 
     def __init__(self, room: Room, tail: Sequence[Message], longest_tail: int) -> None:
         self.room = room
-        self.tail = deque(tail, longest_tail)  # the newest that were shown: most who come back missed no more
+        self.tail = deque(tail, longest_tail)  # the newest messages: most browsers that reconnect missed no more
         self.position = tail[-1].position if tail else 0  # shown up to here; only a delivery moves it
         self.reached = self.position  # the log is known to go up to here
         self.backlogs: dict[tuple[int, str, bool], Backlog] = {}  # what was missed: from where, zone, is it announced
         self.presence = Presence()
-        self.members_due = 0.0  # not before this time is the list of who is here shown again
+        self.members_due = 0.0  # the list of members is not sent again before this time
         self.resumed_frame: Frame | None = None  # the frame that ends a resume, while it is up to date
         self.visitors: set[Connection] = set()  # whose socket is open; until they resume, they get nothing
-        self.channels: dict[str, Channel] = {}  # those who have resumed, by time zone
+        self.channels: dict[str, Channel] = {}  # connections that resumed, by time zone
 
     def __contains__(self, connection: Connection) -> bool:
         channel = self.channels.get(connection.time_zone)
@@ -67,7 +67,7 @@ class Audience:
         return list(self.tail)[-count:]
 
     def is_empty(self) -> bool:
-        """Whether nobody looks at the room, nor is about to, nor counts as present."""
+        """Whether there is neither a socket nor a present member."""
         return not self.visitors and not len(self.presence)
 
 
@@ -79,7 +79,7 @@ class Hub:
         self._observe_fan_out = observe_fan_out
 
     def audience(self, room_id: int) -> Audience | None:
-        """Return the audience of a room; None where nobody looks."""
+        """Return the audience of a room; None if nobody looks at it."""
         return self._audiences.get(room_id)
 
     def audiences(self) -> list[Audience]:
@@ -118,7 +118,7 @@ class Hub:
             audience.presence.depart(connection.member.id, now)
 
     def forget_empty(self) -> None:
-        """Drop the audiences that nobody belongs to any more."""
+        """Drop empty audiences."""
         self._audiences = {key: each for key, each in self._audiences.items() if not each.is_empty()}
 
     def publish(self, audience: Audience, render: Callable[[str], str]) -> None:

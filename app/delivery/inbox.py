@@ -32,7 +32,7 @@ class Inbox:
         return bool(self._events)
 
     def ask_again(self) -> None:
-        """Have the one who receives come back for what there is now."""
+        """Wake the consumer, so that it looks again."""
         if self.empty():
             self.put_nowait(NOTHING)
 

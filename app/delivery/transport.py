@@ -36,10 +36,10 @@ class Transport(Protocol):
 
     @property
     def unsent(self) -> int:
-        """How much of what was written is not on its way, in bytes or characters."""
+        """The bytes or characters that were written and not sent yet."""
 
     def attach(self, listener: FlowListener) -> None:
-        """Tell `listener` from now on how far the browser takes what is written."""
+        """Tell `listener` about back-pressure from now on."""
 
 
 class AsgiTransport:
@@ -70,12 +70,12 @@ class AsgiTransport:
             self._listener.pause()
 
     async def rest(self, seconds: float) -> bool:
-        """Wait. ASGI tells that a browser left only to one who reads."""
+        """Wait. Over ASGI, a disconnect is only seen by reading."""
         await asyncio.sleep(seconds)
         return True
 
     async def run(self) -> None:
-        """Send what is written, until cancelled or refused by `send`."""
+        """Send written frames until cancelled, or until `send` fails."""
         try:
             while True:
                 await self._given.wait()

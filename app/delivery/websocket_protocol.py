@@ -98,7 +98,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._handle()  # the browser's answer may be here already
 
     def _handle(self) -> None:
-        """Do what the frame asks for that was read, if one was. What is broken ends the connection."""
+        """Handle the frame that was read, if any. A protocol error ends the connection."""
         self.handle_events()
         if self.close_sent:
             self._await_answer()
@@ -112,7 +112,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.disconnected = True  # nothing that the application still sends can be sent
 
     def handle_events(self) -> None:
-        """Pass on what was read, and charge it. A part of a message, a ping, a pong is work, too."""
+        """Pass on the frame that was read, and charge it. Fragments, pings and pongs count, too."""
         if self.conn.events:
             if self._reading is not None:
                 self._reading.charge(_now(), 1, self.conn.frame_size)
@@ -132,12 +132,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         return self._reading is None or not self._reading.wait(_now())
 
     def shutdown(self) -> None:
-        """The server stops. What was not read has no receipt: the browser sends it again."""
+        """The server stops. Unread frames have no receipt, so the browser sends them again."""
         super().shutdown()
         self.conn.reader.discard()
 
     def handle_ping(self) -> None:
-        """Answer a ping, where somebody is there to be answered."""
+        """Answer a ping, unless the connection is closing."""
         if not self.transport.is_closing():
             super().handle_ping()
 
@@ -152,7 +152,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.close()
 
     def _keep(self) -> None:
-        """See that not too much lies here unread: what is more has to wait elsewhere."""
+        """Bound the unread bytes here: pause reading, so that the sender has to wait."""
         self._count_unread()
         full = self.conn.reader.is_held and len(self.conn.reader.buffer) > UNREAD_BYTES
         if full != self.read_paused and not self.transport.is_closing():
@@ -162,7 +162,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.queue.ask_again()
 
     def _count_unread(self) -> None:
-        """Count what lies here unread with all that its address has; end what is too much."""
+        """Count the unread bytes in the quota of the address; end the connection if that is full."""
         unread = self.conn.unread if self.conn.unread > UNREAD_BYTES else 0
         if self._quota is None or unread == self._counted:
             return
@@ -184,9 +184,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._keep_little_in_the_system()
 
     def _keep_little_in_the_system(self) -> None:
-        # Left alone, the system takes megabytes for somebody who reads nothing, and we would take that for reading.
-        # It limits what is not yet on its way, and slows nobody down. https://lwn.net/Articles/560082/
-        # What the system does not take is kept here, in the outbox.
+        # By default the kernel buffers megabytes for a browser that reads nothing, and we would not notice.
+        # TCP_NOTSENT_LOWAT limits unsent bytes and slows nobody down. https://lwn.net/Articles/560082/
+        # The rest is kept here, in the outbox.
         self.transport.set_write_buffer_limits(high=0)
         socket = self.transport.get_extra_info("socket")
         if socket is None:
@@ -215,7 +215,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         return self.transport.get_write_buffer_size()
 
     def attach(self, listener: FlowListener) -> None:
-        """Tell `listener` from now on how far the browser takes what is written."""
+        """Tell `listener` about back-pressure from now on."""
         if self.disconnected or self.conn.state is not State.OPEN:
             listener.end()
             return
@@ -250,7 +250,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         return self.disconnected or self.conn.state is not State.OPEN or self._has_left_unheard()
 
     def _has_left_unheard(self) -> bool:
-        """Look whether the browser has left behind what is not read; where it has, drop the connection."""
+        """Check whether the browser left, though its bytes are unread; drop the connection if so."""
         socket = self.transport.get_extra_info("socket")
         if socket is None or not hasattr(select, "poll"):
             return False
@@ -274,13 +274,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     # What the transport tells
 
     def pause_writing(self) -> None:
-        """What was written is too much for now."""
+        """The write buffer is full."""
         self.writable = asyncio.Event()
         if self.listener:
             self.listener.pause()
 
     def resume_writing(self) -> None:
-        """Most of what was written is on its way."""
+        """The write buffer has drained."""
         super().resume_writing()
         self.writable = WRITABLE
         if self.listener:
@@ -292,7 +292,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
-        """The application has ended: nobody takes what still lies here."""
+        """The application has ended: drop what it did not receive."""
         super().on_task_complete(task)
         self.conn.reader.discard()
         self.frames = []
@@ -302,7 +302,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._quota = None
 
     def _end(self) -> None:
-        # A direct write asks nobody, so the writer has to be told.
+        # A direct write is not checked, so the listener has to be told.
         if self.listener:
             self.listener.end()
             self.listener = None

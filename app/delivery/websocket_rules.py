@@ -102,7 +102,7 @@ class Rules(ServerProtocol):
             self._text.decode(frame.data, frame.fin)
 
     def _check_end(self, frame: Frame) -> None:
-        """See that a message has an end: the limit counts what is in its fragments, which may be nothing at all."""
+        """Limit the fragments of a message: the size limit alone would allow empty ones without end."""
         self._fragments = 0 if frame.fin else self._fragments + 1
         if self._fragments and self.max_message_size is not None:
             inflaters = (getattr(extension, "decoder", None) for extension in self.extensions)

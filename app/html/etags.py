@@ -40,7 +40,7 @@ def represent(html: str, hole: str, headers: str) -> Representation:
 
 
 def is_among(etag: str, known: str) -> bool:
-    """Whether a browser has what `etag` names, if its `If-None-Match` says what is `known` to it: compared weakly."""
+    """Whether `If-None-Match`, with the value `known`, names `etag`: compared weakly."""
     tags = [tag.strip() for tag in known.split(",")]
     return "*" in tags or etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in tags]
 

@@ -26,7 +26,7 @@ from app.settings import Settings
 
 KEPT_CHARACTERS = 4_000_000  # of messages and pages: about 7,000 messages
 MACROS = {"chat": "partials/chat.html", "draft": "partials/draft.html"}  # that stand in several templates
-# Stands for a nonce that is not known yet. No text of anybody's can look so: what is not the templates' own is escaped.
+# Stands for a nonce that is not known yet. No user's text can look like this, because it is escaped.
 HOLE = Markup("<nonce>")
 KEY_HOLE, FRESH_HOLE = Markup("<key>"), Markup("<fresh>")  # and such for the keys of a draft: of this one, of the next
 ARTICLE = ' role="article"'  # in the tag of a message
@@ -99,7 +99,7 @@ class Fragments:
         return self._render("partials/older_page.html", room=room, page=page, messages=messages, nonce=nonce)
 
     def filled(self, gap: Gap, remaining: Gap | None, entries: Sequence[Entry], zone: str) -> str:
-        """Return what was missing at `gap`, and the gap that remains."""
+        """Return the messages of `gap`, and the gap that remains."""
         messages = _unannounced(self._messages(entries, zone))
         return self._render("partials/filled_gap.html", gap=gap, remaining=remaining, messages=messages)
 
@@ -117,11 +117,11 @@ class Fragments:
         return self._render("partials/frames/appended.html", messages=messages, cursor=cursor, gap=gap)
 
     def trimmed(self, room: Room, first: int) -> str:
-        """Return a frame at which open pages forget what is before the position `first`."""
+        """Return a frame that removes the messages before the position `first` from open pages."""
         return self._render("partials/frames/trimmed.html", room=room, first=first)
 
     def members(self, members: Sequence[Member]) -> str:
-        """Return a frame that shows who is here."""
+        """Return a frame with the list of members who are present."""
         return self._render("partials/frames/members.html", members=members)
 
     def room_added(self, room: Room) -> str:
@@ -129,7 +129,7 @@ class Fragments:
         return self._render("partials/frames/room_added.html", room=room)
 
     def rooms(self, rooms: Sequence[Room], room: Room) -> str:
-        """Return a frame that shows the rooms that there are, to those who are in `room`."""
+        """Return a frame with the list of rooms, for pages that show `room`."""
         return self._render("partials/frames/rooms.html", rooms=rooms, room=room)
 
     def heartbeat(self) -> str:
@@ -191,7 +191,7 @@ class Fragments:
     # What they share
 
     def _page(self, page: Page, zone: str) -> Markup:
-        """Return the messages of `page`. It is the same object as long as nobody wrote, and is rendered once."""
+        """Return the messages of `page`, cached: it is the same object until somebody writes."""
         key = (page, zone)
         return self._cache.get(key) or self._keep(key, self._messages(page.entries, zone))
 
@@ -199,7 +199,7 @@ class Fragments:
         return Markup("".join([self._entry(entry, zone) for entry in entries]))  # noqa: S704 - each is HTML
 
     def _entry(self, entry: Entry, zone: str) -> Markup:
-        # What was rendered to be sent is what the next page shows: an equal entry looks the same wherever it stands.
+        # A page reuses what was rendered for a frame: an equal entry looks the same everywhere.
         key = (entry, zone)
         return self._cache.get(key) or self._keep(key, self._message(entry, zone))
 

@@ -19,8 +19,8 @@ WHOEVER = ("--no-owner", "--no-privileges")  # may restore it, to whichever acco
 
 
 def dump(url: str, file: Path) -> None:
-    """Write what the database at `url` holds at this moment into `file`. Nobody who uses it waits."""
-    # What is unlogged is worth nothing once the processes are gone that wrote it.
+    """Dump the database at `url`, as of this moment, into `file`. No user of it waits."""
+    # Unlogged tables are worth nothing without the processes that wrote them.
     left_out = ("--no-unlogged-table-data", f"--exclude-schema={ASIDE}*")
     _run(url, "pg_dump", "--format=custom", *WHOEVER, *left_out, f"--file={file}")
 

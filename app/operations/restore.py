@@ -26,7 +26,7 @@ OTHERS = (
     "WHERE datname = current_database() AND application_name LIKE 'parlor%' AND pid != pg_backend_pid()"
 )
 
-LOOKS = 10  # in a second: who has just left is seen for a moment
+LOOKS = 10  # in a second: a server that has just stopped is still seen for a moment
 
 
 def restore(settings: Settings, file: Path) -> Iterator[str]:
@@ -96,7 +96,7 @@ def _restore_server(file: Path, url: str, moment: str) -> Iterator[str]:
     try:
         pg_dump.load(file, url)
         found, key_stays = alone(url, partial(_finish, source=file, schema=schema))
-    except BaseException:  # also where somebody interrupts it: what was there goes on
+    except BaseException:  # also an interrupt: the old database stays in use
         alone(url, partial(_put_back, schema=schema))
         raise
     if moved:

@@ -86,11 +86,11 @@ class Server(uvicorn.Server):
             log.info("start", url=f"http://{shown}:{port}")
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Stop: tell the browsers to come back, finish what was accepted, and say so."""
+        """Stop: tell the browsers to reconnect, finish accepted requests, and log it."""
         await self._drain()
         for server in self.servers:
             server.close()
-        # uvicorn tells those connections that are there; what was accepted last becomes one in the loop's next turns.
+        # uvicorn closes the connections that exist now; the last accepted ones exist after the next turns of the loop.
         await asyncio.sleep(TICK_SECONDS)
         await super().shutdown(sockets)
         log.info("stop")
@@ -104,7 +104,7 @@ class Server(uvicorn.Server):
 
 
 def calm_collector() -> None:
-    """Have Python look for garbage seldom, and not among what is there from the start.
+    """Have Python collect garbage rarely, and skip the objects that exist from the start.
 
     Nothing else can happen meanwhile, and it looks at all that is alive: at 4,000 connections for 200 ms, when left to
     its own. What a message leaves is gone without it. What a connection leaves may wait for some thousand others.

@@ -37,7 +37,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Write what the database at `source` holds at this moment into the file `target`. Nobody who uses it waits."""
+    """Copy the database at `source`, as of this moment, into the file `target`. No user of it waits."""
     with opened(source) as here, opened(target, "rwc") as there:
         here.connection.driver_connection.backup(there.connection.driver_connection)  # type: ignore[union-attr]
         # One file alone: with a log of its own beside it, it would be half of a backup.

@@ -70,7 +70,7 @@ class Supervisor(multiprocess.Multiprocess):
         return not self._is_told_to_stop()
 
     def _look_after_all_until(self, condition: Callable[[], bool]) -> None:
-        # Nobody says how long a start may take, nor a stop: on a busy machine that is more than anybody expects.
+        # Without a timeout: on a busy machine a start or a stop takes longer than any guess.
         while not (condition() or self._is_told_to_stop()):
             self.keep_subprocess_alive()
             sleep(TICK_SECONDS)

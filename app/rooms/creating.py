@@ -53,7 +53,7 @@ class Creation:
         self.directory = Directory(store.rooms_after, self._show_room, store.removed_since, self._close_room)
 
     async def take_name(self, member: Member | None, name: str, time_zone: str, address: str) -> Member:
-        """Make somebody a member, or rename them, and return them as they are now. Raises `Refused`."""
+        """Create a member, or rename one, and return them as they are now. Raises `Refused`."""
         name = clean_name(name, self._settings.name_length)
         if is_reserved(name, self._settings.title):
             raise Refused("name-reserved", f"The name “{name}” is reserved. Choose another.")
@@ -73,7 +73,7 @@ class Creation:
             self.rename(ended)
 
     def rename(self, member: Member) -> None:
-        """Show `member` by the name that they have taken, here or elsewhere, and end what is open of other sessions.
+        """Show `member` by their new name, taken here or elsewhere, and end the connections of older sessions.
 
         Their own windows come back at once, with the cookie that counts now; a copy of an older one is nobody's.
         """
@@ -82,7 +82,7 @@ class Creation:
             for connection in list(audience.visitors):
                 known = connection.member
                 if known and known.id == member.id and known.session < member.session:
-                    if known == member:  # who has the same name has not come by another: they signed out
+                    if known == member:  # the name is the same, so they signed out
                         connection.offer(self._fragments.notice(SIGNED_OUT, join=audience.room))
                     connection.cut(OUTDATED)
 
@@ -115,7 +115,7 @@ class Creation:
             self._hub.publish(audience, added)
 
     def _close_room(self, room: Room) -> None:
-        """A room was removed: end what is open of it, and show everybody else the rooms that are left."""
+        """A room was removed: end its connections, and show the remaining rooms to everybody else."""
         self._newest.reached(room.id, NEWEST)
         for audience in self._hub.audiences():
             if audience.room.id == room.id:

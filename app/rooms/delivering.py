@@ -54,7 +54,7 @@ class Delivery:
             log.exception("not delivered at once", room=audience.room.slug)
 
     def reached(self, room_id: int, position: int) -> None:
-        """The log of a room reaches up to `position`: have it shown to those who look. Never waits."""
+        """The log of a room goes up to `position`: deliver it. Never waits."""
         self._history.newest.reached(room_id, position)
         audience = self._hub.audience(room_id)
         if audience is None or position <= audience.reached:
@@ -71,7 +71,7 @@ class Delivery:
             await asyncio.shield(delivery)
 
     def served(self) -> dict[int, int]:
-        """Return the ids of the rooms of which something is shown here, or kept, each with what is shown at least."""
+        """Return the ids of the rooms that are shown or cached here, each with the position shown at least."""
         shown = {audience.room.id: audience.position for audience in self._hub.audiences()}
         return dict.fromkeys(self._history.newest.rooms(), 0) | shown
 

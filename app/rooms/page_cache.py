@@ -48,11 +48,11 @@ class PageCache:
         return tail.result() if tail and tail.done() else None
 
     async def of(self, room_id: int) -> Tail:
-        """Return the tail of a room, read for all who ask for it meanwhile. Raises what `read` raises."""
+        """Return the tail of a room; concurrent calls share one read. Raises what `read` raises."""
         tail = self._tails.get(room_id)
         if tail is None:
             tail = self._tails[room_id] = asyncio.create_task(self._load(room_id), name=f"newest {room_id}")
-        # Several may wait for it: one who leaves must not take it from the others.
+        # Shielded: a caller that is cancelled must not cancel it for the others.
         return tail.result() if tail.done() else await asyncio.shield(tail)
 
     async def _load(self, room_id: int) -> Tail:

@@ -84,7 +84,7 @@ class Posting:
                     await self._say_one(audience, connection, saying.draft, is_open, is_open or tries_again)
                 done += its_places
             except Refused as refusal:
-                # An empty draft is let go; beside others, it is the one that somebody has yet to fill.
+                # An empty draft is released. Beside others, it is the one that is still to be written.
                 if refusal.reason == "blank":
                     done += its_places
                 else:
@@ -99,7 +99,7 @@ class Posting:
     async def _say_one(
         self, audience: Audience, connection: Connection, draft: Draft, is_open: bool, is_tried: bool
     ) -> None:
-        """Post one draft. What was refused at its Enter is refused alike when it comes again by itself."""
+        """Post one draft. One that was refused while open is refused again when it comes as final."""
         author = connection.member.id if connection.member else ""
         refused_before = None if is_tried else self._sent.refusal(author, draft)
         if refused_before:
@@ -140,17 +140,17 @@ class Posting:
             self._limits.refund_message(member, address, body)
 
     def share_drafts(self) -> None:
-        """Have other processes know of drafts that linger in their pages."""
+        """Share the texts of drafts that linger in their pages."""
         if self._shared:
             self._shared.share(self._sent.lingering(self._now()))
 
     def sweep(self) -> None:
-        """Forget drafts that no page can still hold."""
+        """Forget old drafts."""
         self._sent.sweep(self._now())
 
 
 def new_keys(count: int) -> list[str]:
-    """Return fresh idempotency keys, for the next things somebody says."""
+    """Return so many fresh idempotency keys."""
     return list(islice(_fresh_keys, count))
 
 

@@ -28,7 +28,7 @@ class Renamings:
         bus.listen(self._heard)
 
     async def begin(self) -> None:
-        """Start from the last renaming: of who was renamed before, nothing is known yet."""
+        """Start from the last renaming: nothing is cached of earlier ones."""
         self._follower.position, _ = await self._read(NEVER)
 
     def _heard(self, topic: str, position: int) -> None:

@@ -20,7 +20,7 @@ from app.settings import Settings
 from app.store.store import Store
 
 MOST_ANNOUNCED = 10  # messages that were missed, which a screen reader reads out one by one
-MOST_BACKLOGS = 8  # kept for others who come back: after an outage most stand at the same position
+MOST_BACKLOGS = 8  # cached: after an outage most browsers resume from the same position
 
 
 class Resumption:
@@ -56,7 +56,7 @@ class Resumption:
             # No await between taking the audience in and entering it: an empty one is soon forgotten.
             audience = self._hub.admit(await self._audience(room))
             self._hub.enter(audience, connection)
-            # What was committed since we read the log was announced to nobody.
+            # A commit since the log was read found no audience to announce to.
             await self._look_again(audience, connection)
         else:
             self._hub.enter(audience, connection)
@@ -76,7 +76,7 @@ class Resumption:
             raise
 
     def leave(self, audience: Audience, connection: Connection) -> None:
-        """The browser is gone. Whoever it belonged to counts as present for a while: most come right back."""
+        """The browser is gone. Its member counts as present for the grace: most come right back."""
         self._hub.leave(audience, connection, self._now())
 
     async def resume(self, audience: Audience, connection: Connection, cursor: Cursor | None) -> None:
@@ -147,7 +147,7 @@ class Resumption:
         return Backlog(Frame(html), upto)
 
     def _resumed_frame(self, audience: Audience) -> Frame:
-        # Who is here is shown as of the last tick, as to everybody else: one rendering for all who come at once.
+        # Presence as of the last tick, as everybody sees it: one rendering serves all that resume at once.
         if audience.resumed_frame is None:
             resumed = self._fragments.resumed(self._directory.all(), audience.room, audience.presence.members())
             audience.resumed_frame = Frame(resumed + self._delivery.trimmed(audience))

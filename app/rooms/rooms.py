@@ -67,7 +67,7 @@ class Rooms:
         cluster.bus.listen(self._heard)
 
     async def present(self, room: Room) -> list[Member]:
-        """Return who is in the room now, by name, as far as that is known."""
+        """Return the members present in the room, sorted by name, as far as they are known."""
         audience = self.hub.audience(room.id)
         if audience:
             return audience.presence.members()
@@ -119,7 +119,7 @@ class Rooms:
                 log.exception("a heartbeat failed")
 
     def tick(self) -> None:
-        """Show who has come and gone since the last time."""
+        """Show arrivals and departures since the last tick."""
         self.posting.share_drafts()
         for audience in self.hub.audiences():
             audience.presence.sweep(self._now(), self._settings.presence_grace)
@@ -131,7 +131,7 @@ class Rooms:
                 audience.members_due = self._now() + (pause if pause > TICK_SECONDS else 0)
 
     def beat(self) -> None:
-        """Show everybody that the server is there, and forget what is no longer needed."""
+        """Send a heartbeat to everybody, and forget what is no longer needed."""
         heartbeat = in_any_zone(self._fragments.heartbeat())
         for audience in self.hub.audiences():
             self.hub.publish(audience, heartbeat)
@@ -140,11 +140,11 @@ class Rooms:
         self.posting.sweep()
 
     async def _follow_removals_forever(self) -> None:
-        """Look for rooms that were removed. Who removes them is no process of ours, and announces nothing."""
+        """Poll for removed rooms. The command line removes them, and announces nothing."""
         while True:
             try:
                 await self.directory.forget_removed()
-            except StoreUnavailable:  # whoever looks for the log says so already
+            except StoreUnavailable:  # the watchdog logs it
                 pass
             except Exception:
                 log.exception("not looked for removed rooms")

@@ -28,7 +28,7 @@ class BatchLoader(Generic[Found]):
             answer = self._asked[key] = asyncio.get_running_loop().create_future()
         if self._answering is None:
             self._answering = asyncio.create_task(self._answer_all(), name="lookups")
-        # Several may wait for the same answer: one who leaves must not take it from the others.
+        # Shielded: a caller that is cancelled must not cancel it for the others.
         return await asyncio.shield(answer)
 
     async def _answer_all(self) -> None:
@@ -42,10 +42,10 @@ class BatchLoader(Generic[Found]):
     async def _answer(self, asked: Mapping[str, asyncio.Future[Found | None]]) -> None:
         try:
             found = await self._look_up(list(asked))
-        except Exception as error:  # whatever it is: those who asked must hear of it
+        except Exception as error:  # any error goes to the callers
             for answer in asked.values():
                 answer.set_exception(error)
-                answer.exception()  # seen: those who asked may have gone
+                answer.exception()  # marks it as retrieved: the callers may be gone
         else:
             for key, answer in asked.items():
                 answer.set_result(found.get(key))

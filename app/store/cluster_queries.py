@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from app.chat.messages import Member
 
-Seat = tuple[int, str]  # the id of a room and of a member who is present there
+Seat = tuple[int, str]  # a room's id, and the id of a member present there
 
 
 # By topic, as in `topics.py`.
@@ -32,7 +32,7 @@ def positions(connection: Connection, room_ids: Collection[int]) -> tuple[str, d
     return epoch, found
 
 
-# Who is where
+# Presence
 
 
 class Attended(NamedTuple):
@@ -99,7 +99,7 @@ def attend(
     expiry: float | None = None,
     ahead: float = 0,
 ) -> Attended:
-    """Note that a process lives, and who arrived and departed there; let go of processes not seen for `expiry` seconds.
+    """Record that a process lives, and its arrivals and departures; delete processes not seen for `expiry` seconds.
 
     With `expiry` None, nobody is let go of. It counts as seen `ahead` seconds from now.
     """
@@ -114,7 +114,7 @@ def _columns(kind: str, seats: Collection[Seat]) -> dict[str, list[Any]]:
 
 
 def attendance(connection: Connection, process_id: str, room_ids: Collection[int]) -> dict[int, Attendance]:
-    """Return who is present in each of these rooms in all processes but this one."""
+    """Return the members present in each of these rooms in all other processes."""
     versions: dict[int, int] = defaultdict(int)
     members: dict[int, list[Member]] = defaultdict(list)
     for room_id, version, *member in connection.execute(_ATTENDANCE, {"process": process_id, "rooms": list(room_ids)}):
@@ -142,8 +142,8 @@ class Grant(NamedTuple):
     wait: float
 
 
-# A bucket is known by when it is full again: so much later than now as there are tokens missing. What is proposed for
-# it (`excluded`) says what is wanted; its row then says what was granted, for nothing else comes back from there. In
+# A bucket is stored as the time at which it is full again: the later, the more tokens are missing. The proposed row
+# (`excluded`) holds what is wanted, the stored row what was granted, because only a row can be returned. Rows are in
 # one order, so that two processes never wait for each other's buckets. What rounding takes, an epsilon gives back.
 _NOW = "extract(epoch FROM statement_timestamp())::float8"
 _GRANTED = f"""
@@ -165,14 +165,14 @@ ON CONFLICT (id) DO UPDATE SET
     full_at = greatest(bucket.full_at, {_NOW}) + {_GRANTED} * excluded.cost
 RETURNING id, granted, full_at - {_NOW} + cost - burst * cost
 """)  # noqa: S608 - nothing of it comes from outside
-# Whoever is taking from one keeps it.
+# Buckets that are locked by a request stay.
 _FORGET = text(f"""
 DELETE FROM buckets WHERE id IN (SELECT id FROM buckets WHERE full_at < {_NOW} FOR UPDATE SKIP LOCKED)
 """)  # noqa: S608
 
 
 def take_tokens(connection: Connection, requests: Mapping[str, TokenRequest]) -> dict[str, Grant]:
-    """Take from each of these buckets what is wanted, or as much as there is."""
+    """Take the requested tokens from each of these buckets, or as many as there are."""
     values = {
         "ids": list(requests),
         "costs": [1 / wish.rate for wish in requests.values()],  # seconds in which a token comes back
@@ -187,7 +187,7 @@ def forget_full_buckets(connection: Connection) -> None:
     connection.execute(_FORGET)
 
 
-# What was said of drafts
+# Open drafts
 
 _NOTE_DRAFTS = text("""
 WITH forgotten AS (DELETE FROM drafts WHERE said_at < statement_timestamp() - interval '1 day')
@@ -201,7 +201,7 @@ _NOTED_DRAFTS = text("SELECT key, body FROM drafts WHERE author_id = :author AND
 
 
 def note_drafts(connection: Connection, said: Mapping[tuple[str, str], str]) -> None:
-    """Note what was said of open drafts, by author and key; forget what is older than a day."""
+    """Record the texts of open drafts, by author and key; delete those older than a day."""
     authors, keys = [author for author, _ in said], [key for _, key in said]
     connection.execute(_NOTE_DRAFTS, {"authors": authors, "keys": keys, "bodies": list(said.values())})
 

@@ -14,7 +14,7 @@ class Engine(Protocol):
     """A database. If it cannot serve, it raises an `OSError` or one of SQLAlchemy's errors."""
 
     async def open(self, work: Work[Result]) -> Result:
-        """Reach the database, or make it, and do `work` before anything else: alone, whoever else opens it."""
+        """Connect to the database, or create it, and do `work` first, while no other process opens it."""
         ...
 
     async def close(self) -> None:

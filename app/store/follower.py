@@ -30,7 +30,7 @@ class Follower:
         self._following: asyncio.Task[None] | None = None
 
     def reached(self, position: int) -> None:
-        """It goes up to `position`: have read what is new. Never waits."""
+        """There is something up to `position`: read what is new. Never waits."""
         self._reached = max(position, self._reached)
         if self._following is None and self.position < self._reached:
             self._following = asyncio.create_task(self._follow(), name=f"follow {self._name}")

@@ -44,7 +44,7 @@ def save_member(
         renew = update(members).where(members.c.id == member.id, members.c.session == member.session)
         if not connection.execute(renew.values(renaming=renaming, session=renaming, **values)).rowcount:
             raise SessionOutdated
-    # After the name is stored: now nobody can be giving it up at the same moment.
+    # After the name is stored: nobody can give it up at the same moment any more.
     theirs = (_have_either(keys, former_names), former_names.c.member_id != member.id)
     if connection.scalar(select(former_names.c.member_id).where(*theirs, former_names.c.given_up_at >= unseen_since)):
         raise NameUnavailable
@@ -89,7 +89,7 @@ def renamed_since(connection: Connection, renaming: int) -> tuple[int, list[Memb
 
 
 def others_with(connection: Connection, keys: Mapping[str, str], member_id: str) -> list[str]:
-    """Return the name keys of all but this member who have a name with either of `keys`, or gave one up."""
+    """Return the name keys of other members who have, or gave up, a name with either of `keys`."""
     theirs = (_have_either(keys), members.c.id != member_id)
     former = (_have_either(keys, former_names), former_names.c.member_id != member_id)
     found = union_all(select(members.c.name_key).where(*theirs), select(former_names.c.name_key).where(*former))

@@ -68,7 +68,7 @@ _ADVANCE = (
 )
 _INSERT = insert(messages)  # a row is in the order of the columns
 # The same for all rooms of a batch in one trip, for PostgreSQL: the network is between it and us, and as long as a
-# transaction lasts, all who append to its rooms wait. Rooms in one order, so that two never wait for each other's rows.
+# transaction lasts, all other appends to its rooms wait. Rooms are locked in one order, which prevents deadlocks.
 # Where a room is not there, nothing is stored: its messages refer to none. (One without a position would be refused,
 # too, but with all that it says in the error.)
 _COMMIT = """
@@ -113,7 +113,7 @@ def commit_unknown(connection: Connection, submissions: Iterable[Submission], no
     """Store those of `submissions` that were not stored before, and return what becomes of all in each room."""
     committed = {}
     for room_id, wanted in _by_room(submissions).items():
-        # The room's row comes first, unchanged: from here on nobody else stores what we look for.
+        # Lock the room's row first: from here on no other process can store what we look for.
         _advance(connection, room_id, 0)
         known = _known(connection, room_id, wanted)
         new = {digest: submission for digest, submission in wanted.items() if digest not in known}

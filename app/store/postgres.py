@@ -22,20 +22,20 @@ from app.store.work import Result, Work
 
 # Connections of each process. PostgreSQL has a process for each, and allows 100 unless told otherwise.
 BATCHES = 1  # messages that come meanwhile go into the next batch
-WRITERS = 2  # names, rooms, visits, presence: nobody's message waits behind them, nor they behind messages
-READERS = 4  # a read takes less than a millisecond there, and those who come back at once share theirs
+WRITERS = 2  # names, rooms, visits, presence: messages do not wait for them, nor they for messages
+READERS = 4  # a read takes less than a millisecond, and browsers that reconnect at once share one
 LONGEST_READ = 5.0  # seconds, the wait for a connection included
 LONGEST_CONNECT = 10.0  # seconds
 LONGEST_SILENCE = 1.0  # seconds without an answer, after which a connection is no longer thought to be merely slow
 LONGEST_LEAVE = 0.1  # seconds, in which a connection is closed that is of no use any more
 PATIENCE_OF_SERVER = 1.0  # seconds by which it waits longer than we do: it ends what we could not take back
 
-OPENING = 0x7061726C6F72  # the advisory lock of whoever opens the database; the number is "parlor" in ASCII
+OPENING = 0x7061726C6F72  # the advisory lock for opening the database; the number is "parlor" in ASCII
 OPENING_SECONDS = 600  # to wait for it: another process may be migrating a large log
 
 # What the server says when it has done nothing and another attempt may go better, by SQLSTATE.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
-COLLISIONS = {"40001", "40P01"}  # serialization failure, deadlock: somebody else goes first
+COLLISIONS = {"40001", "40P01"}  # serialization failure, deadlock: try again
 OUTDATED = {"25006", "0A000"}  # what was the primary is a replica; a statement was prepared for other tables
 STOPS = {"57P01", "57P02"}  # and the connection with it
 
@@ -55,7 +55,7 @@ class Postgres:
         # Single statements are transactions of their own.
         self._batches = self._engine(BATCHES, "AUTOCOMMIT")
         self._reader = self._engine(READERS, "AUTOCOMMIT")
-        # Whoever waited for a room's row sees what was written meanwhile, whatever the server's default is.
+        # A writer that waited for a room's row must see what was committed meanwhile, whatever the server's default.
         self._writer = self._engine(WRITERS, "READ COMMITTED")
 
     def _engine(self, connections: int, isolation_level: str) -> AsyncEngine:
@@ -65,7 +65,7 @@ class Postgres:
             isolation_level=isolation_level,
             pool_size=connections,
             max_overflow=0,
-            pool_timeout=None,  # who waits for a connection has a deadline of their own
+            pool_timeout=None,  # each caller has its own deadline
             pool_reset_on_return=None,  # a transaction has ended by then
             hide_parameters=True,  # they are what people said, and what they are called; and errors are logged
         )
@@ -145,12 +145,12 @@ class Postgres:
 
         Its statements are `commits` themselves, or what they do is undone where the connection is lost.
         """
-        # A task of its own: who asked may leave before it is done, and a connection is of no use after half an answer.
+        # A task of its own: the caller may be cancelled, and a connection is useless after half an answer.
         task = asyncio.create_task(self._twice(attempt, commits))
         self._running.add(task)
         timer = asyncio.get_running_loop().call_later(seconds, self._give_up, task, seconds)
         task.add_done_callback(partial(self._ended, timer))
-        # The connection is let go of, which takes a while where nobody answers. Nobody waits for that.
+        # Releasing the connection takes a while if the server is silent. Nobody waits for that.
         await asyncio.wait([task], timeout=seconds)
         if not task.done() or task.cancelled():
             raise TimeoutError("the database does not answer in time")
@@ -170,7 +170,7 @@ class Postgres:
         if seconds >= LONGEST_SILENCE:
             self._doubt()
         task.cancel()
-        # It asks the server to stop, and takes leave; which takes two seconds where nobody answers, unless told again.
+        # The first cancel asks the server to stop, which takes two seconds if it is silent. The second does not wait.
         asyncio.get_running_loop().call_later(LONGEST_LEAVE, task.cancel)
 
     def _doubt(self) -> None:
@@ -181,7 +181,7 @@ class Postgres:
         timer.cancel()
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # seen: who asked may have gone
+            task.exception()  # marks it as retrieved: the caller may be gone
 
     def confirm(self) -> None:
         """Do nothing: a database does not go away from under a connection."""
@@ -192,7 +192,7 @@ def _opened(_: object, record: ConnectionPoolEntry) -> None:
 
 
 def _alone(connection: Connection, work: Work[Result]) -> Result:
-    """Do `work` when nobody else opens the database, and let it take the time it takes."""
+    """Do `work` under the lock for opening the database, without a timeout."""
     for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
         connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{OPENING_SECONDS}s'")
@@ -206,7 +206,7 @@ def _is_undone(error: DBAPIError, commits: bool) -> bool:
     if _sqlstate(error) in COLLISIONS | OUTDATED:
         return True
     is_lost = error.connection_invalidated or _sqlstate(error) in STOPS
-    # An error without a statement is one of connecting, or of committing: what was done then is not known.
+    # An error without a statement comes from connecting or committing: the outcome is unknown.
     return is_lost and not commits and error.statement is not None
 
 

@@ -93,7 +93,7 @@ def erase_messages(connection: Connection, room_id: int, limit: int) -> int:
 
 
 def erase_room(connection: Connection, room_id: int) -> int:
-    """Erase a room, with what was said in it meanwhile, and return how many messages that were."""
+    """Erase a room with its last messages, and return how many those were."""
     connection.execute(select(rooms.c.id).where(rooms.c.id == room_id).with_for_update())
     erased = connection.execute(delete(messages).where(messages.c.room_id == room_id)).rowcount
     connection.execute(delete(rooms).where(rooms.c.id == room_id))

@@ -20,7 +20,7 @@ from app.store.work import Result, Work
 
 READERS = 2  # threads: while one waits for the disk, the other reads what is in memory
 LONGEST_READ = 5.0  # seconds, the wait for a thread included
-CHECKPOINT_PAGES = 4000  # of 4 kB, after which the write-ahead log goes into the file: somebody's commit waits for it
+CHECKPOINT_PAGES = 4000  # of 4 kB; a commit waits while the write-ahead log is copied into the file
 
 # What an operator is told of a database that cannot be had alone.
 NOT_ALONE = "is open in another process, and SQLite serves one: stop that, or use PostgreSQL (PARLOR_DATABASE_URL)"
@@ -45,7 +45,7 @@ class Sqlite:
         self._reading = ThreadPoolExecutor(READERS, "store reads")
         # One writer: SQLite has one write lock, and waiting for it in a queue of ours beats polling for it.
         self._writing = ThreadPoolExecutor(1, "store writes")
-        self._turn = asyncio.Lock()  # held by whoever writes
+        self._turn = asyncio.Lock()  # held during a write
 
     def _engine(self, connections: int, **options: Any) -> Engine:
         engine = create_engine(
@@ -106,7 +106,7 @@ class Sqlite:
         async with asyncio.timeout_at(deadline):
             await self._turn.acquire()
         writing = self._writing.submit(self._write, work, deadline - loop.time())
-        # Who asked for it may leave before it is done: the turn is over when the thread is free.
+        # The caller may be cancelled before it is done: the lock is released when the thread is free.
         writing.add_done_callback(lambda _: loop.call_soon_threadsafe(self._turn.release))
         return await asyncio.wrap_future(writing)
 
@@ -153,7 +153,7 @@ def _wait_for_locks(connection: Connection, seconds: float) -> None:
 
 
 def _busy_timeout(seconds: float) -> int:
-    """Return `seconds` in milliseconds, rounded up: most writes wait for nobody, and have nothing to change."""
+    """Return `seconds` in milliseconds, rounded up to 100, so that most writes need not change the pragma."""
     return max(0, ceil(seconds * 10)) * 100
 
 

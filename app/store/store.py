@@ -33,7 +33,7 @@ log = structlog.get_logger("parlor.store")
 
 LOBBY = "lobby"
 VISIT_NOTED_EVERY_MS = 3_600_000
-VISIT_WAIT = 0.1  # seconds that somebody's page may be late because their visit is noted
+VISIT_WAIT = 0.1  # seconds by which recording a visit may delay a page
 ANOTHER = "another log lies in the place of the one that was opened: give it a new epoch (renew), and start anew"
 DAY_MS = 86_400_000
 FAILURE_SECONDS = 10.0  # for which a write that failed counts, where none comes after it
@@ -108,7 +108,7 @@ class Store:
         return (self._clock() - message.created_at).total_seconds()
 
     def confirm(self) -> None:
-        """Raise `StoreUnavailable` where the log is gone, or another lies in its place: for what was kept of it."""
+        """Raise `StoreUnavailable` if the log is gone or was replaced: a cache must not outlive it."""
         if self._is_another:
             raise StoreUnavailable(ANOTHER)
         with unavailable():
@@ -134,21 +134,21 @@ class Store:
         expiry: float | None = None,
         ahead: float = 0,
     ) -> Attended:
-        """Note that a process lives, and who arrived and departed there, as `cluster_queries.attend` does."""
+        """Record that a process lives, and its arrivals and departures, as `cluster_queries.attend`."""
         note = partial(cluster_queries.attend, arrived=arrived, departed=departed, expiry=expiry, ahead=ahead)
         return await self._write(partial(note, process_id=process_id))
 
     async def attendance(self, process_id: str, room_ids: Collection[int]) -> dict[int, Attendance]:
-        """Return who is present in each of these rooms in all processes but this one."""
+        """Return the members present in each of these rooms in all other processes."""
         return await self._read(partial(cluster_queries.attendance, process_id=process_id, room_ids=room_ids))
 
     async def take_tokens(self, requests: Mapping[str, TokenRequest]) -> dict[str, Grant]:
-        """Take from each of these buckets, which all processes share, what is wanted, or as much as there is."""
+        """Take the requested tokens from each of these shared buckets, or as many as there are."""
         # One statement, which needs no transaction around it.
         return await self._read(partial(cluster_queries.take_tokens, requests=requests))
 
     async def note_drafts(self, said: Mapping[tuple[str, str], str]) -> None:
-        """Note what was said of open drafts, by author and key, for all processes and a day."""
+        """Record the texts of open drafts, by author and key, for all processes and a day."""
         await self._write(partial(cluster_queries.note_drafts, said=said))
 
     async def noted_drafts(self, author: str, keys: Collection[str]) -> dict[str, str]:

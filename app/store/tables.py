@@ -32,7 +32,7 @@ log = Table(
     "log",
     metadata,
     Column("epoch", String(32), primary_key=True),
-    # How often somebody was renamed. Who renames takes this row first, so that they are numbered in commit order.
+    # Counts renamings. A renaming locks this row first, so that they are numbered in commit order.
     Column("renamings", BigInteger, nullable=False, server_default="0"),
     # What signs the cookies of several processes, a key a line and the oldest first, where no setting says it.
     Column("keys", Text),
@@ -48,9 +48,9 @@ members = Table(
     Column("name_skeleton", Text),
     Column("time_zone", Text, nullable=False),
     Column("seen_at", BigInteger, nullable=False),
-    # The number of their last renaming, so that a process can ask who was renamed since.
+    # The number of their last renaming, so that a process can ask for later ones.
     Column("renaming", BigInteger),
-    # The version of their session. Renaming and signing out raise it, and what was signed before counts no more.
+    # The version of their session. Renaming and signing out raise it, which invalidates older cookies.
     Column("session", BigInteger, nullable=False, server_default="0"),
     Index("ix_members_renaming", "renaming"),
     Index("ix_members_name_skeleton", "name_skeleton", unique=True),
@@ -68,7 +68,7 @@ former_names = Table(
     Index("ix_former_names_name_skeleton", "name_skeleton"),
 )
 
-# Rooms that were removed. Their ids and addresses are not given again: what is still open somewhere leads nowhere.
+# Removed rooms. Their ids and addresses are never reused: an old page must not lead to another room.
 removed_rooms = Table(
     "removed_rooms",
     metadata,
@@ -87,7 +87,7 @@ rooms = Table(
     # As those of members; null in a room that is older than this rule, and whose name another has.
     Column("name_key", Text),
     Column("name_skeleton", Text),
-    # The position of the newest message. Whoever appends takes this row first, so positions are gapless and
+    # The position of the newest message. An append locks this row first, so positions are gapless and
     # in commit order; a sequence's are neither, and a cursor would step over what commits late.
     Column("position", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -110,7 +110,7 @@ messages = Table(
 )
 
 # What processes share besides the log, on PostgreSQL alone. It is unlogged, for it is worth nothing after a crash; and
-# its times are by the database's clock, so that nobody else's matters.
+# its times are by the database's clock alone.
 shared = MetaData(naming_convention=metadata.naming_convention)
 UNLOGGED = ["UNLOGGED"]
 
@@ -122,7 +122,7 @@ processes = Table(
     prefixes=UNLOGGED,
 )
 
-# Who is present in a room, as each process knows it.
+# The members present in a room, per process.
 attendance = Table(
     "attendance",
     shared,
@@ -150,12 +150,12 @@ buckets = Table(
     Column("full_at", Double, nullable=False),  # in seconds since 1970
     Column("cost", Double, nullable=False),  # seconds in which a token comes back
     Column("burst", Double, nullable=False),
-    Column("granted", Double, nullable=False),  # to who asked last
+    Column("granted", Double, nullable=False),  # to the last request
     Index("ix_buckets_full_at", "full_at"),
     prefixes=UNLOGGED,
 )
 
-# What was said of drafts that their pages still hold open.
+# Open drafts that their pages still hold open.
 drafts = Table(
     "drafts",
     shared,

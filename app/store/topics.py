@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 ROOMS = "rooms"  # the rooms that there are; its position is the id of the newest
-NAMES = "names"  # who was renamed; its position counts the renamings
+NAMES = "names"  # renamed members; its position counts the renamings
 
 LONGEST_NOTE = 7_999  # bytes: https://www.postgresql.org/docs/current/sql-notify.html
 
@@ -22,7 +22,7 @@ def log_of(room_id: int) -> str:
 
 
 def presence_in(room_id: int) -> str:
-    """Return the topic of who is present in a room; its position counts the changes."""
+    """Return the topic of a room's presence; its position counts the changes."""
     return f"{PRESENCE_KIND}:{room_id}"
 
 
@@ -50,7 +50,7 @@ def write(positions: Mapping[str, int], longest: int = LONGEST_NOTE) -> list[str
 
 
 def read(note: str) -> tuple[dict[str, int], int]:
-    """Return the positions that `note` says, whoever wrote it, and how many parts of it say nothing."""
+    """Return the positions in `note`, which anybody may have written, and how many of its parts are unreadable."""
     positions: dict[str, int] = {}
     unreadable = 0
     for found in _parts(note):

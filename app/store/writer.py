@@ -40,7 +40,7 @@ class Append(NamedTuple):
     """A submission on its way into the log; `stored` resolves when it is committed."""
 
     submission: Submission
-    deadline: float  # until when it may wait for others who write, on the loop's clock
+    deadline: float  # until when it may wait for other writers, on the loop's clock
     stored: asyncio.Future[Stored]
 
 
@@ -63,7 +63,7 @@ class Writer:
         self._last_batch = 1  # how many were committed together
         self._appending: asyncio.Task[None] | None = None  # while there is something to append
         # Called after each commit, for each room in it, with the position of its newest message and those that are new,
-        # in order. Whoever delivers listens here: what is said is announced even when its sender does not hear of it.
+        # in order. Delivery listens here: a message is announced even if its sender is gone.
         self.on_commit: Callable[[int, int, Sequence[Message]], None] = lambda room_id, position, messages: None
         self.on_batch: Callable[[int, float], None] = lambda size, seconds: None
 
@@ -103,7 +103,7 @@ class Writer:
             self._appending = None
 
     async def _gather(self, expected: int) -> None:
-        """Let come what is on its way: those who spoke in the last batch may be about to speak again."""
+        """Wait up to a millisecond for as many appends as in the last batch."""
         until = monotonic() + LONGEST_GATHERING
         while len(self._appends) < expected and monotonic() < until:  # noqa: ASYNC110 a turn or two: no timer is as fine
             await asyncio.sleep(0)
@@ -112,7 +112,7 @@ class Writer:
         started = monotonic()
         try:
             committed = await self._commit(batch)
-        except Exception as error:  # whatever it is: those who wait must hear of it, and the writer must live on
+        except Exception as error:  # any error goes to the callers; the writer must live on
             await self._fail(batch, error)
             return
         self.on_batch(len(batch), monotonic() - started)
@@ -122,7 +122,7 @@ class Writer:
 
     async def _commit(self, batch: list[Append]) -> dict[int, Committed]:
         submissions, now = [append.submission for append in batch], self._now()
-        # Who has waited longest decides for all: nobody waits twice, in the queue and then at the file.
+        # The oldest append decides for the batch: nobody waits twice, in the queue and then at the file.
         deadline = batch[0].deadline
         try:
             work = partial(message_queries.commit, submissions=submissions, now=now)
@@ -135,7 +135,7 @@ class Writer:
     def _announce(self, room_id: int, room: Committed) -> None:
         try:
             self.on_commit(room_id, room.position, list(room.new.values()))
-        except Exception:  # whatever it is: it is committed, and those who wait must hear of it
+        except Exception:  # it is committed, so the callers still get their answer
             log.exception("not announced")
 
     async def _fail(self, batch: list[Append], error: Exception) -> None:
@@ -151,20 +151,20 @@ class Writer:
 
 
 def _acknowledge(batch: list[Append], committed: dict[int, Committed]) -> None:
-    """Tell those who wait what became of their submissions."""
+    """Resolve the appends of a committed batch."""
     for submission, _, stored in batch:
         _, new, known = committed[submission.room_id]
         message = new.pop(submission.digest, None)
         result = Stored(message, True) if message else Stored(known[submission.digest], False)
         # The same submission may stand in a batch twice: it is new to the first alone.
         known[submission.digest] = result.message
-        # Who left meanwhile no longer waits; what they said is stored all the same.
+        # A caller may have been cancelled; the message is stored all the same.
         if not stored.done():
             stored.set_result(result)
 
 
 def _refuse(batch: list[Append], error: StoreUnavailable) -> None:
-    """Tell those who wait that nothing was stored."""
+    """Fail the appends of a batch that was not stored."""
     for append in batch:
         if not append.stored.done():
             append.stored.set_exception(error)

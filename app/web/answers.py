@@ -10,7 +10,7 @@ from app.html.etags import Representation, is_among, represent
 from app.html.fragments import HOLE
 from app.web.security import HEADERS, POLICY
 
-CACHE = "private, no-cache"  # a page is somebody's own, and old the moment somebody writes
+CACHE = "private, no-cache"  # a page may be a member's own, and is stale with the next message
 
 
 def representation(html: str) -> Representation:
@@ -19,7 +19,7 @@ def representation(html: str) -> Representation:
 
 
 def cached_answer(request: Request, shown: Representation) -> Response:
-    """Return 304 where the browser has what is `shown`, else all of it."""
+    """Return 304 if the browser has `shown` already, else the page."""
     headers = {"Cache-Control": CACHE, "ETag": shown.etag, "Vary": "Cookie"}
     if is_among(shown.etag, request.headers.get("If-None-Match", "")):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)

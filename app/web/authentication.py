@@ -11,9 +11,7 @@ from app.store.store import Store
 from app.web.cookies import COOKIE, HOST_COOKIE, is_secure
 from app.web.identity import HOST_SALT, Session, Signer
 
-VOUCHED_SECONDS = (
-    60.0  # for which somebody who was looked up is not looked up again; the store notes visits by the hour
-)
+VOUCHED_SECONDS = 60.0  # for which a member is not looked up again; the store records visits by the hour
 MOST_VOUCHED = 10_000
 
 
@@ -24,11 +22,11 @@ class Authenticator:
         self.signer = signer
         self._store = store
         self._now = now
-        self._vouched: dict[str, tuple[Member, float]] = {}  # by id: who the store knows, and until when that holds
-        self._changes = 0  # how often somebody became another
+        self._vouched: dict[str, tuple[Member, float]] = {}  # by id: the member as the store knows them, valid until
+        self._changes = 0  # counts renamings, to notice one during a lookup
 
     async def session(self, connection: HTTPConnection) -> Session | None:
-        """Return the session of a request or a handshake; None for somebody without a name.
+        """Return the session of a request or a handshake; None without a valid one.
 
         A cookie from before a renaming is nobody's: the name in it may belong to another by now.
         """

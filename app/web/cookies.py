@@ -14,7 +14,7 @@ COOKIE = "parlor_member"
 # Under HTTPS. A browser takes it from this host alone: no neighbour under the same domain can plant one.
 # https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix
 HOST_COOKIE = f"__Host-{COOKIE}"
-# What Enter does in this browser, where somebody has chosen: a phone's owner may want something else at their desk.
+# What Enter does in this browser, if its user chose: a phone and a desktop may differ.
 ENTER_COOKIE = "parlor_enter"
 ENTER_CHOICES = frozenset({"send", "line"})
 OWN_COOKIES = [re.compile(rf"(?:^|; ?)({name}=[^\s;,\"]*)".encode()) for name in (HOST_COOKIE, COOKIE, ENTER_COOKIE)]
@@ -28,12 +28,12 @@ class Cookies:
         self._signer = signer
 
     def set_member(self, request: Request, response: Response, member: Member) -> None:
-        """Have the browser keep who it is."""
+        """Set the cookie that names `member`."""
         name, salt = (HOST_COOKIE, HOST_SALT) if is_secure(request.scope) else (COOKIE, SALT)
         self.put(request, response, name, self._signer.sign(member, salt))
 
     def put(self, request: Request, response: Response, name: str, value: str) -> None:
-        """Have the browser keep `value` under `name`."""
+        """Set the cookie `name`."""
         secure = is_secure(request.scope)
         response.set_cookie(name, value, max_age=self._lifetime, httponly=True, samesite="lax", secure=secure)
 
@@ -54,19 +54,19 @@ def drop_foreign_cookies(scope: Scope) -> None:
 
 
 def cookies_of(connection: HTTPConnection) -> list[str]:
-    """Return the names of the cookies that a request or a handshake brings, of those that say who somebody is."""
+    """Return the names of the member cookies that came with a request or a handshake."""
     names = (HOST_COOKIE, COOKIE) if is_secure(connection.scope) else (COOKIE,)
     return [name for name in names if name in connection.cookies]
 
 
 def enter_of(connection: HTTPConnection) -> str:
-    """Return what somebody has chosen that Enter does; empty where it is what fits the device."""
+    """Return what Enter does in this browser: "send", "line", or "" for the device's default."""
     chosen = connection.cookies.get(ENTER_COOKIE, "")
     return chosen if chosen in ENTER_CHOICES else ""
 
 
 def delete_cookie(response: Response, name: str) -> None:
-    """Have the browser forget a cookie."""
+    """Delete a cookie."""
     # Without `Secure`, a browser takes nothing by a name with the prefix, not even its end.
     response.delete_cookie(name, secure=name == HOST_COOKIE, httponly=True, samesite="lax")
 

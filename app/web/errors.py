@@ -36,13 +36,13 @@ def add_error_pages(app: FastAPI, fragments: Fragments) -> None:
     async def show(request: Request, error: Exception) -> Response:
         status = _status(error)
         if status >= 500:
-            # Not what the error says: that may be what somebody said.
+            # Without the error's text: it may contain a message.
             log.error("failed", path=request.url.path, error=type(error).__name__)
         nonce = getattr(request.state, "nonce", token_urlsafe(16))
         phrase = HTTPStatus(status).phrase
         response = html_answer(fragments.error(status, phrase, SENTENCES.get(status, SENTENCES[422]), nonce), status)
         response.headers.update(getattr(error, "headers", None) or {})
-        # What nobody expected is answered outside of all middleware.
+        # An unexpected error is answered outside of all middleware.
         add_headers(response.headers, nonce)
         return response
 

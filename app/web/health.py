@@ -56,7 +56,7 @@ class Health:
         return PlainTextResponse("ready\n")
 
     async def figures(self, request: Request) -> Response:
-        """All figures, for Prometheus, and for nobody else."""
+        """All metrics, for Prometheus. Raises the answer 403."""
         if not self._may_see_figures(request):
             raise HTTPException(403)
         self._metrics.rooms.set(len(self._rooms.directory.all()))

@@ -44,7 +44,7 @@ class Signer:
     def sign(self, member: Member, salt: str = SALT) -> str:
         """Return the cookie's value for `member`, which is good for cookies of this `salt` alone."""
         fields = asdict(member)
-        # Nothing is said of the first version, so that who never renamed has a cookie that any release can read.
+        # The first version is left out, so that any release can read the cookie of a member who never renamed.
         return self._dump({name: value for name, value in fields.items() if name != "session" or value}, salt)
 
     def read(self, cookie: str, salt: str = SALT) -> Session | None:

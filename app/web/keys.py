@@ -23,7 +23,7 @@ def own_keys(settings: Settings) -> list[str]:
         return []
     found = read_keys(settings.key_file)
     if is_open_to_others(settings.key_file):
-        # No reason not to start: whoever mounts a secret cannot always choose its mode.
+        # No reason not to start: the mode of a mounted secret cannot always be chosen.
         log.warning("others can read the key", path=str(settings.key_file), remedy="chmod 600")
     return found
 
@@ -58,7 +58,7 @@ def split_keys(text: str) -> list[str]:
 
 
 def new_key() -> str:
-    """Return a key that nobody can guess."""
+    """Return a new random key."""
     return token_urlsafe(32)
 
 
@@ -69,7 +69,7 @@ def is_open_to_others(path: Path) -> bool:
 
 def _make_key(path: Path) -> None:
     # Written beside its place and then linked to it: the file is there with its key in it, or not at all, and
-    # whoever starts at the same moment takes the one that came first. mkstemp makes it its owner's alone (600).
+    # a process that starts at the same moment takes the first one. mkstemp makes it readable for its owner only (600).
     handle, draft = mkstemp(dir=path.parent)
     try:
         with os.fdopen(handle, "w") as file:

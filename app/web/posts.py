@@ -31,7 +31,7 @@ async def _read_form(request: Request) -> dict[str, str]:
     try:
         body = await request.body()
     except ClientDisconnect:
-        raise HTTPException(400) from None  # who is told that has gone
+        raise HTTPException(400) from None  # the client is gone
     media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if body and media_type != MEDIA_TYPE:
         raise HTTPException(415)
@@ -82,7 +82,7 @@ class Posts:
         return redirect(room)
 
     async def create(self, request: Request, form: Form) -> Response:
-        """Make a room, then go there. `room` is where the form stands, to say there what was wrong with it."""
+        """Create a room, then redirect to it. If refused, show the page of `room`, where the form is."""
         name, room = form.get("name", ""), form.get("room", "")
         try:
             made = await self._rooms.creation.create(
@@ -118,7 +118,7 @@ class Posts:
         return response
 
     async def sign_out(self, request: Request, form: Form) -> Response:
-        """Be nobody again, in this browser and wherever else this cookie is; then go back to `room`."""
+        """Sign out, in every browser with this cookie; then go back to `room`."""
         if member := await self._authenticator.member(request):
             try:
                 await self._rooms.creation.sign_out(member)

@@ -77,7 +77,7 @@ class RoomPage:
         return room
 
     async def zone(self, request: Request) -> str:
-        """Return the time zone of whoever asks."""
+        """Return the time zone of a request."""
         return self.zone_of(await self._authenticator.member(request))
 
     def zone_of(self, member: Member | None) -> str:
@@ -85,7 +85,7 @@ class RoomPage:
         return member.time_zone if member else self._settings.time_zone
 
     async def refuse(self, request: Request, room: Room, refusal: Refused, **entered: str) -> Response:
-        """Return the room's page with what was `entered` still in its form, and the reason beside it."""
+        """Return the room's page with the refused form as it was `entered`, and the reason."""
         self._metrics.refused(refusal.reason)
         session = await self._authenticator.session(request)
         view = replace(await self._view(request, room, session), refusal=refusal, entered=entered)
@@ -96,7 +96,7 @@ class RoomPage:
         return response
 
     def _own(self, request: Request, view: RoomView, status: int = 200) -> Response:
-        """Return a page that is for this request alone: it has keys for what is written in it."""
+        """Return a member's own page, with idempotency keys. It is never cached."""
         keys, nonce = new_keys(PAGE_KEYS), request.state.nonce
         response = html_answer(self._fragments.room(replace(view, keys=keys, nonce=nonce)), status)
         response.headers["Vary"] = ALONE
@@ -131,7 +131,7 @@ class RoomPage:
         )
 
     def _keep(self, request: Request, response: Response, session: Session | None) -> None:
-        """Renew the cookie of somebody who keeps coming, long before it or its key ends; delete one that is broken."""
+        """Renew a cookie that is due; delete one that is broken."""
         if session:
             if session.is_due:
                 self._cookies.set_member(request, response, session.member)

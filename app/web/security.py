@@ -44,7 +44,7 @@ HEADERS = {
 }
 
 
-# A name of our own for which nobody else can have a certificate or an entry in the DNS.
+# Names for which nobody else can have a certificate or a DNS entry.
 OWN_HOSTS = ("localhost", gethostname().lower(), f"{gethostname().lower()}.local")
 
 MISNAMED = "This server does not accept this host name. The operator can allow it with PARLOR_ALLOWED_HOSTS.\n"
@@ -112,7 +112,7 @@ class SecurityMiddleware:
 
 
 def add_headers(headers: MutableHeaders, nonce: str) -> None:
-    """Put the policy and its companions on an answer; what is there already stays."""
+    """Set the security headers, unless they are set already."""
     headers.setdefault("Content-Security-Policy", POLICY.format(nonce=nonce))
     for name, value in HEADERS.items():
         headers.setdefault(name, value)
@@ -185,5 +185,5 @@ def is_own(origin: str, host: str, is_secure: bool = False) -> bool:
 
 
 def address_of(connection: HTTPConnection) -> str:
-    """Return where a request or a handshake comes from, as limits count it; empty where nobody knows."""
+    """Return the address of a request or a handshake, as limits count it; empty if unknown."""
     return site(connection.client.host) if connection.client else ""

@@ -43,7 +43,7 @@ LARGEST_AT_ONCE = 20  # times the longest frame that one address may have begun 
 # What ends a connection though there is nothing wrong with it, and how.
 ENDINGS = {OUTDATED: CloseCode.RESTART, GONE: CloseCode.REFUSED}
 UNREADY_SECONDS = (1.0, 3.0)  # until a browser is let go when the store does not answer
-LEAST_REST = 0.25  # seconds that one who has to wait waits
+LEAST_REST = 0.25  # seconds; a shorter wait is not worth waking up for
 CLOSE_SECONDS = 1.0  # for a close frame to be taken, before the socket is dropped
 
 
@@ -196,7 +196,7 @@ class Sockets:
                 told = True
                 self._metrics.refused("paced")
                 connection.offer(self._fragments.notice(SLOWED, passes=True))
-            # Many who share an address would all wake up for the same token.
+            # Without a least wait, all browsers of an address would wake up for the same token.
             if not await transport.rest(max(seconds, LEAST_REST)):
                 return False
         return True
@@ -259,7 +259,7 @@ class Sockets:
 
 @asynccontextmanager
 async def _writing(transport: Transport, connection: Connection) -> AsyncIterator[None]:
-    """Have written meanwhile what is offered to `connection`; a direct transport needs nobody for that."""
+    """Run an ASGI transport's writer meanwhile; a direct transport has none."""
     if not isinstance(transport, AsgiTransport):
         yield
         return
