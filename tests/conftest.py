@@ -18,6 +18,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.store.errors import StoreUnavailable
 from app.store.store import Store
+from app.store.writer import Writer
 from tests import postgres as postgresql
 from tests.logs import HELD_DAYS, Opener
 from tests.normalise import normalise
@@ -179,6 +180,7 @@ def broken_store(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def break_it() -> None:
         monkeypatch.setattr(Store, "_read", unavailable)
         monkeypatch.setattr(Store, "_write", unavailable)
+        monkeypatch.setattr(Writer, "_commit", unavailable)  # it knows the other one already
         monkeypatch.setattr("app.web.sockets.UNREADY_SECONDS", (0, 0))
 
     return break_it

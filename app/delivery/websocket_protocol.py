@@ -2,18 +2,15 @@
 
 Through ASGI each browser costs one call, one task switch and one encoding per frame. With direct access, a frame is
 encoded once and written to a thousand transports in a plain loop: that is where the speed of a room comes from.
-The transport also tells what ASGI does not: whether a browser takes what it is sent. And it can be dropped, while
-closing waits for the browser: one that reads nothing would keep its socket and its buffers for good.
+The transport also reports back-pressure, and can be dropped: a close would wait for a browser that reads nothing.
 
-What a browser sends is read one frame at a time, each when the application asks for it. What it has not asked for lies
-here as it came, or with the system, or with the sender: compressed, a kilobyte may become a megabyte.
-Under a server without this everything works, slower; a socket that takes nothing stays until the system gives it up.
+Frames are read one at a time, each when the application asks for it. Until then they stay compressed, here or in the
+kernel: a kilobyte may become a megabyte. Under plain uvicorn everything works, slower, and a socket that reads nothing
+stays until the kernel closes it.
 """
 
 import asyncio
 import logging
-import select
-import socket as constants
 from collections.abc import Callable, MutableMapping
 from time import monotonic as _now
 from typing import Any
@@ -26,17 +23,16 @@ from app.chat.limits import Quota, ReadLimit
 from app.delivery.compression import SharedDeflate, SharedDeflateFactory
 from app.delivery.encoding import Data, Encoding
 from app.delivery.inbox import NOTHING, Inbox
+from app.delivery.kernel import UNREAD_BYTES, has_hung_up, limit_buffers
 from app.delivery.transport import FlowListener
 from app.delivery.websocket_rules import Rules
 
 TRANSPORT = "parlor.transport"
-UNSENT_BYTES = 16_384  # for one browser, in the system, before it takes nothing more
-UNREAD_BYTES = 65_536  # of one browser, here and as much again in the system, before it has to wait
 FRAMES_AFTER_CLOSE = 16  # that may still be on their way when we close, before the browser's answer
 LOOK_SECONDS = 0.5  # between two looks at whether a browser that is not read has left
 TRY_LATER = 1013
 
-# What every browser has until it is too slow for once: an event costs a kilobyte, and most are never cleared.
+# Shared until a browser is too slow once: an event costs a kilobyte, and most are never cleared.
 WRITABLE = asyncio.Event()
 WRITABLE.set()
 
@@ -181,19 +177,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.handshake_initiated and not self.close_sent:
             extensions: dict[str, Any] = self.scope["extensions"] or {}
             extensions[TRANSPORT] = {"transport": self}
-            self._keep_little_in_the_system()
-
-    def _keep_little_in_the_system(self) -> None:
-        # By default the kernel buffers megabytes for a browser that reads nothing, and we would not notice.
-        # TCP_NOTSENT_LOWAT limits unsent bytes and slows nobody down. https://lwn.net/Articles/560082/
-        # The rest is kept here, in the outbox.
-        self.transport.set_write_buffer_limits(high=0)
-        socket = self.transport.get_extra_info("socket")
-        if socket is None:
-            return
-        socket.setsockopt(constants.SOL_SOCKET, constants.SO_RCVBUF, UNREAD_BYTES)  # one read takes all that is there
-        if hasattr(constants, "TCP_NOTSENT_LOWAT"):
-            socket.setsockopt(constants.IPPROTO_TCP, constants.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+            self.transport.set_write_buffer_limits(high=0)  # what the kernel does not take waits in the outbox
+            if socket := self.transport.get_extra_info("socket"):
+                limit_buffers(socket)
 
     # The transport of frames
 
@@ -252,16 +238,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def _has_left_unheard(self) -> bool:
         """Check whether the browser left, though its bytes are unread; drop the connection if so."""
         socket = self.transport.get_extra_info("socket")
-        if socket is None or not hasattr(select, "poll"):
+        if socket is None:
             return False
         if not self.unsent:
-            # Who has left has the system answer this with a reset, also where the end itself is still on its way:
-            # behind more than the system takes for us.
+            # The system of a browser that left answers this with a reset, even if the end itself is still on its way
+            # behind more bytes than the kernel takes.
             self.conn.send_ping(b"")
             self.transport.write(b"".join(self.conn.data_to_send()))
-        looking = select.poll()
-        looking.register(socket.fileno(), getattr(select, "POLLRDHUP", 0))
-        has_left = bool(looking.poll(0))
+        has_left = has_hung_up(socket)
         if has_left:
             self.abort()
         return has_left
