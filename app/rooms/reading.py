@@ -49,10 +49,10 @@ class History:
         return Cursor(self._store.epoch, position)
 
     def confirm(self, grace: float = 0) -> None:
-        """Raise `StoreUnavailable` where the log is gone, or out of sight for more than `grace` seconds."""
+        """Raise `StoreUnavailable` where the log is gone, or could not be polled for more than `grace` seconds."""
         self._store.confirm()
         if not self._cluster.is_current(grace):
-            raise StoreUnavailable("the log is out of sight")
+            raise StoreUnavailable("the database cannot be polled")
 
     def arrange(self, messages: Sequence[Message], after: Message | None, zone: str) -> list[Entry]:
         """Return `messages`, which come after `after`, as they are shown in `zone`."""

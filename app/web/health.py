@@ -44,7 +44,7 @@ class Health:
         if request.scope.get("state", {}).get(STOPPING):
             return PlainTextResponse("this process stops\n", 503)
         if not self._rooms.cluster.is_current():
-            return PlainTextResponse("the log is out of sight\n", 503)
+            return PlainTextResponse("the database cannot be polled\n", 503)
         try:
             await self._store.check()
         except StoreUnavailable:

@@ -79,7 +79,7 @@ async def is_ready(process: Process) -> bool:
 async def is_out_of_sight(process: Process) -> bool:
     async with process.client() as client:
         answer = await client.get("/readyz")
-    return (answer.status_code, answer.text) == (503, "the log is out of sight\n")
+    return (answer.status_code, answer.text) == (503, "the database cannot be polled\n")
 
 
 class Frames:
