@@ -239,6 +239,24 @@ def test_a_function_is_measured_to_its_end() -> None:
     assert list(functions(ast.parse("async def long(\n    x,\n):\n    return [\n    ]\n"))) == [("long", 5)]
 
 
+def repeated(sources: dict[str, str], length: int) -> list[list[str]]:
+    """Return the runs of so many lines (without blank ones and imports) that stand in several places."""
+    places: dict[tuple[str, ...], list[str]] = {}
+    for name, source in sources.items():
+        lines = [line.strip() for line in source.splitlines()]
+        lines = [line for line in lines if line and not line.startswith(("import ", "from "))]
+        for start in range(len(lines) - length + 1):
+            places.setdefault(tuple(lines[start : start + length]), []).append(name)
+    return [list(run) for run, names in places.items() if len(names) > 1]
+
+
+def test_nothing_is_written_twice() -> None:
+    everything = {module: "".join(path.read_text() for path in sources(module)) for module in modules()}
+    del everything["store.migrations"]  # a step is never changed, so it repeats what it needs
+    assert repeated(everything, length=6) == []
+    assert repeated({"one": "a\nb\n\nc", "other": "x\na\nb\nc\n"}, length=3) == [["a", "b", "c"]]
+
+
 def test_no_exception_is_kept_for_later() -> None:
     """A raised exception holds the frames that it passed through, and whatever was in them."""
     for module in modules():

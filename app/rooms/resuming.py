@@ -32,10 +32,10 @@ class Resumption:
         store: Store,
         hub: Hub,
         cluster: Cluster,
-        fragments: Fragments,
         directory: Directory,
         history: History,
         delivery: Delivery,
+        fragments: Fragments,
         now: Callable[[], float],
     ) -> None:
         self._settings = settings

@@ -42,8 +42,8 @@ class Rooms:
         self,
         settings: Settings,
         store: Store,
-        hub: Hub,
         cluster: Cluster,
+        hub: Hub,
         fragments: Fragments,
         metrics: Metrics,
         limits: Limits,
@@ -60,9 +60,8 @@ class Rooms:
         self.creation = Creation(settings, store, hub, cluster.bus, fragments, self.limits, self.history.newest)
         self.directory = self.creation.directory
         self.delivery = Delivery(settings, store, hub, fragments, metrics, self.history)
-        self.resumption = Resumption(
-            settings, store, hub, cluster, fragments, self.directory, self.history, self.delivery, now
-        )
+        chapters = (self.directory, self.history, self.delivery)
+        self.resumption = Resumption(settings, store, hub, cluster, *chapters, fragments, now)
         self.posting = Posting(settings, store, fragments, metrics, self.limits, cluster.drafts, now)
         cluster.bus.listen(self._heard)
 

@@ -93,9 +93,9 @@ WHERE room_id = ANY(:rooms) AND process_id <> :process
 
 def attend(
     connection: Connection,
-    process_id: str,
     arrived: Collection[Seat],
     departed: Collection[Seat],
+    process_id: str,
     expiry: float | None = None,
     ahead: float = 0,
 ) -> Attended:

@@ -47,10 +47,10 @@ class RoomPage:
     def __init__(
         self,
         settings: Settings,
-        rooms: Rooms,
-        fragments: Fragments,
         authenticator: Authenticator,
         cookies: Cookies,
+        rooms: Rooms,
+        fragments: Fragments,
         metrics: Metrics,
     ) -> None:
         self._settings = settings

@@ -70,7 +70,7 @@ class World:
         bus, metrics = LocalBus(), Metrics()
         hub = Hub(metrics.fan_out)
         self.rooms = Rooms(
-            *(settings, store, hub, Cluster(bus)),
+            *(settings, store, Cluster(bus), hub),
             *(self.fragments, metrics, Limits(settings), lambda: clock.elapsed),
         )
         self.is_alone = True  # no other process writes: what is committed is known before it is announced
