@@ -32,7 +32,7 @@ Command = Callable[[Settings, argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; returns the exit status."""
+    """Run the command line; return the exit status."""
     chosen = parser().parse_args(arguments)
     try:
         if chosen.env_file:
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def attempt(run: Command, settings: Settings, chosen: argparse.Namespace) -> int:
-    """Run a command; where it fails, say why in a line."""
+    """Run a command; if it fails, print why in a line."""
     try:
         return run(settings, chosen)
     except CommandError as error:
@@ -72,7 +72,7 @@ def read_environment(path: Path) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return what reads the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m app",
         description="Parlor, a chat driven by the server. Settings are environment variables: docs/configuration.md.",
@@ -175,7 +175,7 @@ def complaints(error: ValidationError) -> str:
 
 
 def _variable(location: tuple[int | str, ...]) -> str:
-    """Return the environment variable of a field, or nothing where a complaint is about several."""
+    """Return the environment variable of a field; empty if an error concerns several."""
     name = str(location[0]).upper() if location else ""
     prefix = "" if name in ("", "PORT") or name.startswith("PARLOR_") else "PARLOR_"
     return f"{prefix}{name}: " if name else ""

@@ -28,7 +28,7 @@ def former_names(environment: Mapping[str, str]) -> list[str]:
 
 
 def secret_folders(environment: Mapping[str, str]) -> list[str]:
-    """Return where settings may stand as files: secrets that Docker mounts, credentials that systemd hands over.
+    """Return the folders of settings in files: Docker's secrets, systemd's credentials.
 
     https://docs.docker.com/compose/how-tos/use-secrets/ and https://systemd.io/CREDENTIALS/
     """

@@ -18,7 +18,7 @@ from app.environment import either, secret_folders
 
 SQLITE_FILE = "parlor.db"
 KEY_FILE = "secret.key"
-# What else the databases that we serve are called in their URLs.
+# Other names of the supported databases in URLs.
 DATABASES = {"postgres": "postgresql", "postgresql+asyncpg": "postgresql", "sqlite+aiosqlite": "sqlite"}
 
 PRIVATE = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7,fe80::/10"
@@ -281,7 +281,7 @@ class Settings(BaseSettings):
 
     @property
     def database_folder(self) -> Path | None:
-        """Where the file of SQLite lies; None where the database is a server's."""
+        """The folder of the SQLite file; None for a database server."""
         return None if self.is_shared else Path(urlsplit(self.store_url).path.removeprefix("/")).parent
 
     @property

@@ -16,7 +16,7 @@ EMPTY = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf", "Cs"})
 
 
 def is_blank(text: str) -> bool:
-    """Whether nobody could see anything of `text`."""
+    """Whether `text` has no visible character."""
     return all(unicodedata.category(character) in EMPTY or INVISIBLE.match(character) for character in text)
 
 

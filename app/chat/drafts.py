@@ -17,7 +17,7 @@ Key = TypeVar("Key")
 Noted = TypeVar("Noted")
 
 NOTED_SECONDS = 86_400.0  # for which a draft may wait for the next message, or its page for a connection
-LINGERING_SECONDS = 0.5  # several times what a page takes to open a fresh draft
+LINGERING_SECONDS = 0.5  # several times the time that a page needs to open a fresh draft
 MOST_NOTED = 10_000
 
 
@@ -35,7 +35,7 @@ class SentDrafts:
     def __init__(self) -> None:
         # By author and key, the oldest first, each with its time.
         self._texts: dict[tuple[str, str], tuple[float, str]] = {}
-        self._unreleased: dict[tuple[str, str], float] = {}  # when they were said; nobody else knows of them yet
+        self._unreleased: dict[tuple[str, str], float] = {}  # when they were sent; not shared with other processes yet
         self._refusals: dict[tuple[str, str], tuple[float, int, str, str]] = {}
 
     def __len__(self) -> int:
@@ -100,7 +100,7 @@ def plan_messages(drafts: Sequence[Draft], sent: Sequence[str | None], is_open: 
             planned.append(PlannedMessage((*carried_numbers, number), Draft(carried + gained, draft.key)))
             carried_numbers, carried = [], ""
         elif not gained:
-            # What is blank was not said, and is refused as often as it comes.
+            # A blank draft was not stored, and is refused each time.
             planned.append(PlannedMessage((number,), draft if is_blank(before) else None))
         elif is_open and number == len(drafts):
             # With a key of its own: the same text once more is another message.

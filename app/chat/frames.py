@@ -11,7 +11,7 @@ import msgspec
 
 from app.chat.messages import Cursor, Draft
 
-# What a key may look like: ours, a UUID, base64. A quote would end the selector by which a receipt finds it.
+# A key: one of ours, a UUID, base64. A quote would end the selector of a receipt.
 KEY = re.compile(r"[A-Za-z0-9_.:~+/=-]{1,128}")
 MOST_DRAFTS = 50  # in one frame: a page has keys for 20, and each costs a receipt for each place before it
 LARGEST_POSITION = 2**63 - 1

@@ -9,14 +9,14 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 from app.settings import Settings
 
-ADDRESS_SHARE = 20  # times what one browser may send: a whole event behind one address
+ADDRESS_SHARE = 20  # times the limit of one browser: a whole event behind one address
 ADDRESS_FRAMES = 4  # times the frames at once: 800 windows that come back in one moment, and 50 ms of work
 ADDRESS_BURST = 2  # times the bytes at once: of frames that become the largest, each holds up everybody for 5 ms
 # Characters of messages, for each that may come per second, and at once: a room shows 25 of the longest in 50 ms.
 CHARACTERS, CHARACTERS_AT_ONCE = 400, 100
 # How much more than one household's the networks around it may do, by their bits: an /48 has 65,536 of them.
 WIDER = {56: 4, 48: 16}
-SITE_BITS = 64  # of an IPv6 address: what one household or server gets, https://www.rfc-editor.org/rfc/rfc6177
+SITE_BITS = 64  # of an IPv6 address: one household or server, https://www.rfc-editor.org/rfc/rfc6177
 
 DAY_SECONDS = 86_400
 
@@ -51,7 +51,7 @@ class Bucket:
         self._tokens -= min(tokens, self._burst)
 
     def wait(self, now: float, tokens: float = 1) -> float:
-        """Return the seconds until there are `tokens`, or as many as it holds; 0.0 where they are there."""
+        """Return the seconds until there are `tokens`, or as many as it holds; 0.0 if they are there."""
         self._refill(now)
         return max(0.0, (min(tokens, self._burst) - self._tokens) / self._rate)
 
@@ -224,7 +224,7 @@ class Quota:
         return len(self._open)
 
     def acquire(self, address: str, count: int = 1) -> bool:
-        """Count so many more of `address`; False where that is more than it may have."""
+        """Take `count` of the quota of `address`; False if that exceeds it."""
         counted = networks(address)
         for network, factor in zip(counted, (1, *WIDER.values()), strict=False):
             if self._open[network] + count > self._most * factor:
@@ -233,7 +233,7 @@ class Quota:
         return True
 
     def release(self, address: str, count: int = 1) -> None:
-        """Count so many less."""
+        """Give `count` back."""
         for network in networks(address):
             self._open[network] -= count
             if self._open[network] <= 0:
@@ -242,7 +242,7 @@ class Quota:
 
 @lru_cache(maxsize=1024)
 def site(address: str) -> str:
-    """Return what limits by address count as one: the address, or the network that an IPv6 address comes from.
+    """Return the unit that limits count: the IPv4 address, or the network of an IPv6 address.
 
     One who has an IPv6 address has 2^64 of them. What is no address (a proxy may say anything) stays as it is.
     """
@@ -259,7 +259,7 @@ def site(address: str) -> str:
 
 @lru_cache(maxsize=1024)
 def networks(address: str) -> tuple[str, ...]:
-    """Return what `address`, as `site` has it, is counted as: itself, and the networks around one of IPv6."""
+    """Return `address`, as `site` returns it, and the IPv6 networks around it."""
     if not address.endswith(f"/{SITE_BITS}"):
         return (address,)
     network = ip_network(address)

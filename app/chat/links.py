@@ -18,7 +18,7 @@ from app.chat.names import skeleton
 
 BEGINNING = re.compile(r"https?://|(?<![a-z0-9@./_-])www\.|(?<=[a-z0-9_%+-])@(?=[\w-]{1,63}\.)", re.IGNORECASE)
 MOST_TRIED = 200  # links tried in one text: each is sent to every reader, at several times its size
-# What no address goes on after. Letters of any script may stand in a path: https://www.rfc-editor.org/rfc/rfc3987.
+# Characters that end an address. A path may contain letters of any script: https://www.rfc-editor.org/rfc/rfc3987.
 STOP = re.compile(
     r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff<>\"`\\|"
     "\u00ab\u00bb\u2039\u203a\u201c-\u201f\u300e-\u301f\u3000-\u3004\u3008-\u300d\u3030\u303d"  # quotes, brackets
@@ -35,7 +35,7 @@ DOMAIN = re.compile(rf"(?:{LABEL}\.)+[^\W\d_]{{2,63}}(?![\w@-])")
 LOCAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%+-")
 LONGEST_AUTHORITY = 253 + len(":65535")
 LONGEST_LOCAL = 64
-# What ends a sentence or a quotation, and is no part of an address at its end.
+# Punctuation that ends a sentence or a quotation, and is not part of an address before it.
 TRAILING = frozenset(
     ".,!?:;'*_~\u2026\u2018\u2019\u201a\u201b\u00b7\u0964\u0965\u06d4\u061f\u061b\u060c\u055d\u1362\u104b"
 )
@@ -77,7 +77,7 @@ def _found(text: str) -> tuple[Part, ...]:
 
 
 def _addresses(text: str) -> Iterator[tuple[int, Part]]:
-    """Yield where each address begins, and the address."""
+    """Yield the start of each address, and the address."""
     position = run_end = 0
     for _ in range(MOST_TRIED):
         beginning = BEGINNING.search(text, position)
@@ -102,7 +102,7 @@ def _addresses(text: str) -> Iterator[tuple[int, Part]]:
 def _web(text: str, start: int, authority: int, run_end: int) -> tuple[int, Part] | None:
     """Return the web address that begins at `start`, its host at `authority` (or at "www."), and where it begins.
 
-    `DECEIVES` where it has a user part; None where there is no host.
+    `DECEIVES` where it has a user part; None if there is no host.
     """
     has_scheme = text[authority - 1] == "/"
     if not has_scheme:
@@ -128,7 +128,7 @@ def _web(text: str, start: int, authority: int, run_end: int) -> tuple[int, Part
 
 
 def _host_end(text: str, start: int, limit: int) -> int | None:
-    """Return where the host ends that begins at `start`; None where there is none."""
+    """Return where the host ends that begins at `start`; None if there is none."""
     if literal := IPV6.match(text, start, limit):
         try:
             IPv6Address(literal[1])

@@ -50,16 +50,16 @@ def clean_name(name: str, longest: int) -> str:
 
 
 def name_key(name: str) -> str:
-    """Return what two names have in common when people would take one for the other: width and case aside.
+    """Return the key by which two names are the same: without width and case.
 
-    NFKC and case folding, as UAX #31 advises for identifiers; what is invisible does not count.
+    NFKC and case folding, as UAX #31 advises for identifiers; without invisible characters.
     """
     folded = unicodedata.normalize("NFKC", name).casefold()
     return " ".join(unicodedata.normalize("NFKC", without_invisible(folded)).casefold().split())
 
 
 def skeleton(name: str) -> str:
-    """Return what two names have in common when they look alike, in capitals or not.
+    """Return the key by which two names look alike, in capitals or not.
 
     It is the skeleton of UTS 39, section 4, of the name as it is written, and folded only then. The other way round,
     what looks alike in capitals alone would be missed: a Greek capital nu is an N, the small one a v. And to count

@@ -25,7 +25,7 @@ class Presence:
     def __init__(self) -> None:
         self._here: dict[str, Attendance] = {}
         self._elsewhere: dict[str, Member] = {}
-        self.version = 0  # of what others say
+        self.version = 0  # of the presence elsewhere
         self.changed = False  # the members present, or a name
         self.moved = False  # the members here
 
@@ -48,7 +48,7 @@ class Presence:
         return set(self._here)
 
     def set_elsewhere(self, elsewhere: Iterable[Member], version: int) -> None:
-        """Those are present in other processes, as of a `version` of what they say."""
+        """Set the members present in other processes, as of a `version`."""
         before = self._all()
         self._elsewhere = {member.id: member for member in elsewhere}
         self.version = version

@@ -40,7 +40,7 @@ class Cluster:
             yield
 
     def is_current(self, grace: float = 0) -> bool:
-        """Whether this process knows what the others wrote, or did within `grace` seconds."""
+        """Whether this process is up to date with the others, or was within `grace` seconds."""
         return self.watchdog is None or self.watchdog.is_current(grace)
 
     async def poll(self) -> bool:

@@ -67,7 +67,7 @@ class SharedLimits:
         self._answering: asyncio.Task[None] | None = None
 
     async def message(self, member_id: str, address: str) -> Denial | None:
-        """Count a message of a member, from an address; return what forbids it, if anything does."""
+        """Take a token for a message of a member, from an address; return a denial, or None."""
         return await self._take(Token(self._messages, member_id), *tokens_of(self._addresses, address))
 
     def refund_message(self, member_id: str, address: str) -> None:
@@ -75,11 +75,11 @@ class SharedLimits:
         self._refund([Token(self._messages, member_id), *tokens_of(self._addresses, address)])
 
     async def creation(self, address: str) -> Denial | None:
-        """Count a name or a room that is tried from an address; return what forbids it, if anything does."""
+        """Take a token for a name or a room that an address asks for; return a denial, or None."""
         return await self._take(*tokens_of(self._creations, address))
 
     async def room(self, address: str) -> Denial | None:
-        """Count a room that is made from an address; return what forbids it, if anything does."""
+        """Take a token for a room that an address creates; return a denial, or None."""
         return await self._take(*tokens_of(self._rooms, address))
 
     def refund_room(self, address: str) -> None:
@@ -103,7 +103,7 @@ class SharedLimits:
 
     def _have_answered(self) -> None:
         if self._answering is None:
-            # It starts in the loop's next turn: what comes in this one is asked together.
+            # It starts in the loop's next turn: requests of this one share a query.
             self._answering = asyncio.create_task(self._answer_all(), name="shared limits")
 
     async def _answer_all(self) -> None:
@@ -149,7 +149,7 @@ def tokens_of(pace: Pace, address: str) -> list[Token]:
 
 
 def wish(asked: Iterable[Sequence[Token]], refunds: Mapping[Token, int]) -> dict[str, TokenRequest]:
-    """Return by bucket how many tokens are wanted: all that are `asked` for, less those that come back."""
+    """Return by bucket how many tokens to request: those `asked` for, less the refunds."""
     wanted = Counter(token for tokens in asked for token in tokens)
     wanted.subtract(refunds)
     return {token.bucket: TokenRequest(count, token.pace.rate, token.pace.burst) for token, count in wanted.items()}

@@ -28,7 +28,7 @@ CHECK_SECONDS = 2.0  # between two questions that find out whether it still answ
 
 RING = "SELECT pg_notify($1, note) FROM unnest($2::text[]) AS note"
 USAGE = "SELECT pg_notification_queue_usage()"
-# A TimeoutError is an OSError. The driver's internal error is what a connection says that ends while it is asked.
+# A TimeoutError is an OSError. The driver raises its internal error if a connection ends during a query.
 LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 

@@ -22,9 +22,9 @@ from app.store.store import Store
 log = structlog.get_logger("parlor.presence")
 
 TICK_SECONDS = 0.25  # for which arrivals and departures are collected
-RETRY_SECONDS = 1.0  # until what the database could not do is tried again
+RETRY_SECONDS = 1.0  # after a failed query
 NEVER = float("-inf")
-ATTENDANCES_PER_SECOND = 2500  # that are read, where rooms are so full that each change would read more
+ATTENDANCES_PER_SECOND = 2500  # read at most, in rooms so full that each change would read more
 
 
 class SharedPresence:

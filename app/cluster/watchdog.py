@@ -39,7 +39,7 @@ class Watchdog:
         self._seconds = seconds
         self._now = now
         self._metrics = metrics
-        self._known: dict[str, int] = {}  # what was read last, and heard of since
+        self._known: dict[str, int] = {}  # positions that were read last, or announced since
         self._polled_at = now()  # when the last poll that worked began
         self._failed = False  # the last one
         self._missed = asyncio.Event()

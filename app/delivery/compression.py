@@ -20,12 +20,12 @@ class SharedDeflate(Extension):
     name = ServerPerMessageDeflateFactory.name
 
     def __init__(self, is_shared: bool, incoming: PerMessageDeflate) -> None:
-        self.is_shared = is_shared  # what the browser agreed to lets it take part in a stream for all
+        self.is_shared = is_shared  # whether the negotiated parameters allow a shared stream
         self._incoming = incoming
 
     @property
     def decoder(self) -> "zlib._Decompress | None":
-        """What undoes the message that is coming."""
+        """The decompressor of the incoming message."""
         return getattr(self._incoming, "decoder", None)
 
     def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
@@ -51,7 +51,7 @@ class SharedDeflateFactory(ServerExtensionFactory):
     def process_request_params(
         self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
     ) -> tuple[list[ExtensionParameter], Extension]:
-        """Return what to answer to an offer, and what it comes to."""
+        """Return the answer to an offer, and the extension."""
         answer, agreed = self._terms.process_request_params(params, accepted_extensions)
         is_shared = not agreed.local_no_context_takeover and agreed.local_max_window_bits >= WINDOW_BITS
         # Told to compress each message by itself, which it never does, it keeps no compressor.

@@ -63,7 +63,7 @@ class Connection:
     ) -> None:
         self.member = member
         self.time_zone = time_zone
-        self.address = address  # where it comes from, as limits count it
+        self.address = address  # as limits count it
         self.encoding = transport.encoding
         self.cut_off = ""  # why; a word for the metrics
         self._transport = transport
@@ -98,7 +98,7 @@ class Connection:
         self._outbox.append(data)
         self._waiting += len(data)
 
-    # What the transport tells
+    # Callbacks of the transport
 
     def pause(self) -> None:
         """The browser takes no more for now. It has `stall_seconds` to take some of what was written."""
@@ -157,7 +157,7 @@ class Connection:
     # Cutting off
 
     def cut(self, reason: str) -> None:
-        """Give this browser up; what waits for it is dropped. `reason` is a word for the metrics."""
+        """Cut this browser off, and drop its outbox. `reason` is a word for the metrics."""
         self.cut_off = self.cut_off or reason
         self.end()
         if self._patience:
@@ -165,7 +165,7 @@ class Connection:
 
     @asynccontextmanager
     async def until_cut_off(self) -> AsyncIterator[None]:
-        """Run the body until it ends; where the browser is cut off before, stop it."""
+        """Run the body until it ends or the browser is cut off."""
         try:
             async with asyncio.timeout(0 if self.cut_off else None) as self._patience:
                 yield

@@ -11,9 +11,9 @@ Data = str | bytes
 
 FINAL_TEXT = 0x81
 COMPRESSED = 0x40  # the bit RSV1 beside it
-WINDOW_BITS = 12  # of a compressed stream: what was said in the last 4,096 bytes is not said again
+WINDOW_BITS = 12  # of a compressed stream: it refers back to the last 4,096 bytes
 MEMORY_LEVEL = 5  # a stream costs 32 kB with these two, and 256 kB with zlib's own
-TAIL = 4  # bytes at the end of what is flushed, which are the same each time and left out
+TAIL = 4  # bytes at the end of each flush, always the same and left out
 
 
 class Encoding(Enum):
@@ -21,7 +21,7 @@ class Encoding(Enum):
 
     TEXT = "text"  # the server encodes it
     PLAIN = "plain"
-    DEFLATED = "deflated"  # plain ones, too, and what is compressed as part of one stream
+    DEFLATED = "deflated"  # compressed frames of a shared stream, and plain ones
 
 
 class Stream:

@@ -21,13 +21,13 @@ class Channel:
         return sum(map(len, self._members.values()))
 
     def join(self, connection: Connection) -> None:
-        """From now on, `connection` gets what is published."""
+        """Subscribe `connection`."""
         self._members.setdefault(connection.encoding, {})[connection] = None
         if connection.encoding is Encoding.DEFLATED and self._stream:
             self._stream.restart()
 
     def leave(self, connection: Connection) -> None:
-        """`connection` gets nothing more."""
+        """Unsubscribe `connection`."""
         members = self._members.get(connection.encoding, {})
         members.pop(connection, None)
         if not members:

@@ -17,7 +17,7 @@ from app.chat.limits import Quota, is_among, site
 REQUEST_LIMITS = "parlor.request_limits"
 STOPPING = "parlor.stopping"  # in the lifespan's state as soon as the server was told to stop
 LAST_REQUEST_SECONDS = 0.5  # for a request to be there whose connection was accepted before the stop
-LINGER_SECONDS = 1.0  # for an answer to be read before a socket is closed on what is still being sent
+LINGER_SECONDS = 1.0  # for an answer to be read, before a socket with unread bytes is closed
 HEAD_BYTES = 32_768  # of a request before its body; browsers stay below 16,384
 ADDRESS_BYTES = 8_192  # of its first line, as the WebSocket library has it for a handshake
 MOST_FIELDS = 100  # in a head; browsers send 30
@@ -30,7 +30,7 @@ class RequestLimits:
     pending: Quota  # requests that are not there yet, by address
     seconds: float  # in which a request has to be there
     refused: Callable[[str], None]  # is told the reason
-    proxies: str  # those whose connections are not counted, as in the setting
+    proxies: str  # trusted proxies, whose connections are not counted
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -55,7 +55,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._await_request()
 
     def data_received(self, data: bytes) -> None:
-        """Take what comes, unless it is a head without an end."""
+        """Parse bytes, unless the head is too large."""
         if self._given_up:
             return
         parts = self._parts

@@ -31,7 +31,7 @@ class Audience:
         self.tail = deque(tail, longest_tail)  # the newest messages: most browsers that reconnect missed no more
         self.position = tail[-1].position if tail else 0  # shown up to here; only a delivery moves it
         self.reached = self.position  # the log is known to go up to here
-        self.backlogs: dict[tuple[int, str, bool], Backlog] = {}  # what was missed: from where, zone, is it announced
+        self.backlogs: dict[tuple[int, str, bool], Backlog] = {}  # missed messages, by position, zone, is it announced
         self.presence = Presence()
         self.members_due = 0.0  # the list of members is not sent again before this time
         self.resumed_frame: Frame | None = None  # the frame that ends a resume, while it is up to date
@@ -55,13 +55,13 @@ class Audience:
         self.backlogs.clear()
 
     def since(self, position: int) -> list[Message] | None:
-        """Return the messages from the one at `position` on (0: from the first); None where the tail is too short."""
+        """Return the messages from the one at `position` on (0: from the first); None if the tail is too short."""
         if not self.tail or self.tail[0].position > max(position, 1):
             return None
         return [message for message in self.tail if message.position >= position]
 
     def newest(self, count: int) -> list[Message] | None:
-        """Return the newest `count` messages of the log; None where that goes further, or the tail is too short."""
+        """Return the newest `count` messages of the log; None if that goes further, or the tail is too short."""
         if self.position < self.reached or not self.tail or self.tail[0].position > max(self.position - count + 1, 1):
             return None
         return list(self.tail)[-count:]
@@ -97,7 +97,7 @@ class Hub:
             audience.presence.arrive(connection.member)
 
     def join(self, audience: Audience, connection: Connection) -> None:
-        """From now on, `connection` gets what is published to `audience`."""
+        """Subscribe `connection` to `audience`."""
         audience.channels.setdefault(connection.time_zone, Channel()).join(connection)
 
     def pause(self, audience: Audience, connection: Connection) -> None:
@@ -124,7 +124,7 @@ class Hub:
     def publish(self, audience: Audience, render: Callable[[str], str]) -> None:
         """Offer everybody in `audience` the frame that `render` returns for their time zone."""
         started = perf_counter()
-        # Rendered for all before it is offered to anybody: where that fails, it is tried again for all.
+        # Rendered for all zones before it is offered: if that fails, it is tried again for all.
         frames = [(channel, render(zone)) for zone, channel in audience.channels.items()]
         for channel, frame in frames:
             channel.publish(frame)

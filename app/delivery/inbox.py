@@ -19,7 +19,7 @@ class Inbox:
         self._awaited: asyncio.Future[None] | None = None
 
     def put_nowait(self, event: Any) -> None:
-        """Take what was read."""
+        """Take an event."""
         if event["type"] == "websocket.disconnect":
             self._end = self._end or event
         else:
@@ -41,7 +41,7 @@ class Inbox:
         return not self._events and not self._end
 
     async def get(self) -> Any:
-        """Return what came first, as soon as there is something."""
+        """Return the oldest event, as soon as there is one."""
         while self.empty():
             self._awaited = asyncio.get_running_loop().create_future()
             await self._awaited

@@ -60,7 +60,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         )
 
     def data_received(self, data: bytes) -> None:
-        """Take what comes. Of that, one frame is read where the application waits for it, and may have it now."""
+        """Take bytes; parse one frame of them if the application waits for it and may have it now."""
         if self._may_read():
             self.conn.receive_data(data)
             self._handle()
@@ -70,7 +70,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._keep()
 
     async def receive(self) -> Any:
-        """Return what comes next, which is read only now.
+        """Return the next event, parsed only now.
 
         Who has called `pace` gets `NOTHING` before a frame that has to wait, and after one that says nothing.
         """
@@ -138,7 +138,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             super().handle_ping()
 
     def _await_answer(self) -> None:
-        """Throw away what comes after our close, up to the browser's answer."""
+        """Discard frames after our close, up to the browser's answer."""
         for _ in range(FRAMES_AFTER_CLOSE):
             if self.conn.parser_exc is not None or not self.conn.reader.buffer:
                 break
@@ -217,7 +217,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         del self.request, self.response
 
     def pace(self, reading: ReadLimit, quota: Quota, address: str) -> None:
-        """Read as fast as `reading` allows. On `quota`, as `address`, is counted what the browser does not end."""
+        """Read as fast as `reading` allows. Unfinished data counts in the `quota` of `address`."""
         self._reading = reading
         self._quota = quota, address
 
@@ -251,11 +251,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         return has_left
 
     def abort(self) -> None:
-        """Drop the connection and what waits to be sent on it."""
+        """Drop the connection and its unsent bytes."""
         self.stop_keepalive()
         self.transport.abort()
 
-    # What the transport tells
+    # Callbacks of the transport
 
     def pause_writing(self) -> None:
         """The write buffer is full."""
@@ -295,6 +295,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 def direct_transport(scope: MutableMapping[str, Any]) -> WebSocketProtocol | None:
-    """Return the transport of a socket's `scope`; None where the server is plain uvicorn."""
+    """Return the transport of a socket's `scope`; None if the server is plain uvicorn."""
     transport = (scope.get("extensions") or {}).get(TRANSPORT, {}).get("transport")
     return transport if isinstance(transport, WebSocketProtocol) else None

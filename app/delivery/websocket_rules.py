@@ -1,4 +1,4 @@
-"""The rules of WebSockets (RFC 6455), as the library keeps them, and those that it leaves to others.
+"""The rules of WebSocket (RFC 6455): the library's, and those that it leaves out.
 
 Bytes in, events out: nothing here knows a transport, uvicorn or a room.
 """
@@ -79,7 +79,7 @@ class Rules(ServerProtocol):
         """Send a frame. After the one that closes nothing may be sent: section 5.5.1."""
         if frame.opcode is Opcode.CLOSE:
             self._tell_end()
-            self.extensions = []  # what still comes is thrown away; nothing is spent on undoing its compression
+            self.extensions = []  # later frames are discarded, so they are not decompressed
         super().send_frame(frame)
 
     def recv_frame(self, frame: Frame) -> None:

@@ -18,7 +18,7 @@ from fastapi.responses import Response
 from app.html.etags import is_among
 
 CACHE = "public, max-age=31536000, immutable"
-WORTHWHILE = 0.9  # of a file's size is what it may have compressed, to be sent so
+WORTHWHILE = 0.9  # of its size: a file that compresses less is sent plain
 NEVER = re.compile(r"q=0(\.0{0,3})?")  # RFC 9110, 12.4.2
 
 
@@ -33,7 +33,7 @@ class Asset:
 
 
 class Assets:
-    """The files in a folder and in those below it, as they were when this was made."""
+    """The files in a folder and its subfolders, as of its creation."""
 
     def __init__(self, folder: Path) -> None:
         files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -42,7 +42,7 @@ class Assets:
         self._zipped = {name: _asset(name, zipped, "gzip") for name, zipped in _worthwhile(files).items()}
 
     async def get(self, request: Request, path: str) -> Response:
-        """Return the file at `path`, compressed where that is smaller and welcome; 404 where there was none."""
+        """Return the file at `path`, compressed if that is smaller and accepted; else 404."""
         asset = self._plain.get(path)
         if asset is None:
             raise HTTPException(HTTPStatus.NOT_FOUND)

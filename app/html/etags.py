@@ -1,4 +1,4 @@
-"""What an address shows at a moment, and whether a browser has it already: RFC 9110, sections 3.2, 8.8.3 and 13.1.2.
+"""Representations of pages and their ETags: RFC 9110, sections 3.2, 8.8.3 and 13.1.2.
 
 Plain values: it knows neither requests nor what it is that they show.
 """
@@ -31,7 +31,7 @@ class Representation:
 
 
 def represent(html: str, hole: str, headers: str) -> Representation:
-    """Return the representation of `html`, where `hole` stands for the nonce.
+    """Return the representation of `html`, in which `hole` stands for the nonce.
 
     A browser keeps the `headers` together with it: with others, it is another representation.
     """

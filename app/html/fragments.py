@@ -42,26 +42,26 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class RoomView:
-    """What a room's page shows, and to whom."""
+    """The contents of a room's page, and its viewer."""
 
     room: Room
     rooms: Sequence[Room]
-    members: Sequence[Member]  # who is in the room now
-    member: Member | None  # whose page it is; None: nobody yet
+    members: Sequence[Member]  # present in the room
+    member: Member | None  # the viewer; None without a name
     page: Page
     cursor: Cursor
     zone: str
     keys: Sequence[str]  # for the next drafts
     nonce: str
     is_newest: bool = True  # false for a page of history
-    refusal: Refused | None = None  # why what was `entered` in a form was refused
+    refusal: Refused | None = None  # of the form with the values `entered`
     entered: dict[str, str] = field(default_factory=dict)
-    notice: str = ""  # what else there is to say
-    enter: str = ""  # what Enter does: "send", "line" (a line break), or what fits the device
+    notice: str = ""  # another sentence for the viewer
+    enter: str = ""  # what Enter does: "send", "line" (a line break), or "" for the device's default
 
 
 class Fragments:
-    """Renders; holds what every rendering needs, and up to `kept_characters` of messages that it has rendered."""
+    """Renders fragments, and caches up to `kept_characters` of rendered messages."""
 
     def __init__(self, settings: Settings, assets: str, kept_characters: int = KEPT_CHARACTERS) -> None:
         filters: dict[str, Callable[..., Any]] = {
@@ -88,13 +88,13 @@ class Fragments:
         return self._render("room.html", **{**vars(view), "entered": entered, "messages": messages})
 
     def error(self, status: int, title: str, sentence: str, nonce: str) -> str:
-        """Return a page that says what went wrong, with a way back."""
+        """Return an error page, with a way back."""
         return self._render("error.html", status=status, title=title, sentence=sentence, nonce=nonce)
 
-    # What HTTP answers to htmx
+    # Answers over HTTP
 
     def older(self, room: Room, page: Page, zone: str, nonce: str) -> str:
-        """Return older messages, and what loads the ones before them."""
+        """Return older messages, and the loader of those before them."""
         messages = self._page(page, zone)
         return self._render("partials/older_page.html", room=room, page=page, messages=messages, nonce=nonce)
 
@@ -139,7 +139,7 @@ class Fragments:
     # Frames to one browser
 
     def resumed(self, rooms: Sequence[Room], room: Room, members: Sequence[Member]) -> str:
-        """Return the frame that ends a resume: the page is complete, this is what else is so."""
+        """Return the frame that ends a resume: the page is complete; rooms and members."""
         return self._render("partials/frames/resumed.html", rooms=rooms, room=room, members=members)
 
     def missed(self, count: int) -> str:
@@ -147,7 +147,7 @@ class Fragments:
         return self._render("partials/frames/missed.html", count=count)
 
     def replaced(self, room: Room, page: Page, cursor: Cursor, zone: str) -> str:
-        """Return a frame that replaces all messages by those of `page`."""
+        """Return a frame that replaces all messages with those of `page`."""
         messages = _unannounced(self._page(page, zone))
         return self._render("partials/frames/replaced.html", room=room, page=page, messages=messages, cursor=cursor)
 
@@ -159,7 +159,7 @@ class Fragments:
         fresh_keys: Sequence[str],
         join: Room | None = None,
     ) -> str:
-        """Return a frame that lets go of the drafts `released`, marks those `refused`, and says why (`notice`).
+        """Return a frame that deletes the drafts `released`, marks those `refused`, and says why (`notice`).
 
         Each key that is let go of is made up for by a fresh one. `join` is the room where a name can be chosen.
         """
@@ -182,13 +182,13 @@ class Fragments:
         return self._render("partials/frames/receipt.html", **drafts, notice=notice, join=join, passes=False)
 
     def notice(self, sentence: str, passes: bool = False, join: Room | None = None) -> str:
-        """Return a frame that says something to this browser alone; what `passes` goes when the page is complete.
+        """Return a frame with a notice for this browser; one that `passes` goes when the page is complete.
 
         `join` is the room where a name can be chosen.
         """
         return self._render("partials/frames/notice.html", notice=sentence, join=join, passes=passes)
 
-    # What they share
+    # Shared parts
 
     def _page(self, page: Page, zone: str) -> Markup:
         """Return the messages of `page`, cached: it is the same object until somebody writes."""

@@ -17,12 +17,12 @@ class CommandError(Exception):
 
 
 def file_of(url: str) -> Path | None:
-    """Return the SQLite file at the URL of a database; None where the URL leads to a server."""
+    """Return the SQLite file at the URL of a database; None if the URL leads to a server."""
     return Path(make_url(url).database or "") if url.startswith("sqlite:") else None
 
 
 def confirm_account(folder: Path) -> None:
-    """Raise `CommandError` where root would leave files in the `folder` of another, who could not use them."""
+    """Raise `CommandError` if root would leave files in the `folder` of another, who could not use them."""
     owner = folder.stat().st_uid if folder.exists() else 0
     if os.name == "posix" and os.geteuid() == 0 and owner:
         raise CommandError(f"This is run by root, and {folder} is of user {owner}. Run it as that: deploy/parlor does.")

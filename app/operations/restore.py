@@ -49,7 +49,7 @@ def renew(settings: Settings) -> Iterator[str]:
 
 
 def confirm_log(connection: Connection, source: object) -> None:
-    """Raise `CommandError` where the database, which came from `source`, is no log of a shape that we know."""
+    """Raise `CommandError` if the database, which came from `source`, is no log of a shape that we know."""
     revision = migrations.revision(connection)
     if not revision:
         raise CommandError(f"{source} is no database of Parlor's.")
@@ -135,7 +135,7 @@ def _keep_key(connection: Connection, schema: str) -> bool:
 
 
 def confirm_unserved(connection: Connection) -> None:
-    """Raise `CommandError` where a server of ours is connected to PostgreSQL. (A SQLite file is locked by its own.)"""
+    """Raise `CommandError` if a server of ours is connected to PostgreSQL. (A SQLite file is locked by its own.)"""
     if connection.dialect.name != "postgresql":
         return
     for _ in range(LOOKS):

@@ -72,7 +72,7 @@ def draft_of(path: Path) -> Iterator[Path]:
 
 
 def put_aside(path: Path, ending: str) -> Path | None:
-    """Give the database at `path` another name with `ending`, and return that; None where there is no database."""
+    """Give the database at `path` another name with `ending`, and return that; None if there is no database."""
     if not path.exists():
         return None
     aside = path.with_name(f"{path.name}.{ending}")

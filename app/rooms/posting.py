@@ -64,7 +64,7 @@ class Posting:
         is_open: bool = False,
         tries_again: bool = False,
     ) -> None:
-        """Store `drafts` in their order, and tell their sender what became of each, in one receipt.
+        """Store `drafts` in order, and send one receipt that says what became of each.
 
         Into open drafts something may be typed right now: they stay in the composer until they have come again. What
         was refused before stays so then, unless the page `tries_again`.
@@ -113,7 +113,7 @@ class Posting:
             raise
 
     def _note(self, author: str, drafts: Sequence[Draft], is_open: bool) -> None:
-        """Remember what was said of open drafts; those that are not open do not come again."""
+        """Remember the texts of open drafts; final ones do not come again."""
         for draft in drafts:
             if not is_open:
                 self._sent.release(author, draft)

@@ -32,7 +32,7 @@ class History:
         """Return the messages just before the position `before`, as one page."""
         tail = await self.newest.of(room.id) if before == NEWEST else self.newest.known(room.id)
         if tail and before > tail.position:
-            self.confirm(self._settings.lost_after)  # what is kept is of no log that is gone
+            self.confirm(self._settings.lost_after)  # a cache must not outlive the log
             return tail.page(zone)
         return self._paged(await self._store.before(room.id, before, self._settings.page_size + 1), zone)
 
@@ -49,7 +49,7 @@ class History:
         return Cursor(self._store.epoch, position)
 
     def confirm(self, grace: float = 0) -> None:
-        """Raise `StoreUnavailable` where the log is gone, or could not be polled for more than `grace` seconds."""
+        """Raise `StoreUnavailable` if the log is gone, or was not polled within `grace` seconds."""
         self._store.confirm()
         if not self._cluster.is_current(grace):
             raise StoreUnavailable("the database cannot be polled")

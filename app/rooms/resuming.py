@@ -97,17 +97,17 @@ class Resumption:
         self._hub.join(audience, connection)
 
     async def _starting_point(self, audience: Audience, cursor: Cursor | None) -> int | None:
-        """Return the position to resume from; None where the cursor says nothing about this log."""
+        """Return the position to resume from; None if the cursor is of no use for this log."""
         if cursor is None or cursor.epoch != self._store.epoch:
             return None
         if cursor.position > audience.position:
-            # Its page was read from the log just now, and is ahead of what the others have been shown.
+            # Its page was just read from the log, and is ahead of the audience.
             await self._delivery.catch_up(audience)
         return cursor.position if cursor.position <= audience.position else None
 
     async def _send_newest(self, audience: Audience, connection: Connection) -> int:
         page = await self._history.page(audience.room, connection.time_zone)
-        if page.position > audience.position:  # what is new will be shown to everybody in a moment
+        if page.position > audience.position:  # newer messages will be delivered in a moment
             page = await self._history.page(audience.room, connection.time_zone, audience.position + 1)
         connection.offer(
             self._fragments.replaced(audience.room, page, self._history.cursor(page.position), connection.time_zone)
@@ -115,7 +115,7 @@ class Resumption:
         return page.position
 
     async def _send_missed(self, audience: Audience, connection: Connection, position: int, is_announced: bool) -> int:
-        """Send the next part of what came after `position`, and return up to where the page is complete."""
+        """Send the next messages after `position`, and return the position up to which the page is complete."""
         zone = connection.time_zone
         if audience.position - position > max(self._settings.resume_limit, self._settings.page_size):
             page = await self._history.page(audience.room, zone, audience.position + 1)

@@ -31,8 +31,8 @@ from app.store.store import Store
 log = structlog.get_logger("parlor.rooms")
 
 TICK_SECONDS = 0.25  # how long arrivals and departures are collected before they are shown
-MEMBER_LISTS_PER_SECOND = 1000  # sent to one room, where it is so full that each tick would send more
-VISIT_SECONDS = 3600.0  # between two notes in the store that those present are here
+MEMBER_LISTS_PER_SECOND = 1000  # sent to one room at most, if it is so full that each tick would send more
+VISIT_SECONDS = 3600.0  # between two records that the present members are here
 
 
 class Rooms:
@@ -72,7 +72,7 @@ class Rooms:
             return audience.presence.members()
         try:
             return await self.cluster.members_elsewhere(room.id)
-        except StoreUnavailable:  # what was said can be read all the same
+        except StoreUnavailable:  # the page is still of use without presence
             return []
 
     def _heard(self, topic: str, position: int) -> None:
@@ -130,7 +130,7 @@ class Rooms:
                 audience.members_due = self._now() + (pause if pause > TICK_SECONDS else 0)
 
     def beat(self) -> None:
-        """Send a heartbeat to everybody, and forget what is no longer needed."""
+        """Send a heartbeat to everybody, and clean up."""
         heartbeat = in_any_zone(self._fragments.heartbeat())
         for audience in self.hub.audiences():
             self.hub.publish(audience, heartbeat)

@@ -49,7 +49,7 @@ class Attendance(NamedTuple):
     members: list[Member]
 
 
-# A version grows with the clock, so that it also grows where the tables were emptied by a crash. Rooms in one order, so
+# A version grows with the clock, also after a crash emptied the tables. Rooms are locked in one order, so
 # that two processes never wait for each other's rows.
 _ATTEND = text("""
 WITH own AS (
@@ -144,7 +144,7 @@ class Grant(NamedTuple):
 
 # A bucket is stored as the time at which it is full again: the later, the more tokens are missing. The proposed row
 # (`excluded`) holds what is wanted, the stored row what was granted, because only a row can be returned. Rows are in
-# one order, so that two processes never wait for each other's buckets. What rounding takes, an epsilon gives back.
+# one order, so that two processes never wait for each other's buckets. An epsilon makes up for rounding.
 _NOW = "extract(epoch FROM statement_timestamp())::float8"
 _GRANTED = f"""
 least(
@@ -207,5 +207,5 @@ def note_drafts(connection: Connection, said: Mapping[tuple[str, str], str]) -> 
 
 
 def noted_drafts(connection: Connection, author: str, keys: Collection[str]) -> dict[str, str]:
-    """Return by key what this author said of those drafts of which anything was noted."""
+    """Return by key the recorded texts of these drafts of an author."""
     return {row.key: row.body for row in connection.execute(_NOTED_DRAFTS, {"author": author, "keys": list(keys)})}

@@ -18,7 +18,7 @@ class Engine(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of the database, when what has begun is done."""
+        """Close the database, when running work is done."""
         ...
 
     async def read(self, work: Work[Result]) -> Result:
@@ -26,7 +26,7 @@ class Engine(Protocol):
         ...
 
     async def write(self, work: Work[Result], deadline: float | None = None, is_single: bool = False) -> Result:
-        """Do `work` in a transaction and return what it returns; all of it is done, or nothing.
+        """Do `work` in a transaction, all or nothing, and return its result.
 
         It waits for others who write until `deadline`, on the loop's clock. Where it fails at its very end, on the way
         to the disk, nobody can say whether it was done: it must be such that doing it again does no harm.
@@ -35,10 +35,10 @@ class Engine(Protocol):
         ...
 
     def confirm(self) -> None:
-        """Raise `OSError` where the database that was opened is known to be gone, or another to lie in its place."""
+        """Raise `OSError` if the opened database is known to be gone or replaced."""
         ...
 
 
 def open_engine(url: str, lock_wait: float) -> Engine:
-    """Return the engine for `url`, whose writes wait up to `lock_wait` seconds for others who write."""
+    """Return the engine for `url`, whose writes wait up to `lock_wait` seconds for other writers."""
     return Postgres(url, lock_wait) if url.startswith("postgresql://") else Sqlite(url, lock_wait)

@@ -26,7 +26,7 @@ class SessionOutdated(Exception):
 
 @contextmanager
 def unavailable() -> Iterator[None]:
-    """Turn what a database or its driver says when it cannot serve into `StoreUnavailable`."""
+    """Turn errors of a database or its driver into `StoreUnavailable`."""
     try:
         yield
     except IntegrityError:

@@ -12,7 +12,7 @@ from app.store.batch_loader import BatchLoader
 
 log = structlog.get_logger("parlor.follower")
 
-RETRY_SECONDS = 1.0  # until what could not be read is tried again
+RETRY_SECONDS = 1.0  # after a failed read
 
 
 class Follower:
@@ -53,7 +53,7 @@ class Follower:
                     log.error("not read yet", what=self._name, error=type(error).__name__)
                     await asyncio.sleep(RETRY_SECONDS)
                 else:
-                    if self._reached == known:  # announced, and not there: what is there counts
+                    if self._reached == known:  # announced, and not there: believe the log
                         self._reached = self.position
         finally:
             self._following = None

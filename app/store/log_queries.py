@@ -46,7 +46,7 @@ def totals(connection: Connection) -> Totals:
 
 
 def signing_keys(connection: Connection, made: str) -> str:
-    """Return the keys that the database holds, which are those just `made` where it held none."""
+    """Return the keys in the database; store those just `made` if it has none."""
     keys = log.c["keys"]
     kept = update(log).values({keys: func.coalesce(keys, made)}).returning(keys)
     return str(connection.execute(kept).scalar_one())

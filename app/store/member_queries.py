@@ -16,7 +16,7 @@ _MEMBERS = select(members).where(members.c.id.in_(bindparam("ids", expanding=Tru
 
 
 def find_members(connection: Connection, member_ids: Sequence[str]) -> dict[str, Row[Any]]:
-    """Return the rows of those members that there are, by id."""
+    """Return the rows of existing members, by id."""
     return {row.id: row for row in connection.execute(_MEMBERS, {"ids": member_ids})}
 
 
@@ -28,9 +28,9 @@ def note_visits(connection: Connection, member_ids: Sequence[str], now: int) -> 
 def save_member(
     connection: Connection, member: Member, is_new: bool, keys: Mapping[str, str], unseen_since: int, now: int
 ) -> int:
-    """Store `member`, whose name has these `keys`, which are taken from who was not seen since `unseen_since`.
+    """Store `member`, whose name has these `keys`; take them from a member not seen since `unseen_since`.
 
-    Returns the number of the renaming, 0 where it is none. Raises `IntegrityError` where others have the keys,
+    Returns the number of the renaming, 0 if it is none. Raises `IntegrityError` where others have the keys,
     `NameUnavailable` where they gave them up after `unseen_since`, and `SessionOutdated` where the session is another.
     """
     renaming = 0 if is_new else _next_renaming(connection)
@@ -82,7 +82,7 @@ def _next_renaming(connection: Connection) -> int:
 
 
 def renamed_since(connection: Connection, renaming: int) -> tuple[int, list[Member]]:
-    """Return the number of the last renaming, and as they are now the members of those after `renaming`."""
+    """Return the number of the last renaming, and the members renamed after `renaming`, as they are now."""
     last = connection.execute(select(log.c.renamings)).scalar_one()
     rows = connection.execute(select(members).where(members.c.renaming > renaming))
     return int(last), [Member(row.id, row.name, row.time_zone, row.session) for row in rows]

@@ -94,12 +94,12 @@ SELECT id, position FROM advanced
 
 @cache
 def _sql(statement: Insert | Update, dialect: Dialect) -> str:
-    """Return what a driver takes for `statement`: what every message needs is compiled once, and not even looked up."""
+    """Return `statement` as SQL, compiled once: SQLAlchemy's own cache costs a lookup per message."""
     return str(statement.compile(dialect=dialect))
 
 
 def commit(connection: Connection, submissions: Iterable[Submission], now: int) -> dict[int, Committed]:
-    """Store `submissions`, dated `now`, and return what becomes of them in each room.
+    """Store `submissions`, dated `now`, and return the result by room.
 
     Raises `IntegrityError` where one was stored before: most never were, and are not asked for.
     """
@@ -110,7 +110,7 @@ def commit(connection: Connection, submissions: Iterable[Submission], now: int) 
 
 
 def commit_unknown(connection: Connection, submissions: Iterable[Submission], now: int) -> dict[int, Committed]:
-    """Store those of `submissions` that were not stored before, and return what becomes of all in each room."""
+    """Store the `submissions` that were not stored before, and return the result by room."""
     committed = {}
     for room_id, wanted in _by_room(submissions).items():
         # Lock the room's row first: from here on no other process can store what we look for.
@@ -192,7 +192,7 @@ def before(connection: Connection, room_id: int, position: int, limit: int) -> l
 
 
 def head(connection: Connection, room_id: int) -> int:
-    """Return the position of the newest message, 0 where there is none."""
+    """Return the position of the newest message, 0 if there is none."""
     return int(connection.scalar(_HEAD, {"room": room_id}) or 0)
 
 

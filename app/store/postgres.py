@@ -28,15 +28,15 @@ LONGEST_READ = 5.0  # seconds, the wait for a connection included
 LONGEST_CONNECT = 10.0  # seconds
 LONGEST_SILENCE = 1.0  # seconds without an answer, after which a connection is no longer thought to be merely slow
 LONGEST_LEAVE = 0.1  # seconds, in which a connection is closed that is of no use any more
-PATIENCE_OF_SERVER = 1.0  # seconds by which it waits longer than we do: it ends what we could not take back
+PATIENCE_OF_SERVER = 1.0  # seconds by which the server's timeout is longer than ours
 
 OPENING = 0x7061726C6F72  # the advisory lock for opening the database; the number is "parlor" in ASCII
 OPENING_SECONDS = 600  # to wait for it: another process may be migrating a large log
 
-# What the server says when it has done nothing and another attempt may go better, by SQLSTATE.
+# SQLSTATEs after which nothing was done and another attempt may succeed.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 COLLISIONS = {"40001", "40P01"}  # serialization failure, deadlock: try again
-OUTDATED = {"25006", "0A000"}  # what was the primary is a replica; a statement was prepared for other tables
+OUTDATED = {"25006", "0A000"}  # the primary became a standby; a statement was prepared for other tables
 STOPS = {"57P01", "57P02"}  # and the connection with it
 
 
@@ -67,7 +67,7 @@ class Postgres:
             max_overflow=0,
             pool_timeout=None,  # each caller has its own deadline
             pool_reset_on_return=None,  # a transaction has ended by then
-            hide_parameters=True,  # they are what people said, and what they are called; and errors are logged
+            hide_parameters=True,  # messages and names must not get into the log with errors
         )
         event.listen(engine.sync_engine, "connect", _opened)
         event.listen(engine.sync_engine, "checkout", self._trust)
@@ -82,7 +82,7 @@ class Postgres:
             target_session_attrs="read-write",  # of several hosts the primary, and never a replica
             server_settings={
                 "application_name": "parlor",
-                "synchronous_commit": "on",  # what is acknowledged is on the disk, whatever the server's default is
+                "synchronous_commit": "on",  # whatever the server's default: a receipt is a promise
                 # A process that falls silent in the middle must not keep the room's row, nor its connections.
                 "statement_timeout": longest,
                 "idle_in_transaction_session_timeout": longest,
@@ -108,18 +108,18 @@ class Postgres:
         return await self._transact(partial(_alone, work=work))
 
     async def close(self) -> None:
-        """Close the connections, when what has begun is done."""
+        """Close the connections, when running work is done."""
         await asyncio.gather(*self._running, return_exceptions=True)
         self._is_closing = True
         for engine in (self._batches, self._reader, self._writer):
             await engine.dispose()
 
     async def read(self, work: Work[Result]) -> Result:
-        """Return what `work` reads. Raises `TimeoutError`, `OSError` and what SQLAlchemy raises."""
+        """Return the result of `work`. Raises `TimeoutError`, `OSError` and SQLAlchemy's errors."""
         return await self._within(LONGEST_READ, partial(self._run, self._reader, work))
 
     async def write(self, work: Work[Result], deadline: float | None = None, is_single: bool = False) -> Result:
-        """Do `work` in a transaction and return what it returns; all of it is done, or nothing.
+        """Do `work` in a transaction, all or nothing, and return its result.
 
         It has until `deadline`, on the loop's clock, to be done. With `is_single`, it is one statement, which commits
         in the same trip: whoever else takes the row of a room waits as long as the database works, and not for us.

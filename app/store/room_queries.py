@@ -53,7 +53,7 @@ def insert_room(connection: Connection, slug: str, name: str, now: int) -> Room:
 
 
 def last_room(connection: Connection) -> int:
-    """Return the id of the room that was made last, whether it is still there or not; 0 where there was none."""
+    """Return the highest id that a room ever had; 0 if there was none."""
     ids = union_all(select(func.max(rooms.c.id)), select(func.max(removed_rooms.c.id)))
     return max(number or 0 for number in connection.scalars(ids))
 
@@ -70,7 +70,7 @@ def _room(row: Row[Any]) -> Room:
 
 
 def close_room(connection: Connection, slug: str) -> Room | None:
-    """Have a room count as removed from now on; return it, also where it was closed before, None where it is gone.
+    """Mark a room as removed, and return it, also if it was marked before; None if it is gone.
 
     What was said in it is still to be erased.
     """

@@ -18,11 +18,11 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.store.work import Result, Work
 
-READERS = 2  # threads: while one waits for the disk, the other reads what is in memory
+READERS = 2  # threads: while one waits for the disk, the other reads from memory
 LONGEST_READ = 5.0  # seconds, the wait for a thread included
 CHECKPOINT_PAGES = 4000  # of 4 kB; a commit waits while the write-ahead log is copied into the file
 
-# What an operator is told of a database that cannot be had alone.
+# Errors for an operator whose database is in use.
 NOT_ALONE = "is open in another process, and SQLite serves one: stop that, or use PostgreSQL (PARLOR_DATABASE_URL)"
 NO_LOCKS = "lies where files cannot be locked, as on some network file systems: SQLite needs a disk of this machine"
 
@@ -53,7 +53,7 @@ class Sqlite:
             pool_size=connections,
             max_overflow=0,
             pool_reset_on_return=None,  # a transaction has ended by then
-            hide_parameters=True,  # they are what people said, and what they are called; and errors are logged
+            hide_parameters=True,  # messages and names must not get into the log with errors
             **options,
         )
         event.listen(engine, "connect", partial(_set_up, lock_wait=self._lock_wait))
@@ -72,7 +72,7 @@ class Sqlite:
         return done
 
     async def close(self) -> None:
-        """Close the file, when what has begun is done."""
+        """Close the file, when running work is done."""
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
@@ -86,7 +86,7 @@ class Sqlite:
             self._lock.close()
 
     async def read(self, work: Work[Result]) -> Result:
-        """Return what `work` reads. Raises `TimeoutError`, `OSError` and what SQLAlchemy raises."""
+        """Return the result of `work`. Raises `TimeoutError`, `OSError` and SQLAlchemy's errors."""
         async with asyncio.timeout(LONGEST_READ):
             return await asyncio.get_running_loop().run_in_executor(self._reading, self._read, work)
 
@@ -96,7 +96,7 @@ class Sqlite:
             return work(connection)
 
     async def write(self, work: Work[Result], deadline: float | None = None, is_single: bool = False) -> Result:
-        """Do `work` in a transaction and return what it returns; all of it is done, or nothing.
+        """Do `work` in a transaction, all or nothing, and return its result.
 
         It has until `deadline`, on the loop's clock, to begin: one's turn comes, and nobody else locks the file.
         Raises what `read` does.
@@ -122,8 +122,8 @@ class Sqlite:
             return work(self._connection)
 
     def confirm(self) -> None:
-        """Raise `FileNotFoundError` where the file is gone, or another lies in its place."""
-        # SQLite goes on with a file that was taken away, and what it writes there is lost; and a new connection would
+        """Raise `FileNotFoundError` if the file is gone or was replaced."""
+        # SQLite goes on with a deleted file, and its writes are lost; and a new connection would
         # open whatever lies in its place, and mix two logs.
         if self._file_identity and identity(self._file) != self._file_identity:
             raise FileNotFoundError("the database file is gone, or another lies in its place")
@@ -158,7 +158,7 @@ def _busy_timeout(seconds: float) -> int:
 
 
 def identity(path: str) -> tuple[int, int] | None:
-    """Return what tells the file at `path` from any other, whatever they are called; None where there is none."""
+    """Return the identity of the file at `path`; None if there is none."""
     try:
         found = os.stat(path)
     except FileNotFoundError:

@@ -36,7 +36,7 @@ VISIT_NOTED_EVERY_MS = 3_600_000
 VISIT_WAIT = 0.1  # seconds by which recording a visit may delay a page
 ANOTHER = "another log lies in the place of the one that was opened: give it a new epoch (renew), and start anew"
 DAY_MS = 86_400_000
-FAILURE_SECONDS = 10.0  # for which a write that failed counts, where none comes after it
+FAILURE_SECONDS = 10.0  # for which a failed write counts, if no other follows
 SESSION_ENDED = "Your session in this browser has ended. Choose a name to continue."
 
 Clock = Callable[[], datetime]
@@ -55,8 +55,8 @@ class Store:
 
     def __init__(self, url: str, clock: Clock, lock_wait: float = 5) -> None:
         self.epoch = ""  # of the log that is open
-        self._is_another = False  # what the database holds now
-        self._failed_at: float | None = None  # when the last write failed; None where it did not
+        self._is_another = False  # whether the log was replaced
+        self._failed_at: float | None = None  # when the last write failed; None if it did not
         self._database = open_engine(url, lock_wait)
         self._clock = clock
         self._lock_wait = lock_wait
@@ -66,7 +66,7 @@ class Store:
 
     @asynccontextmanager
     async def opened(self, lobby: str) -> AsyncIterator[Self]:
-        """Open the log, migrated and with a first room called `lobby`; at the end, store what has come and close."""
+        """Open and migrate the log, with a first room called `lobby`; at the end, finish all appends and close."""
         try:
             prepare = partial(log_queries.prepare, slug=LOBBY, name=lobby, now=self._now())
             with unavailable():
@@ -77,7 +77,7 @@ class Store:
             await self._database.close()
 
     async def signing_keys(self, made: str) -> str:
-        """Return the keys, a line each, that sign for all processes: those just `made` where there are none yet."""
+        """Return the keys that all processes share, a line each; store those just `made` if there are none."""
         return await self._write(partial(log_queries.signing_keys, made=made))
 
     # Messages
@@ -100,7 +100,7 @@ class Store:
         return await self._read(partial(message_queries.before, room_id=room_id, position=position, limit=limit))
 
     async def head(self, room_id: int) -> int:
-        """Return the position of the newest message, 0 where there is none."""
+        """Return the position of the newest message, 0 if there is none."""
         return await self._read(partial(message_queries.head, room_id=room_id))
 
     def age(self, message: Message) -> float:
@@ -152,7 +152,7 @@ class Store:
         await self._write(partial(cluster_queries.note_drafts, said=said))
 
     async def noted_drafts(self, author: str, keys: Collection[str]) -> dict[str, str]:
-        """Return by key what this author said of those drafts of which anything was noted."""
+        """Return by key the recorded texts of these drafts of an author."""
         return await self._read(partial(cluster_queries.noted_drafts, author=author, keys=keys))
 
     async def forget_full_buckets(self) -> None:
@@ -239,7 +239,7 @@ class Store:
         return renamed
 
     async def sign_out(self, member: Member) -> Member | None:
-        """End the session of `member` wherever it is open; return them as they are now, None where it has ended."""
+        """End the session of `member` everywhere; return them as they are now, None if it has ended."""
         try:
             renaming = await self._write(partial(member_queries.end_session, member=member))
         except SessionOutdated:
@@ -248,7 +248,7 @@ class Store:
         return replace(member, session=renaming)
 
     async def renamed_since(self, renaming: int) -> tuple[int, list[Member]]:
-        """Return the number of the last renaming, and as they are now the members of those after `renaming`."""
+        """Return the number of the last renaming, and the members renamed after `renaming`, as they are now."""
         return await self._read(partial(member_queries.renamed_since, renaming=renaming))
 
     async def _taken(self, member: Member, keys: dict[str, str]) -> Refused:

@@ -34,7 +34,7 @@ log = Table(
     Column("epoch", String(32), primary_key=True),
     # Counts renamings. A renaming locks this row first, so that they are numbered in commit order.
     Column("renamings", BigInteger, nullable=False, server_default="0"),
-    # What signs the cookies of several processes, a key a line and the oldest first, where no setting says it.
+    # The keys for cookies of several processes, a line each, the oldest first, unless a setting has one.
     Column("keys", Text),
 )
 
@@ -43,7 +43,7 @@ members = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("name", Text, nullable=False),
-    # What makes two names the same, and what makes them look alike; both null once another has taken the name over.
+    # The keys of equality and of look-alikes; null once another member has taken the name over.
     Column("name_key", Text, unique=True),
     Column("name_skeleton", Text),
     Column("time_zone", Text, nullable=False),
@@ -84,11 +84,11 @@ rooms = Table(
     Column("id", Integer, primary_key=True),
     Column("slug", String(80), nullable=False, unique=True),
     Column("name", Text, nullable=False),
-    # As those of members; null in a room that is older than this rule, and whose name another has.
+    # As for members; null in an older room whose name another room has.
     Column("name_key", Text),
     Column("name_skeleton", Text),
     # The position of the newest message. An append locks this row first, so positions are gapless and
-    # in commit order; a sequence's are neither, and a cursor would step over what commits late.
+    # in commit order. Numbers of a sequence are neither, and a cursor would miss a late commit.
     Column("position", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Index("ix_rooms_name_key", "name_key", unique=True),
@@ -109,7 +109,7 @@ messages = Table(
     UniqueConstraint("room_id", "submission"),
 )
 
-# What processes share besides the log, on PostgreSQL alone. It is unlogged, for it is worth nothing after a crash; and
+# Tables that processes share on PostgreSQL. They are unlogged, because they are worth nothing after a crash, and
 # its times are by the database's clock alone.
 shared = MetaData(naming_convention=metadata.naming_convention)
 UNLOGGED = ["UNLOGGED"]

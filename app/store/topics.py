@@ -27,7 +27,7 @@ def presence_in(room_id: int) -> str:
 
 
 def split(topic: str) -> tuple[str, int]:
-    """Return what kind of topic it is, and the room that it is about; 0 where it is about none."""
+    """Return the kind of a topic, and its room's id; 0 if it has none."""
     kind, _, room_id = topic.partition(":")
     return kind, int(room_id or 0)
 

@@ -89,7 +89,7 @@ class Writer:
         append = Append(Submission(room_id, author, body, digest), loop.time() + self._lock_wait, loop.create_future())
         self._appends.append(append)
         if self._appending is None:
-            # It starts in the loop's next turn: what comes in this one goes into the same batch.
+            # It starts in the loop's next turn: appends of this one share a batch.
             self._appending = asyncio.create_task(self._append_all(), name="store appends")
         return await append.stored
 

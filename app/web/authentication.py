@@ -34,7 +34,7 @@ class Authenticator:
         return session if session and await self.counts(session.member) else None
 
     def read(self, connection: HTTPConnection) -> Session | None:
-        """Return what the cookie of a request or a handshake says, whether it still holds or not.
+        """Return the session in the cookie of a request or a handshake, without asking the store.
 
         Under HTTPS, one from before it had a prefix is taken over where there is no other. It has another salt, so that
         no cookie that somebody gets today can be planted as one of those.
@@ -57,7 +57,7 @@ class Authenticator:
         return member.is_still(known)
 
     def forget(self, member: Member) -> None:
-        """What we know of `member`, or are being told right now, no longer holds: they may have another name."""
+        """Invalidate the cache for `member`, and lookups that are running."""
         self._changes += 1
         self._vouched.pop(member.id, None)
 

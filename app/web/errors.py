@@ -31,7 +31,7 @@ SENTENCES = {
 
 
 def add_error_pages(app: FastAPI, fragments: Fragments) -> None:
-    """Have every error answered by a page that says what happened and leads back."""
+    """Answer every error with a page that says what happened and leads back."""
 
     async def show(request: Request, error: Exception) -> Response:
         status = _status(error)

@@ -16,7 +16,7 @@ from app.settings import Settings
 from app.store.errors import StoreUnavailable
 from app.store.store import Store
 
-LEAST_FREE = 4_000_000  # bytes on the disk: SQLite needs a page for each message, and the log of what it writes
+LEAST_FREE = 4_000_000  # bytes on the disk, for SQLite's pages and its write-ahead log
 
 
 class Health:

@@ -37,7 +37,7 @@ class Signer:
             self.use(keys)
 
     def use(self, keys: Sequence[str]) -> None:
-        """Sign with the newest of `keys` from now on, and accept what any of them has signed."""
+        """Sign with the newest of `keys` from now on, and accept signatures of all."""
         self._newest, *self._older = (URLSafeTimedSerializer(key) for key in reversed(keys))
         self._clock = TimestampSigner(keys[-1])
 
@@ -48,7 +48,7 @@ class Signer:
         return self._dump({name: value for name, value in fields.items() if name != "session" or value}, salt)
 
     def read(self, cookie: str, salt: str = SALT) -> Session | None:
-        """Return the session that `cookie` holds; None where it is forged, damaged or too old."""
+        """Return the session that `cookie` holds; None if it is forged, damaged or too old."""
         for serializer in (self._newest, *self._older):
             # UnicodeError: half of a surrogate pair. TypeError: signed, but other fields than a member's.
             with suppress(BadData, UnicodeError, TypeError):
@@ -57,7 +57,7 @@ class Signer:
         return None
 
     def _session(self, member: Member, age: timedelta, by_newest: bool) -> Session | None:
-        # One from the future is as good as any, and is dated anew: the clock was set back, and that is nobody's
+        # A cookie from the future is valid, and is dated anew: the clock was set back, which is nobody's
         # fault. The serializer's own `max_age` would refuse it.
         texts = (member.id, member.name, member.time_zone)
         if not all(isinstance(text, str) for text in texts) or type(member.session) is not int:

@@ -16,7 +16,7 @@ log = structlog.get_logger("parlor")
 
 
 def own_keys(settings: Settings) -> list[str]:
-    """Return the keys that sign cookies: the one that is set, or those in the key file; none where they are shared."""
+    """Return the keys that sign cookies: the setting's, or those in the key file; none if they are shared."""
     if settings.secret_key:
         return [settings.secret_key.get_secret_value()]
     if settings.is_shared:
@@ -29,7 +29,7 @@ def own_keys(settings: Settings) -> list[str]:
 
 
 async def shared_keys(settings: Settings, store: Store) -> list[str]:
-    """Return the keys that sign cookies in all processes: those in the database, where the first to start puts some.
+    """Return the keys in the database, which sign for all processes; the first process stores them.
 
     They are those in its key file, if it has one: who comes from SQLite keeps everybody's name.
     """
@@ -38,7 +38,7 @@ async def shared_keys(settings: Settings, store: Store) -> list[str]:
 
 
 def read_keys(path: Path) -> list[str]:
-    """Return the keys in the file at `path`, oldest first; make the file with a new key where there is none.
+    """Return the keys in the file at `path`, oldest first; create the file with a new key if there is none.
 
     One key a line: to change the key, add a line; to stop accepting the old one, remove its line. Raises
     `ValueError` where the file has none.

@@ -56,7 +56,7 @@ class Pages:
     async def gap(
         self, request: Request, slug: str, between: Annotated[str, Query(pattern=r"^\d{1,18}-\d{1,18}$")]
     ) -> Response:
-        """What a page lacks between two positions, for htmx to put in its place."""
+        """The messages of a gap, for htmx to put in its place."""
         room, zone = await self._page.find(slug), await self._page.zone(request)
         gap = Gap(*map(int, between.split("-")))
         if gap.size < 1:

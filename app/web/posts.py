@@ -27,7 +27,7 @@ log = structlog.get_logger("parlor.pages")
 
 
 async def _read_form(request: Request) -> dict[str, str]:
-    """Return the posted form. Raises the answers 415 and 422 where there is none."""
+    """Return the posted form. Raises the answers 415 and 422."""
     try:
         body = await request.body()
     except ClientDisconnect:
@@ -94,7 +94,7 @@ class Posts:
         return redirect(made)
 
     async def take_name(self, request: Request, form: Form) -> Response:
-        """Become a member, or take another name; then go back to `room`, where the form stands."""
+        """Take a name, or rename; then go back to `room`, where the form is."""
         name, time_zone, room = form.get("name", ""), form.get("time_zone", ""), form.get("room", "")
         here = self._rooms.directory.find(room) or self._rooms.directory.oldest
         member = await self._authenticator.member(request)

@@ -22,9 +22,9 @@ from app.web.cookies import Cookies, cookies_of, delete_cookie, enter_of
 from app.web.identity import Session
 
 PAGE_KEYS = 20  # drafts that one can write before the first receipt
-# The keys in a member's page are for one composer. A browser may show what it has when it goes back, however old that
+# The keys in a member's page are for one composer. Going back, a browser may show a stored page, however old it
 # is, but not what "never matches" (RFC 9111, 4.1 and 6). `no-store` would do it, too, and have browsers forget the
-# live page that was left, with what was being written in it.
+# live page that was left, with the text in its composer.
 ALONE = "*"
 STATUS = {
     "no-name": 403,
@@ -111,7 +111,7 @@ class RoomPage:
         return representation(self._fragments.room(view))
 
     async def _view(self, request: Request, room: Room, session: Session | None, before: int = NEWEST) -> RoomView:
-        """Return what there is to see in a room. It has neither keys nor a nonce."""
+        """Return the view of a room, without keys and nonce."""
         member = session.member if session else None
         zone = self.zone_of(member)
         page = await self._rooms.history.page(room, zone, before)

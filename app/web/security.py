@@ -52,7 +52,7 @@ FOREIGN = "This request came from another site and was refused.\n"
 
 
 def limit_requests(limits: Limits, metrics: Metrics) -> Dependency:
-    """Return a dependency of routes that answers 429 where an address asks for more than it may."""
+    """Return a dependency of routes that answers 429 if an address exceeds its limit."""
 
     async def count(request: Request) -> None:
         wait = limits.reads.take(address_of(request), monotonic())
@@ -89,7 +89,7 @@ class SecurityMiddleware:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                # What a browser has keeps its nonce, and so the policy that came with it: one that comes later would
+                # A stored page keeps its nonce, and needs the policy that came with it: a later one would
                 # take its place (RFC 9111, 4.3.4).
                 if message["status"] != HTTPStatus.NOT_MODIFIED:
                     add_headers(MutableHeaders(scope=message), nonce)
@@ -100,7 +100,7 @@ class SecurityMiddleware:
         await (self._refuse(scope) or self.app)(scope, receive, send_with_headers)
 
     def _refuse(self, scope: Scope) -> ASGIApp | None:
-        """Return the answer to what comes from elsewhere; None where it may pass."""
+        """Return the answer to a foreign request; None if it may pass."""
         drop_foreign_cookies(scope)
         if not is_ours(Headers(scope=scope).get("host", ""), self.allowed_hosts):
             self.metrics.refused("foreign-host")

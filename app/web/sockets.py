@@ -40,9 +40,9 @@ ADDRESS = re.compile(r"/ws(/(?P<slug>[^/]+))?")
 # Why uvicorn ended a connection, by its close code. https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 BROKEN = {1002: "not-websocket", 1007: "not-utf-8", CloseCode.TOO_BIG: "frame-too-big"}
 LARGEST_AT_ONCE = 20  # times the longest frame that one address may have begun and not ended, in bytes
-# What ends a connection though there is nothing wrong with it, and how.
+# Reasons to close a healthy connection, and their codes.
 ENDINGS = {OUTDATED: CloseCode.RESTART, GONE: CloseCode.REFUSED}
-UNREADY_SECONDS = (1.0, 3.0)  # until a browser is let go when the store does not answer
+UNREADY_SECONDS = (1.0, 3.0)  # until a socket is closed if the store does not answer
 LEAST_REST = 0.25  # seconds; a shorter wait is not worth waking up for
 CLOSE_SECONDS = 1.0  # for a close frame to be taken, before the socket is dropped
 
@@ -77,7 +77,7 @@ class Sockets:
                 await socket.close()
                 return
             # Accepted before it can be turned away: only an open socket can be told why, and a refused handshake
-            # looks like an outage to the browser, which would try again for ever.
+            # looks like an outage to the browser, which would retry endlessly.
             await socket.accept()
             transport: Transport = websocket_protocol.direct_transport(scope) or AsgiTransport(socket.send_text)
             try:
@@ -101,7 +101,7 @@ class Sockets:
                 self._open.release(address)
 
     async def _wait_for_turn(self, socket: WebSocket, transport: Transport, address: str) -> bool:
-        """Return when one more from `address` may be brought up to date: whether the browser is still there."""
+        """Wait until `address` may resume once more; return whether the browser is still there."""
         if wait := self._limits.resumes.take(address, _now()):
             self._metrics.refused("paced")
             await socket.send_text(self._fragments.notice(SLOWED, passes=True))
@@ -117,7 +117,7 @@ class Sockets:
         await self._drop(socket, code)
 
     async def _put_off(self, socket: WebSocket, transport: Transport, error: StoreUnavailable) -> None:
-        """Have the browser come back in a moment: the store does not answer."""
+        """Make the browser reconnect in a moment: the store does not answer."""
         log.error("not opened", error=str(error))
         if await _hesitate(transport):
             await self._turn_away(socket, "unavailable", CloseCode.OVERLOADED, UNREADY)
@@ -139,7 +139,7 @@ class Sockets:
             log.debug("left", room=room.slug, member=member_id)
 
     async def _connect(self, socket: WebSocket, transport: Transport) -> Connection:
-        # Of a view of its own: what a request has once been asked for it keeps, and this one stays.
+        # A view of its own: a request caches its parts, and the socket's would stay in memory.
         member = await self._authenticator.member(HTTPConnection(socket.scope))
         zone = member.time_zone if member else self._settings.time_zone
         limit, stall = self._settings.outbox_length, self._settings.stall_seconds
@@ -168,7 +168,7 @@ class Sockets:
     async def _look_again(
         self, socket: WebSocket, transport: Transport, audience: Audience, connection: Connection
     ) -> None:
-        """End a connection whose session or room ended while it was let in; tell one whose session ended before.
+        """Close a connection whose session or room ended while it was admitted; notify one whose session ended before.
 
         From here on, it is among those that are ended with them.
         """
@@ -204,7 +204,7 @@ class Sockets:
     async def _read(
         self, socket: WebSocket, transport: Transport, audience: Audience, connection: Connection, reading: ReadLimit
     ) -> bool:
-        """Read one frame, and do what it says. Returns whether there may be another. Nothing of it is kept."""
+        """Read and handle one frame; return whether there may be another. Nothing of it stays in memory."""
         event = await socket.receive()
         if event["type"] == "websocket.disconnect":
             if reason := BROKEN.get(event.get("code", 0)):
@@ -249,7 +249,7 @@ class Sockets:
         return True
 
     async def _drop(self, socket: WebSocket, code: CloseCode) -> None:
-        """End a socket that may take nothing any more: say why if it listens, and let go of it in any case."""
+        """Close a socket that may not read any more: send the code if it listens, and drop it in any case."""
         if transport := websocket_protocol.direct_transport(socket.scope):
             asyncio.get_running_loop().call_later(CLOSE_SECONDS, transport.abort)
         with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
@@ -272,7 +272,7 @@ async def _writing(transport: Transport, connection: Connection) -> AsyncIterato
 
 
 async def _write(transport: AsgiTransport, connection: Connection) -> None:
-    # A browser that is gone is for `_read` to notice: what it said last still lies there to be read.
+    # `_read` notices that a browser is gone: its last frames may be unread.
     try:
         await transport.run()
     except WebSocketDisconnect:

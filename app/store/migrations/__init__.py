@@ -17,7 +17,7 @@ class UnknownRevision(Exception):
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the database behind `connection` to the newest shape; nothing happens where it has it.
+    """Migrate the database behind `connection` to the newest revision.
 
     Raises `UnknownRevision`.
     """
@@ -31,7 +31,7 @@ def upgrade(connection: Connection) -> None:
 
 
 def revision(connection: Connection) -> str:
-    """Return the revision of the shape that the database has; an empty one where it has none of ours."""
+    """Return the revision of the database; empty if it is none of ours."""
     return MigrationContext.configure(connection).get_current_revision() or ""
 
 
