@@ -16,11 +16,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.environment import former_names
 from app.log import set_up_logging
-from app.operations import doctor
 from app.operations.backup import backup
-from app.operations.checks import status
 from app.operations.commands import CommandError, confirm_account, reason
 from app.operations.copying import copy
+from app.operations.doctor import doctor
+from app.operations.doctor.checks import status
 from app.operations.migrating import migrate
 from app.operations.removing import remove_room
 from app.operations.restore import renew, restore

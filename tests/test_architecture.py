@@ -36,7 +36,7 @@ KEEPERS = {
     "jinja2": {"html.templates"},
     "markupsafe": {"html.fragments"},
     "sqlalchemy": {"store", "operations", "__main__"},
-    "asyncpg": {"operations.database_server", "cluster.notify", "store.postgres"},
+    "asyncpg": {"operations.doctor.postgres", "cluster.notify", "store.postgres"},
     "alembic": {"store.migrations"},
     "aiosqlite": set(),
     "sqlite3": set(),

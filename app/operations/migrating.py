@@ -1,4 +1,4 @@
-"""Bringing a database to its newest shape before a server does so at its start."""
+"""Migrates a database to the newest revision before a server does so at its start."""
 
 from collections.abc import Iterator
 

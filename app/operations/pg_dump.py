@@ -1,4 +1,4 @@
-"""PostgreSQL's own programs for backups, pg_dump and pg_restore, run as its documentation has it.
+"""Runs pg_dump and pg_restore, PostgreSQL's own programs for backups.
 
 https://www.postgresql.org/docs/current/backup-dump.html
 """

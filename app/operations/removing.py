@@ -1,7 +1,7 @@
-"""Removing a room, with everything that was said in it, while servers go on serving the others.
+"""Removes a room with all its messages, while servers go on serving the others.
 
-It counts as removed at once; what was said is then erased in batches, for which nobody waits long. Where that is
-interrupted, the same command goes on with it.
+The room is closed at once; its messages are erased in batches, so that no write waits long. After an interruption, the
+same command goes on.
 """
 
 import asyncio

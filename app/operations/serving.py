@@ -1,4 +1,4 @@
-"""How the chat is served: uvicorn with our protocols, until it is stopped."""
+"""Serves the chat: uvicorn with our protocols, until it is stopped."""
 
 import asyncio
 import gc

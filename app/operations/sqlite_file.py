@@ -1,4 +1,4 @@
-"""A SQLite file as a whole: copied while it is in use, checked, put into another's place."""
+"""A SQLite file as a whole: copied while in use, checked, replaced."""
 
 import os
 from collections.abc import Iterator

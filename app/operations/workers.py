@@ -1,7 +1,7 @@
-"""Several processes that serve one address: uvicorn's supervisor, with our server in each of them.
+"""Several processes on one port: uvicorn's supervisor, with our server in each of them.
 
-One that dies is replaced; SIGHUP replaces them one by one, each when its successor serves, SIGTTIN and SIGTTOU make
-them more and fewer, SIGTERM stops them all. They share a database, and nothing else.
+A process that dies is replaced. SIGHUP replaces all one by one, each when its successor serves; SIGTTIN and SIGTTOU add
+and remove one; SIGTERM stops them all. They share a database, and nothing else.
 """
 
 import signal

@@ -11,7 +11,7 @@ from cachetools import LRUCache
 
 from app.chat.timeline import Page
 
-MOST_ROOMS = 256  # whose newest messages are kept
+MOST_ROOMS = 256  # whose newest messages are cached, so that a page and a resume need no query
 MOST_ZONES = 16  # for which those of one room are arranged
 
 Paged = Callable[[str], Page]  # the newest messages of a room, as a page for a time zone

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic
 
+from cachetools import TTLCache
 from starlette.requests import HTTPConnection
 
 from app.chat.messages import Member
@@ -11,8 +12,8 @@ from app.store.store import Store
 from app.web.cookies import COOKIE, HOST_COOKIE, is_secure
 from app.web.identity import HOST_SALT, Session, Signer
 
-VOUCHED_SECONDS = 60.0  # for which a member is not looked up again; the store records visits by the hour
-MOST_VOUCHED = 10_000
+CACHE_SECONDS = 60.0  # for which a member is not looked up again; the store records visits by the hour
+MOST_CACHED = 10_000
 
 
 class Authenticator:
@@ -21,8 +22,7 @@ class Authenticator:
     def __init__(self, signer: Signer, store: Store, now: Callable[[], float] = monotonic) -> None:
         self.signer = signer
         self._store = store
-        self._now = now
-        self._vouched: dict[str, tuple[Member, float]] = {}  # by id: the member as the store knows them, valid until
+        self._known: TTLCache[str, Member] = TTLCache(MOST_CACHED, CACHE_SECONDS, now)  # as the store knows them, by id
         self._changes = 0  # counts renamings, to notice one during a lookup
 
     async def session(self, connection: HTTPConnection) -> Session | None:
@@ -48,27 +48,18 @@ class Authenticator:
 
     async def counts(self, member: Member) -> bool:
         """Whether this is how `member` is called now, and the session that counts. Raises `StoreUnavailable`."""
-        if self._is_vouched(member):
+        if member.is_still(self._known.get(member.id)):
             return True
         changes = self._changes
         known = await self._store.member(member.id)
         if known and changes == self._changes:
-            self._vouch(known)
+            self._known[known.id] = known
         return member.is_still(known)
 
     def forget(self, member: Member) -> None:
         """Invalidate the cache for `member`, and lookups that are running."""
         self._changes += 1
-        self._vouched.pop(member.id, None)
-
-    def _is_vouched(self, member: Member) -> bool:
-        known, until = self._vouched.get(member.id, (None, 0.0))
-        return member.is_still(known) and self._now() < until
-
-    def _vouch(self, member: Member) -> None:
-        if len(self._vouched) >= MOST_VOUCHED:
-            self._vouched.clear()
-        self._vouched[member.id] = (member, self._now() + VOUCHED_SECONDS)
+        self._known.pop(member.id, None)
 
     async def member(self, connection: HTTPConnection) -> Member | None:
         """Return the member of a request or a handshake."""

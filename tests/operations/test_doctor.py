@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from app.operations import database_server, doctor
-from app.operations.checks import Check, Verdict, ok, status, unknown, warning, wrong
+from app.operations.doctor import doctor, postgres
+from app.operations.doctor.checks import Check, Verdict, ok, status, unknown, warning, wrong
 from app.settings import Settings
 from app.store import migrations
 from tests.operating import bodies, parlor, sqlite_url, talk
@@ -151,21 +151,21 @@ def answering(answers: Answers) -> Callable[[Connection, str], object]:
 @pytest.mark.parametrize(
     ("check", "answers", "verdict"),
     [
-        (database_server.version, {"server_version_num": "140011"}, Verdict.WRONG),
-        (database_server.version, {"server_version_num": "150000"}, Verdict.OK),
-        (database_server.role, {"pg_is_in_recovery": True}, Verdict.WRONG),
-        (database_server.queue, {"queue_usage": 0.75}, Verdict.WARNING),
+        (postgres.version, {"server_version_num": "140011"}, Verdict.WRONG),
+        (postgres.version, {"server_version_num": "150000"}, Verdict.OK),
+        (postgres.role, {"pg_is_in_recovery": True}, Verdict.WRONG),
+        (postgres.queue, {"queue_usage": 0.75}, Verdict.WARNING),
     ],
 )
 def test_a_server_that_is_otherwise_is_seen(
     check: Callable[[object], Check], answers: Answers, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_server, "_ask", answering(answers))
+    monkeypatch.setattr(postgres, "_ask", answering(answers))
     assert check(None).verdict == verdict
 
 
 def test_a_clock_that_goes_otherwise_is_seen(postgres_url: str, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_server, "MOST_SKEW", timedelta(seconds=-1))
+    monkeypatch.setattr(postgres, "MOST_SKEW", timedelta(seconds=-1))
     ended = parlor(data, "doctor", port=0, database_url=postgres_url)
     assert line(ended.out, "clock and ours differ").startswith("warning")
 
@@ -179,7 +179,7 @@ def test_too_few_connections_are_warned_of(data: Path) -> None:
 def test_notifications_that_do_not_arrive_are_wrong(
     postgres_url: str, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_server, "LONGEST_ROUND_TRIP", 0.0)
+    monkeypatch.setattr(postgres, "LONGEST_ROUND_TRIP", 0.0)
     ended = parlor(data, "doctor", port=0, database_url=postgres_url)
     assert line(ended.out, "do not arrive").startswith("wrong")
 

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import pytest
 from pydantic import SecretStr
 
-from app.operations import machine
-from app.operations.checks import Verdict
+from app.operations.doctor import machine
+from app.operations.doctor.checks import Verdict
 from app.settings import Settings
 from tests.server import serving
 

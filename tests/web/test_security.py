@@ -22,7 +22,7 @@ from app.chat.messages import Member
 from app.main import create_app
 from app.settings import Settings
 from app.store.store import SESSION_ENDED, Store
-from app.web.authentication import VOUCHED_SECONDS, Authenticator
+from app.web.authentication import CACHE_SECONDS, Authenticator
 from app.web.cookies import COOKIE
 from app.web.identity import Signer
 from app.web.keys import read_keys
@@ -333,7 +333,7 @@ def request_of(authenticator: Authenticator, member: Member) -> Request:
 
 
 @pytest.mark.breaks(
-    "app/web/authentication.py", "member.is_still(known) and self._now() < until", "member.is_still(known)"
+    "app/web/authentication.py", "TTLCache(MOST_CACHED, CACHE_SECONDS, now)", "TTLCache(MOST_CACHED, 10**9, now)"
 )
 async def test_somebody_who_comes_often_is_looked_up_once_a_minute(
     authenticator: Authenticator, register: Register, clock: Clock
@@ -342,13 +342,13 @@ async def test_somebody_who_comes_often_is_looked_up_once_a_minute(
     for _ in range(3):
         assert await authenticator.member(request) == ANN
     assert register.asked == 1
-    clock.advance(seconds=VOUCHED_SECONDS)
+    clock.advance(seconds=CACHE_SECONDS)
     assert await authenticator.member(request) == ANN
     assert register.asked == 2
 
 
 @pytest.mark.breaks(
-    "app/web/authentication.py", "member.is_still(known) and self._now() < until", "self._now() < until"
+    "app/web/authentication.py", "if member.is_still(self._known.get(member.id)):", "if member.id in self._known:"
 )
 async def test_another_cookie_of_the_same_member_is_looked_up(authenticator: Authenticator, register: Register) -> None:
     anna = replace(ANN, name="Anna")
@@ -359,7 +359,7 @@ async def test_another_cookie_of_the_same_member_is_looked_up(authenticator: Aut
     assert await authenticator.member(request_of(authenticator, anna)) == anna
 
 
-@pytest.mark.breaks("app/web/authentication.py", "self._vouched.pop(member.id, None)", "pass")
+@pytest.mark.breaks("app/web/authentication.py", "self._known.pop(member.id, None)", "pass")
 async def test_after_a_renaming_the_old_cookie_is_nobodys(authenticator: Authenticator, register: Register) -> None:
     assert await authenticator.member(request_of(authenticator, ANN)) == ANN
     register.members[ANN.id] = replace(ANN, name="Anna")
@@ -381,15 +381,14 @@ async def test_what_is_told_during_a_renaming_does_not_hold_after_it(
     assert await authenticator.member(request_of(authenticator, ANN)) is None
 
 
-async def test_only_so_many_are_remembered(
-    authenticator: Authenticator, register: Register, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.web.authentication.MOST_VOUCHED", 2)
+async def test_only_so_many_are_remembered(register: Register, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.web.authentication.MOST_CACHED", 2)
+    authenticator = Authenticator(Signer(["a key"], timedelta(days=1)), cast(Store, register))
     crowd = [Member(f"{number:016}", f"Ann {number}", "UTC") for number in range(5)]
     register.members |= {member.id: member for member in crowd}
     for member in crowd:
         assert await authenticator.member(request_of(authenticator, member)) == member
-        assert len(authenticator._vouched) <= 2
+        assert len(authenticator._known) <= 2
 
 
 # What every answer says to the browser

@@ -1,4 +1,4 @@
-"""The state of a PostgreSQL server: reachable, new enough, and set so that a receipt means what it says."""
+"""Checks a PostgreSQL server: reachable, new enough, and durable."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -11,8 +11,8 @@ from sqlalchemy import Connection, NullPool
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from app.operations.checks import Check, ok, warning, wrong
 from app.operations.commands import reason
+from app.operations.doctor.checks import Check, ok, warning, wrong
 from app.store.postgres import BATCHES, READERS, WRITERS
 
 LONGEST_CONNECT = 5.0  # seconds

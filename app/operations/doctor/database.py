@@ -1,4 +1,4 @@
-"""The state of the database: reachable, whole, of the shape that this release knows."""
+"""Checks the database: reachable, undamaged, at the revision of this release."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DatabaseError
 
-from app.operations import database_server, machine
-from app.operations.checks import Check, ok, warning, wrong
 from app.operations.commands import file_of, reason
+from app.operations.doctor import machine, postgres
+from app.operations.doctor.checks import Check, ok, warning, wrong
 from app.operations.sqlite_file import opened
 from app.settings import Settings
 from app.store import migrations
@@ -19,7 +19,7 @@ from app.store.tables import log, messages, rooms
 def examine(settings: Settings) -> Iterator[Check]:
     """Yield what is found of the database."""
     path = file_of(settings.store_url)
-    yield from examine_file(path) if path else database_server.examine(settings.store_url, shape)
+    yield from examine_file(path) if path else postgres.examine(settings.store_url, shape)
 
 
 # SQLite

@@ -1,4 +1,4 @@
-"""What this machine has to have for a server: folders, files, limits, a port. Looked at, and left as it is."""
+"""Checks this machine: folders, files, limits, a port."""
 
 import os
 import shutil
@@ -9,8 +9,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from app.main import STATIC
-from app.operations.checks import Check, ok, unknown, warning, wrong
 from app.operations.commands import file_of
+from app.operations.doctor.checks import Check, ok, unknown, warning, wrong
 from app.settings import Settings
 from app.web.keys import is_open_to_others, read_keys
 

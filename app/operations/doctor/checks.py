@@ -1,4 +1,4 @@
-"""What an examination comes to: findings, a line each. It says how it is and, where it is not well, what mends it."""
+"""The result of a check: a line that says what it saw and how to fix it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,18 +1,18 @@
-"""The examination of what a server needs, from outside: the machine, the database. It changes nothing.
+"""Examines everything that a server needs: settings, machine, database. It changes nothing.
 
-It can be run beside a server, and before there is one.
+It runs beside a server, or before there is one.
 """
 
 from collections.abc import Callable, Iterator
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.operations import databases, machine
-from app.operations.checks import Check, ok, unknown
 from app.operations.commands import reason
+from app.operations.doctor import database, machine
+from app.operations.doctor.checks import Check, ok, unknown
 from app.settings import Settings
 
-EXAMINATIONS: tuple[Callable[[Settings], Iterator[Check]], ...] = (machine.examine, databases.examine)
+EXAMINATIONS: tuple[Callable[[Settings], Iterator[Check]], ...] = (machine.examine, database.examine)
 
 
 def examine(settings: Settings) -> Iterator[Check]:
