@@ -40,6 +40,11 @@ def test_the_parts_together_are_the_text(text: str) -> None:
 
 
 @pytest.mark.breaks("app/chat/links.py", "return DECEIVES", "pass")
+@pytest.mark.parametrize("text", ["https://a.co@example.org/", "https://a.co%40example.org/"])
+def test_an_address_with_a_user_part_is_no_link(text: str) -> None:
+    assert list(links_of(text)) == []
+
+
 @given(texts)
 @example("http://example.org/\"onmouseover='alert(1)'")
 @example("https://a.co@example.org/")
