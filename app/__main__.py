@@ -18,7 +18,7 @@ from app.environment import former_names
 from app.log import set_up_logging
 from app.operations.backup import backup
 from app.operations.commands import CommandError, confirm_account, reason
-from app.operations.copying import copy
+from app.operations.copy_to_postgresql import copy
 from app.operations.doctor import doctor
 from app.operations.doctor.checks import status
 from app.operations.migrating import migrate

@@ -34,7 +34,7 @@ class Audience:
         self.backlogs: dict[tuple[int, str, bool], Backlog] = {}  # missed messages, by position, zone, is it announced
         self.presence = Presence()
         self.members_due = 0.0  # the list of members is not sent again before this time
-        self.resumed_frame: Frame | None = None  # the frame that ends a resume, rendered once for all (G5)
+        self.resumed_frame: Frame | None = None  # the frame that ends a resume, rendered once for all (guarantee G5)
         self.visitors: set[Connection] = set()  # whose socket is open; until they resume, they get nothing
         self.channels: dict[str, Channel] = {}  # connections that resumed, by time zone
 

@@ -22,8 +22,8 @@ from websockets.protocol import State
 from app.chat.limits import Quota, ReadLimit
 from app.delivery.compression import SharedDeflate, SharedDeflateFactory
 from app.delivery.encoding import Data, Encoding
-from app.delivery.inbox import NOTHING, Inbox
-from app.delivery.kernel import UNREAD_BYTES, has_hung_up, limit_buffers
+from app.delivery.receive_queue import NOTHING, ReceiveQueue
+from app.delivery.socket_options import UNREAD_BYTES, has_hung_up, limit_buffers
 from app.delivery.transport import FlowListener
 from app.delivery.websocket_rules import Rules
 
@@ -42,11 +42,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     listener: FlowListener | None = None
     conn: Rules
-    queue: Inbox  # type: ignore[assignment]
+    queue: ReceiveQueue  # type: ignore[assignment]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.queue = Inbox()
+        self.queue = ReceiveQueue()
         self.writable = WRITABLE
         self._gone: asyncio.Future[None] | None = None  # made where somebody waits
         self._reading: ReadLimit | None = None

@@ -20,7 +20,7 @@ from app.settings import Settings
 from app.store.store import Store
 
 MOST_ANNOUNCED = 10  # messages that were missed, which a screen reader reads out one by one
-MOST_BACKLOGS = 8  # cached (G5): after an outage most browsers resume from the same position
+MOST_BACKLOGS = 8  # cached (guarantee G5): after an outage most browsers resume from the same position
 
 
 class Resumption:

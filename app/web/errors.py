@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from app.html.fragments import Fragments
 from app.store.errors import StoreUnavailable
-from app.web.answers import html_answer
+from app.web.responses import html_response
 from app.web.security import add_headers
 
 log = structlog.get_logger("parlor.pages")
@@ -40,7 +40,7 @@ def add_error_pages(app: FastAPI, fragments: Fragments) -> None:
             log.error("failed", path=request.url.path, error=type(error).__name__)
         nonce = getattr(request.state, "nonce", token_urlsafe(16))
         phrase = HTTPStatus(status).phrase
-        response = html_answer(fragments.error(status, phrase, SENTENCES.get(status, SENTENCES[422]), nonce), status)
+        response = html_response(fragments.error(status, phrase, SENTENCES.get(status, SENTENCES[422]), nonce), status)
         response.headers.update(getattr(error, "headers", None) or {})
         # An unexpected error is answered outside of all middleware.
         add_headers(response.headers, nonce)

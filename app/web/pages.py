@@ -12,7 +12,7 @@ from app.chat.timeline import Gap
 from app.html.fragments import HOLE, Fragments
 from app.rooms.reading import NEWEST
 from app.rooms.rooms import Rooms
-from app.web.answers import cached_answer, representation
+from app.web.responses import cached_response, representation
 from app.web.room_page import RoomPage
 
 Position = Annotated[int, Query(ge=1, le=NEWEST)]
@@ -51,7 +51,7 @@ class Pages:
         """Older messages, for htmx to put on top."""
         room, zone = await self._page.find(slug), await self._page.zone(request)
         page = await self._rooms.history.page(room, zone, before)
-        return cached_answer(request, representation(self._fragments.older(room, page, zone, HOLE)))
+        return cached_response(request, representation(self._fragments.older(room, page, zone, HOLE)))
 
     async def gap(
         self, request: Request, slug: str, between: Annotated[str, Query(pattern=r"^\d{1,18}-\d{1,18}$")]
@@ -62,4 +62,4 @@ class Pages:
         if gap.size < 1:
             raise HTTPException(422)
         entries, remaining = await self._rooms.history.fill(room, zone, gap)
-        return cached_answer(request, representation(self._fragments.filled(gap, remaining, entries, zone)))
+        return cached_response(request, representation(self._fragments.filled(gap, remaining, entries, zone)))

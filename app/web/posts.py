@@ -16,10 +16,10 @@ from app.html.fragments import time_zones
 from app.rooms.posting import new_keys
 from app.rooms.rooms import Rooms
 from app.settings import Settings
-from app.web.answers import redirect
 from app.web.authentication import Authenticator
 from app.web.cookies import ENTER_CHOICES, ENTER_COOKIE, Cookies, cookies_of, delete_cookie
 from app.web.forms import MEDIA_TYPE, read_form
+from app.web.responses import redirect
 from app.web.room_page import RoomPage
 from app.web.security import address_of
 

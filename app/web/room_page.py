@@ -16,10 +16,10 @@ from app.rooms.reading import NEWEST
 from app.rooms.rooms import Rooms
 from app.settings import Settings
 from app.store.store import SESSION_ENDED
-from app.web.answers import cached_answer, html_answer, representation
 from app.web.authentication import Authenticator
 from app.web.cookies import Cookies, cookies_of, delete_cookie, enter_of
 from app.web.identity import Session
+from app.web.responses import cached_response, html_response, representation
 
 PAGE_KEYS = 20  # drafts that one can write before the first receipt
 # The keys in a member's page are for one composer. Going back, a browser may show a stored page, however old it
@@ -98,14 +98,14 @@ class RoomPage:
     def _own(self, request: Request, view: RoomView, status: int = 200) -> Response:
         """Return a member's own page, with idempotency keys. It is never cached."""
         keys, nonce = new_keys(PAGE_KEYS), request.state.nonce
-        response = html_answer(self._fragments.room(replace(view, keys=keys, nonce=nonce)), status)
+        response = html_response(self._fragments.room(replace(view, keys=keys, nonce=nonce)), status)
         response.headers["Vary"] = ALONE
         return response
 
     def _shared(self, request: Request, view: RoomView) -> Response:
         """Return a page that is the same for everybody without a name."""
         is_newest = view.is_newest
-        return cached_answer(request, self._newest.of(view.room.id, view) if is_newest else self._represented(view))
+        return cached_response(request, self._newest.of(view.room.id, view) if is_newest else self._represented(view))
 
     def _represented(self, view: RoomView) -> Representation:
         return representation(self._fragments.room(view))

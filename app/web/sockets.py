@@ -18,7 +18,7 @@ from app.chat.messages import Room
 from app.delivery import websocket_protocol
 from app.delivery.connection import CloseCode, Connection
 from app.delivery.hub import Audience
-from app.delivery.inbox import NOTHING
+from app.delivery.receive_queue import NOTHING
 from app.delivery.transport import AsgiTransport
 from app.html.fragments import Fragments
 from app.metrics import Metrics

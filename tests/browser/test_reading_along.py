@@ -28,7 +28,7 @@ def nonce(page: Page) -> str:
     return found
 
 
-@pytest.mark.breaks("app/web/answers.py", '"ETag": shown.etag, ', "")
+@pytest.mark.breaks("app/web/responses.py", '"ETag": shown.etag, ', "")
 def test_a_page_that_nobody_changed_is_shown_again_and_works(cast: Cast, room: str, bob: Person) -> None:
     bob.says(*(f"message {number}" for number in range(3)))
     reader = cast.somebody().opens(room)

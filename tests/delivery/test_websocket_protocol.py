@@ -12,8 +12,8 @@ from uvicorn.server import ServerState
 
 from app.chat.limits import Limits, Quota
 from app.delivery.encoding import Encoding, encode
-from app.delivery.inbox import NOTHING
-from app.delivery.kernel import UNREAD_BYTES
+from app.delivery.receive_queue import NOTHING
+from app.delivery.socket_options import UNREAD_BYTES
 from app.delivery.websocket_protocol import TRANSPORT, WebSocketProtocol, direct_transport
 from app.settings import Settings
 from tests.transport import HANDSHAKE, Transport, turns
@@ -482,7 +482,7 @@ async def test_who_waits_is_told_of_the_end_at_once(how: str) -> None:
     await asyncio.gather(*server.tasks)
 
 
-@pytest.mark.breaks("app/delivery/kernel.py", "poll.poll(0)", "False")
+@pytest.mark.breaks("app/delivery/socket_options.py", "poll.poll(0)", "False")
 async def test_a_browser_that_leaves_unread_things_behind_is_noticed() -> None:
     server = Paced()
     transport = await server.shake_hands()

@@ -52,7 +52,7 @@ ADDRESSES = ["/", "/rooms/lobby", "/?before=3", "/rooms/lobby/messages?before=3"
 
 @pytest.mark.usefixtures("history")
 @pytest.mark.parametrize("address", ADDRESSES)
-@pytest.mark.breaks("app/web/answers.py", 'is_among(shown.etag, request.headers.get("If-None-Match", ""))', "False")
+@pytest.mark.breaks("app/web/responses.py", 'is_among(shown.etag, request.headers.get("If-None-Match", ""))', "False")
 def test_who_has_what_nobody_changed_is_told_so(client: TestClient, address: str) -> None:
     page = client.get(address)
     assert (page.status_code, page.headers["vary"]) == (200, "Cookie")

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select
 from app.chat.messages import Refused, clean
 from app.chat.names import clean_name
 from app.main import create_app
-from app.operations import copying
+from app.operations import copy_to_postgresql
 from app.operations.commands import alone
 from app.settings import Settings
 from app.store import migrations, tables
@@ -56,7 +56,9 @@ def test_everything_arrives_and_the_chat_goes_on_from_there(data: Path, postgres
     assert bodies(postgres_url) == ["one", "two", "one", "two", "three"]
 
 
-@pytest.mark.breaks("app/operations/copying.py", "target.execute(select(func.setval(sequence, last)))", "pass")
+@pytest.mark.breaks(
+    "app/operations/copy_to_postgresql.py", "target.execute(select(func.setval(sequence, last)))", "pass"
+)
 async def test_the_next_room_has_a_number_of_its_own(data: Path, postgres_url: str) -> None:
     async with Store(sqlite_url(data), utc_now).opened("Lobby") as store:
         numbers = [(await store.create_room(name)).id for name in ("Garden", "Attic")]
@@ -157,14 +159,14 @@ def test_a_page_is_the_same_before_and_after(data: Path, postgres_url: str) -> N
 
 
 def test_more_than_one_chunk_arrives(data: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copying, "CHUNK", 2)
+    monkeypatch.setattr(copy_to_postgresql, "CHUNK", 2)
     talk(sqlite_url(data), [f"message {number}" for number in range(5)])
     assert "messages: 5 rows" in parlor(data, "copy", "--to", postgres_url).done
     assert rows(postgres_url) == rows(sqlite_url(data))
 
 
 @pytest.mark.breaks(
-    "app/operations/copying.py", "if target.scalar(select(func.count()).select_from(table)):", "if False:"
+    "app/operations/copy_to_postgresql.py", "if target.scalar(select(func.count()).select_from(table)):", "if False:"
 )
 def test_a_database_that_is_in_use_is_left_alone(data: Path, postgres_url: str) -> None:
     talk(postgres_url, ["theirs"])
@@ -180,7 +182,7 @@ def test_a_database_that_was_only_migrated_is_empty(data: Path, postgres_url: st
     assert bodies(postgres_url) == ["ours"]
 
 
-@pytest.mark.breaks("app/operations/copying.py", "if str(sent) != str(arrived):", "if False:")
+@pytest.mark.breaks("app/operations/copy_to_postgresql.py", "if str(sent) != str(arrived):", "if False:")
 @pytest.mark.parametrize("loss", ["NEW.body := upper(NEW.body); RETURN NEW;", "RETURN NULL;"])
 def test_what_does_not_arrive_as_it_was_is_not_kept(
     postgres: Cluster, data: Path, postgres_url: str, loss: str
@@ -210,7 +212,9 @@ def test_a_file_can_be_named_where_the_settings_lead_elsewhere(data: Path, postg
 
 
 @pytest.mark.breaks(
-    "app/operations/copying.py", "with locked(source), opened(source) as here:", "with opened(source) as here:"
+    "app/operations/copy_to_postgresql.py",
+    "with locked(source), opened(source) as here:",
+    "with opened(source) as here:",
 )
 def test_a_file_that_is_served_is_left_alone(data: Path, postgres_url: str) -> None:
     """What was said meanwhile would stay behind."""
@@ -238,9 +242,9 @@ def test_there_has_to_be_something_to_copy(data: Path, postgres_url: str) -> Non
     assert "There is no database at" in parlor(data, "copy", "--to", postgres_url).refusal
 
 
-@pytest.mark.breaks("app/operations/copying.py", "yield_per=CHUNK", "yield_per=1_000_000")
+@pytest.mark.breaks("app/operations/copy_to_postgresql.py", "yield_per=CHUNK", "yield_per=1_000_000")
 def test_memory_does_not_grow_with_the_log(data: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copying, "CHUNK", 20)
+    monkeypatch.setattr(copy_to_postgresql, "CHUNK", 20)
     size, number = 20_000, 1000
     talk(sqlite_url(data), [str(each) * (size // len(str(each))) for each in range(number)])
     tracemalloc.start()

@@ -18,7 +18,7 @@ def representation(html: str) -> Representation:
     return represent(html, HOLE, f"{POLICY}{HEADERS}")
 
 
-def cached_answer(request: Request, shown: Representation) -> Response:
+def cached_response(request: Request, shown: Representation) -> Response:
     """Return 304 if the browser has `shown` already, else the page."""
     headers = {"Cache-Control": CACHE, "ETag": shown.etag, "Vary": "Cookie"}
     if is_among(shown.etag, request.headers.get("If-None-Match", "")):
@@ -26,7 +26,7 @@ def cached_answer(request: Request, shown: Representation) -> Response:
     return HTMLResponse(shown.with_nonce(request.state.nonce), headers=headers)
 
 
-def html_answer(text: str, status: int = 200) -> HTMLResponse:
+def html_response(text: str, status: int = 200) -> HTMLResponse:
     """Return a page that no cache may keep for others."""
     return HTMLResponse(text, status, {"Cache-Control": CACHE})
 

@@ -6,7 +6,7 @@ from typing import Any
 NOTHING = {"type": "websocket.receive"}  # says that there may be something to receive
 
 
-class Inbox:
+class ReceiveQueue:
     """A queue with a single consumer, in place of `asyncio.Queue`.
 
     `asyncio.Queue` serves many on both sides and costs 3 kB of the 20 that a browser costs. The end of the connection
