@@ -1,4 +1,4 @@
-"""Who is in the tests, and what they say."""
+"""The people in the tests, and their messages."""
 
 from datetime import UTC, datetime, timedelta
 

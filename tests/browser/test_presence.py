@@ -1,4 +1,4 @@
-"""Who is here now; and one person at two tabs is one person."""
+"""Presence; two tabs of one person are one person."""
 
 from playwright.sync_api import expect
 

@@ -1,4 +1,4 @@
-"""The newest message stays in view, nothing moves under somebody who reads further up, and all of it can be reached."""
+"""The newest message stays in view, and nothing moves while somebody reads further up."""
 
 import pytest
 

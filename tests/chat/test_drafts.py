@@ -164,7 +164,7 @@ def test_what_was_taken_away_is_no_text(before: str, now: str, typed: str) -> No
     assert typed_since(before, now) == typed
 
 
-def test_what_was_said_is_noted_for_a_while_and_of_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sent_texts_are_remembered_for_a_day_and_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.chat.drafts.MOST_NOTED", 2)
     said = SentDrafts()
     one, two, three = (Draft(f"text {number}", f"k{number}") for number in range(3))

@@ -1,4 +1,4 @@
-"""What a name may be, when two names are the same, and when they look alike."""
+"""Valid names, equal names, look-alikes."""
 
 import re
 import string

@@ -1,4 +1,4 @@
-"""Who is in a room: present, absent, and the grace in between."""
+"""Presence: present, absent, and the grace between."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The guarantees with people spread over processes: who leaves one comes back to another, and lacks nothing."""
+"""The guarantees with people spread over processes."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""People who talk on while things break, and do not let go of what has no receipt."""
+"""People who go on writing during faults, and send again what has no receipt."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

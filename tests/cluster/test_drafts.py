@@ -49,7 +49,7 @@ def shared_drafts(shared: Shared) -> SharedDrafts:
     return SharedDrafts(cast(Store, shared))
 
 
-async def test_what_one_process_shares_another_recalls(shared_drafts: SharedDrafts, shared: Shared) -> None:
+async def test_a_draft_shared_by_one_process_is_found_by_another(shared_drafts: SharedDrafts, shared: Shared) -> None:
     shared_drafts.share([("ann", Draft("first", "a")), ("bob", Draft("hello", "a"))])
     await until(lambda: len(shared.noted) == 2)
     said = SentDrafts()
@@ -59,7 +59,7 @@ async def test_what_one_process_shares_another_recalls(shared_drafts: SharedDraf
     assert shared.asked == [("ann", ["a", "b"])]
 
 
-async def test_what_is_known_is_not_asked_for(shared_drafts: SharedDrafts, shared: Shared) -> None:
+async def test_a_known_draft_is_not_looked_up(shared_drafts: SharedDrafts, shared: Shared) -> None:
     said = SentDrafts()
     said.note_sent("ann", Draft("first", "a"), now=0)
     await shared_drafts.recall(said, "ann", [Draft("firsts", "a")], now=0)
@@ -77,7 +77,7 @@ async def test_what_comes_while_others_are_shared_is_shared_next(shared_drafts: 
     assert shared.notes == 2
 
 
-async def test_where_nothing_can_be_asked_nothing_is_recalled(shared_drafts: SharedDrafts, shared: Shared) -> None:
+async def test_without_a_database_no_draft_is_found(shared_drafts: SharedDrafts, shared: Shared) -> None:
     shared.gone = True
     shared_drafts.share([("ann", Draft("first", "a"))])
     await until(lambda: shared_drafts._sharing is None)

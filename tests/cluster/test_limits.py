@@ -1,4 +1,4 @@
-"""How fast one may speak at all processes together: who asks together is answered together."""
+"""Shared rate limits: concurrent requests share a query."""
 
 import asyncio
 from collections import Counter

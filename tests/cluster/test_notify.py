@@ -121,7 +121,7 @@ async def test_whatever_else_is_on_the_channel_is_ignored_and_counted(ears: list
     assert other.figure("notifications_unreadable_total") == 4
 
 
-async def test_a_connection_that_is_ended_is_replaced_and_what_was_missed_is_looked_for(
+async def test_a_connection_that_ends_is_replaced_and_positions_are_polled(
     ears: list[Ear], postgres: Cluster, database: str
 ) -> None:
     one, other = ears

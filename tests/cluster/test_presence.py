@@ -1,4 +1,4 @@
-"""Who is present in all processes: what each notes of its own, and reads of the others."""
+"""Presence across processes: each writes its own and reads the others'."""
 
 import asyncio
 from collections.abc import Collection
@@ -80,7 +80,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presence, "RETRY_SECONDS", 0.001)
 
 
-async def test_who_comes_and_goes_is_noted_once_and_announced(
+async def test_arrivals_and_departures_are_written_once_and_announced(
     roll: SharedPresence, shared: Shared, lobby: Audience, bus: LocalBus
 ) -> None:
     announced: list[str] = []
@@ -100,7 +100,7 @@ async def test_who_comes_and_goes_is_noted_once_and_announced(
     assert announced == ["present:1", "present:1"]
 
 
-async def test_who_departed_is_noted_though_nobody_looks_at_the_room_any_more(
+async def test_a_departure_is_written_though_the_room_has_no_audience(
     roll: SharedPresence, shared: Shared, lobby: Audience, hub: Hub
 ) -> None:
     lobby.presence.arrive(ANN)
@@ -112,7 +112,9 @@ async def test_who_departed_is_noted_though_nobody_looks_at_the_room_any_more(
     assert shared.notes[-1][1] == {(1, ANN.id)}
 
 
-async def test_what_could_not_be_noted_is_noted_later(roll: SharedPresence, shared: Shared, lobby: Audience) -> None:
+async def test_presence_that_could_not_be_written_is_written_later(
+    roll: SharedPresence, shared: Shared, lobby: Audience
+) -> None:
     lobby.presence.arrive(ANN)
     shared.gone = True
     with pytest.raises(StoreUnavailable):
@@ -208,7 +210,7 @@ async def test_full_rooms_are_read_seldom(
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_what_could_not_be_read_or_noted_is_tried_again(
+async def test_failed_reads_and_writes_of_presence_are_retried(
     roll: SharedPresence, shared: Shared, lobby: Audience, bus: LocalBus
 ) -> None:
     shared.gone = True

@@ -101,7 +101,7 @@ async def test_the_same_submission_at_two_processes_is_one_message(both: list[Br
 
 @by_bell_alone
 @pytest.mark.breaks("app/main.py", "bus.announce(topics.log_of(room_id), position)", "pass")
-async def test_the_bell_is_what_brings_it_and_not_the_look(both: list[Browser], other: Process) -> None:
+async def test_a_notification_delivers_it_and_not_the_poll(both: list[Browser], other: Process) -> None:
     ann, *_ = both
     for number in range(5):
         await ann.said(f"{number}")
@@ -111,7 +111,9 @@ async def test_the_bell_is_what_brings_it_and_not_the_look(both: list[Browser], 
 
 
 @pytest.mark.breaks("app/cluster/cluster.py", "store.positions(served())", "store.positions({})")
-async def test_who_hears_no_bell_finds_everything_by_looking(deaf: None, both: list[Browser], other: Process) -> None:
+async def test_a_process_without_notifications_finds_everything_by_polling(
+    deaf: None, both: list[Browser], other: Process
+) -> None:
     ann, bob, *_ = both
     await ann.said("hello")
     await all_show(both, "hello")
@@ -123,9 +125,7 @@ async def test_who_hears_no_bell_finds_everything_by_looking(deaf: None, both: l
 
 
 @pytest.mark.breaks("app/rooms/delivering.py", "dict.fromkeys(self._history.newest.rooms(), 0) | shown", "shown")
-async def test_a_page_that_is_kept_is_looked_after_like_one_that_is_open(
-    deaf: None, one: Process, other: Process
-) -> None:
+async def test_a_cached_page_is_invalidated_like_an_open_one(deaf: None, one: Process, other: Process) -> None:
     reader = Browser(other)
     await reader.load()
     async with browsers((one, "Ann")) as (ann,):

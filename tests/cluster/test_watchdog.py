@@ -1,4 +1,4 @@
-"""Looking how far everything has come: what no announcement told of is found, and who cannot look knows it."""
+"""The watchdog: polls positions, and knows when it cannot."""
 
 import asyncio
 from collections.abc import Callable
@@ -62,7 +62,7 @@ def watch(database: Database, bus: Missing, clock: Clock, registry: CollectorReg
     return Watchdog(database.look, bus, SECONDS, lambda: clock.elapsed, BusMetrics(registry))
 
 
-async def test_what_is_found_is_told_to_those_who_listen(watch: Watchdog, database: Database, bus: Missing) -> None:
+async def test_polled_positions_go_to_the_listeners(watch: Watchdog, database: Database, bus: Missing) -> None:
     heard: list[tuple[str, int]] = []
     bus.listen(lambda topic, position: heard.append((topic, position)))
     database.positions = {"room:1": 7, "rooms": 2}
@@ -88,7 +88,9 @@ async def test_it_counts_what_no_announcement_had_told_of(
 
 
 @pytest.mark.breaks("app/cluster/watchdog.py", "not self._failed and ", "")
-async def test_who_cannot_look_does_not_see_and_sees_again_by_themselves(watch: Watchdog, database: Database) -> None:
+async def test_a_watchdog_that_cannot_poll_is_not_current_and_recovers_by_itself(
+    watch: Watchdog, database: Database
+) -> None:
     assert watch.is_current()
     database.gone = True
     assert not await watch.poll()
@@ -99,7 +101,9 @@ async def test_who_cannot_look_does_not_see_and_sees_again_by_themselves(watch: 
 
 
 @pytest.mark.breaks("app/cluster/watchdog.py", "age <= self._seconds + LATE_SECONDS", "True")
-async def test_who_waits_for_an_answer_does_not_see_either(watch: Watchdog, database: Database, clock: Clock) -> None:
+async def test_a_watchdog_that_waits_for_an_answer_is_not_current_either(
+    watch: Watchdog, database: Database, clock: Clock
+) -> None:
     assert await watch.poll()
     database.answering.clear()
     looking = asyncio.create_task(watch.poll())
@@ -125,7 +129,7 @@ async def test_an_answer_that_does_not_come_is_not_waited_for(
     assert not watch.is_current()
 
 
-async def test_it_looks_again_and_again_and_at_once_after_something_was_missed(
+async def test_it_polls_regularly_and_at_once_after_a_lost_connection(
     watch: Watchdog, database: Database, bus: Missing
 ) -> None:
     async with watch.running(on_recovery=lambda: None):
@@ -134,7 +138,7 @@ async def test_it_looks_again_and_again_and_at_once_after_something_was_missed(
         await until(lambda: database.looks > 1)
 
 
-async def test_seeing_again_is_told_once(watch: Watchdog, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_recovery_is_reported_once(watch: Watchdog, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "RETRY_SECONDS", 0.001)
     sights: list[int] = []
     database.gone = True

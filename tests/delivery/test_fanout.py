@@ -1,4 +1,4 @@
-"""Those who are sent the same frames."""
+"""Fan-out: one encoding per frame, the same bytes to every subscriber."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who is here in this process, and `publish`."""
+"""The audiences of a process, and `publish`."""
 
 import inspect
 
@@ -110,7 +110,7 @@ async def test_frames_are_rendered_once_for_each_time_zone(hub: Hub, lobby: Audi
     assert readers[0].offered[0] is readers[2].offered[0]
 
 
-async def test_where_nobody_looks_nothing_is_rendered(
+async def test_nothing_is_rendered_without_an_audience(
     hub: Hub, lobby: Audience, fan_outs: list[tuple[float, int]]
 ) -> None:
     hub.publish(lobby, lambda zone: pytest.fail("rendered for nobody"))

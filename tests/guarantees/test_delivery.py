@@ -1,4 +1,4 @@
-"""Delivery, small: drops, kills, repeated submissions, a restart, slow readers, and people who come and go."""
+"""Delivery, small: drops, kills, repeated submissions, a restart, slow readers, joining and leaving."""
 
 from pathlib import Path
 

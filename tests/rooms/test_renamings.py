@@ -1,4 +1,4 @@
-"""Who is renamed, in whichever process."""
+"""Renamings in any process."""
 
 from collections.abc import Sequence
 from dataclasses import replace

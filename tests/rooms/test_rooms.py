@@ -729,7 +729,7 @@ async def test_a_full_room_is_shown_who_is_here_less_often(tmp_path: Path, monke
         assert len((await reader.settle()).soup.select("#members bdi")) == 3
 
 
-async def test_what_nobody_looks_at_is_forgotten(tmp_path: Path) -> None:
+async def test_an_audience_without_browsers_is_forgotten(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         (ann,) = await members(here, "Ann")
         browser = await here.open(here.rooms.directory.oldest, ann)

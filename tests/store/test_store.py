@@ -350,7 +350,7 @@ async def test_what_no_trouble_of_the_database_explains_is_logged_once(log: Stor
 @pytest.mark.breaks(
     "app/store/writer.py", "partial(message_queries.commit, ", "partial(message_queries.commit_unknown, "
 )
-async def test_what_is_new_is_not_looked_for(log: Store, ann: Member, lobby: Room) -> None:
+async def test_a_new_submission_costs_no_lookup(log: Store, ann: Member, lobby: Room) -> None:
     """A transaction, the room's row, the messages: each statement more is paid for by every message."""
     with statements() as run:
         await asyncio.gather(*(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in range(9)))
@@ -721,7 +721,7 @@ async def test_reading_goes_on_while_somebody_else_writes(
 
 
 @pytest.mark.breaks("app/store/store.py", "self.saw([member_id], VISIT_WAIT)", "self.saw([member_id])")
-async def test_no_page_waits_for_its_visit_to_be_noted(
+async def test_no_page_waits_for_its_visit_to_be_recorded(
     log: Store, ann: Member, lobby: Room, store_url: str, clock: Clock, lock_wait: float
 ) -> None:
     clock.advance(days=1)

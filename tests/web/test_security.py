@@ -1,4 +1,4 @@
-"""Origin, headers, and who may read our answers."""
+"""Hosts, origins, headers, authentication."""
 
 import asyncio
 import re
@@ -335,7 +335,7 @@ def request_of(authenticator: Authenticator, member: Member) -> Request:
 @pytest.mark.breaks(
     "app/web/authentication.py", "TTLCache(MOST_CACHED, CACHE_SECONDS, now)", "TTLCache(MOST_CACHED, 10**9, now)"
 )
-async def test_somebody_who_comes_often_is_looked_up_once_a_minute(
+async def test_a_member_is_looked_up_once_a_minute(
     authenticator: Authenticator, register: Register, clock: Clock
 ) -> None:
     request = request_of(authenticator, ANN)
