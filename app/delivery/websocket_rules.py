@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from http import HTTPStatus
 from typing import Any
 
-from websockets.exceptions import InvalidHeader, InvalidUpgrade, PayloadTooBig
+from websockets.exceptions import InvalidUpgrade, PayloadTooBig
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
@@ -60,12 +60,10 @@ class Rules(ServerProtocol):
         return len(self.reader.buffer) + (self.current_size or 0)
 
     def process_request(self, request: Request) -> tuple[str, str | None, str | None]:
-        """Judge a handshake, also by its version and its host: section 4.2.1."""
+        """Judge a handshake, also by its version: section 4.2.1. `HttpProtocol` has judged its host."""
         version = ", ".join(request.headers.get_all("Sec-WebSocket-Version"))
         if version != VERSION:
             raise InvalidUpgrade("Sec-WebSocket-Version", version or None)
-        if len(request.headers.get_all("Host")) != 1:
-            raise InvalidHeader("Host")
         return super().process_request(request)
 
     def reject(self, status: HTTPStatus | int, text: str) -> Response:
