@@ -64,7 +64,11 @@ async def test_all_who_ask_meanwhile_get_the_same(log: Log, newest: PageCache) -
     assert {each.result() for each in asking[1:]} == {newest.known(ROOM)}
 
 
-@pytest.mark.breaks("app/rooms/page_cache.py", "if tail is None or tail.position < position:", "if False:")
+@pytest.mark.breaks(
+    "app/rooms/page_cache.py",
+    "if position > (tail.position if tail else 0):",
+    "if False and (tail.position if tail else 0):",
+)
 async def test_what_is_announced_is_on_the_next_page(log: Log, newest: PageCache) -> None:
     assert (await newest.of(ROOM)).position == 0
     log.position = 1
@@ -73,7 +77,7 @@ async def test_what_is_announced_is_on_the_next_page(log: Log, newest: PageCache
 
 
 @pytest.mark.breaks(
-    "app/rooms/page_cache.py", "tail is None or tail.position < position", "tail and tail.position < position"
+    "app/rooms/page_cache.py", "position > (tail.position if tail else 0)", "tail and position > tail.position"
 )
 async def test_what_is_read_while_something_is_announced_is_not_kept(log: Log, newest: PageCache) -> None:
     log.answering.clear()
@@ -88,13 +92,28 @@ async def test_what_is_read_while_something_is_announced_is_not_kept(log: Log, n
     assert await newest.of(ROOM) is await late
 
 
-@pytest.mark.breaks("app/rooms/page_cache.py", "tail is None or tail.position < position", "True")
+@pytest.mark.breaks(
+    "app/rooms/page_cache.py", "position > (tail.position if tail else 0)", "True or (tail.position if tail else 0)"
+)
 async def test_what_is_announced_again_changes_nothing(log: Log, newest: PageCache) -> None:
     log.position = 3
     tail = await newest.of(ROOM)
     newest.reached(ROOM, 3)
     newest.reached(ROOM + 1, 9)
     assert newest.known(ROOM) is tail
+
+
+@pytest.mark.breaks(
+    "app/rooms/page_cache.py", "position > (tail.position if tail else 0)", "not tail or position > tail.position"
+)
+async def test_an_empty_room_that_is_announced_while_it_is_read_is_kept(log: Log, newest: PageCache) -> None:
+    log.answering.clear()
+    reading = asyncio.create_task(newest.of(ROOM))
+    await log.is_read()
+    newest.reached(ROOM, 0)
+    log.answering.set()
+    assert await reading is await newest.of(ROOM)
+    assert log.reads == 1
 
 
 @pytest.mark.breaks("app/rooms/page_cache.py", "del self._tails[room_id]\n            raise", "pass\n            raise")
