@@ -13,7 +13,7 @@ from websockets.sync.client import ClientConnection, connect
 from bench.client import Failed
 
 FIRST = 50  # messages that the page has when it is new
-REQUEST_LIMITS = 40  # messages that are measured, one at a time
+ARRIVALS = 40  # messages that are measured, one at a time
 PAUSE = 0.05  # seconds between them, in which the page comes to rest
 KEYS = "as people do type,"  # 18
 DRAFTS = 50  # most in one frame
@@ -55,8 +55,8 @@ class OpenPage:
         """Measure."""
         sleep(1)  # the page is at rest
         before = self._metric("TaskDuration")
-        self.hears(REQUEST_LIMITS, PAUSE)
-        arrival = (self._metric("TaskDuration") - before) / REQUEST_LIMITS
+        self.hears(ARRIVALS, PAUSE)
+        arrival = (self._metric("TaskDuration") - before) / ARRIVALS
         self._page.locator("#drafts textarea").focus()
         before = self._metric("TaskDuration")
         for key in KEYS:

@@ -1,4 +1,4 @@
-"""Presence across processes: each process writes who is here and reads who is elsewhere.
+"""Presence across processes: each process writes its own members and reads those of the others.
 
 Arrivals and departures of one tick are written together. A notification that rooms changed leads to one query for all
 of them. A process that was not seen for a while is ignored, by the database's clock.
@@ -84,7 +84,7 @@ class SharedPresence:
         return any(audience.presence.moved for audience in self._hub.audiences())
 
     async def _note(self, ahead: float = 0) -> None:
-        """Write who is here."""
+        """Write the members present here."""
         for audience in self._hub.audiences():
             audience.presence.moved = False
         here = {(each.room.id, member_id) for each in self._hub.audiences() for member_id in each.presence.here()}

@@ -40,7 +40,7 @@ class PageCache:
 
     def __init__(self, read: Callable[[int], Awaitable[Tail]]) -> None:
         self._read = read
-        self._tails: LRUCache[int, asyncio.Task[Tail]] = LRUCache(MOST_ROOMS)  # a finished task is what is kept
+        self._tails: LRUCache[int, asyncio.Task[Tail]] = LRUCache(MOST_ROOMS)  # finished or running reads
 
     def known(self, room_id: int) -> Tail | None:
         """Return the tail of a room, if it is kept."""

@@ -1,4 +1,4 @@
-"""The log: what was said, in which order, by whom. Only the store speaks to the database.
+"""The log: the messages of each room, in order. Only the store speaks to the database.
 
 Appends go through one writer, which commits in batches; reads do not wait for it. The store knows nothing of sockets,
 HTML or presence. Its SQL is in the `…_queries.py`.
@@ -15,7 +15,6 @@ from secrets import token_hex
 from time import monotonic
 from typing import Any, Self
 
-import structlog
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
@@ -28,8 +27,6 @@ from app.store.engines import open_engine
 from app.store.errors import NameUnavailable, SessionOutdated, StoreUnavailable, TooManyRooms, unavailable
 from app.store.work import Result, Work
 from app.store.writer import Stored, Writer
-
-log = structlog.get_logger("parlor.store")
 
 LOBBY = "lobby"
 VISIT_NOTED_EVERY_MS = 3_600_000
@@ -59,7 +56,6 @@ class Store:
         self._failed_at: float | None = None  # when the last write failed; None if it did not
         self._database = open_engine(url, lock_wait)
         self._clock = clock
-        self._lock_wait = lock_wait
         self.writer = Writer(self._write, self._now, lock_wait)
         self._lookups = BatchLoader(self._find_members)
         self.on_renamed: Callable[[int], None] = lambda renaming: None  # called with the number of each renaming

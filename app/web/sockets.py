@@ -33,7 +33,7 @@ from app.web.security import address_of
 
 log = structlog.get_logger("parlor.websocket")
 
-Transport = websocket_protocol.WebSocketProtocol | AsgiTransport
+AnyTransport = websocket_protocol.WebSocketProtocol | AsgiTransport
 
 ADDRESS = re.compile(r"/ws(/(?P<slug>[^/]+))?")
 
@@ -79,13 +79,13 @@ class Sockets:
             # Accepted before it can be turned away: only an open socket can be told why, and a refused handshake
             # looks like an outage to the browser, which would retry endlessly.
             await socket.accept()
-            transport: Transport = websocket_protocol.direct_transport(scope) or AsgiTransport(socket.send_text)
+            transport: AnyTransport = websocket_protocol.direct_transport(scope) or AsgiTransport(socket.send_text)
             try:
                 await self._admit(socket, transport, await self._rooms.directory.look_up(found["slug"] or LOBBY))
             except StoreUnavailable as error:
                 await self._put_off(socket, transport, error)
 
-    async def _admit(self, socket: WebSocket, transport: Transport, room: Room | None) -> None:
+    async def _admit(self, socket: WebSocket, transport: AnyTransport, room: Room | None) -> None:
         address = address_of(socket)
         if room is None:
             await self._turn_away(socket, "no-room", CloseCode.REFUSED, "This room does not exist.")
@@ -100,7 +100,7 @@ class Sockets:
             finally:
                 self._open.release(address)
 
-    async def _wait_for_turn(self, socket: WebSocket, transport: Transport, address: str) -> bool:
+    async def _wait_for_turn(self, socket: WebSocket, transport: AnyTransport, address: str) -> bool:
         """Wait until `address` may resume once more; return whether the browser is still there."""
         if wait := self._limits.resumes.take(address, _now()):
             self._metrics.refused("paced")
@@ -116,13 +116,13 @@ class Sockets:
         await socket.send_text(self._fragments.notice(sentence, passes=True))
         await self._drop(socket, code)
 
-    async def _put_off(self, socket: WebSocket, transport: Transport, error: StoreUnavailable) -> None:
+    async def _put_off(self, socket: WebSocket, transport: AnyTransport, error: StoreUnavailable) -> None:
         """Make the browser reconnect in a moment: the store does not answer."""
         log.error("not opened", error=str(error))
         if await _hesitate(transport):
             await self._turn_away(socket, "unavailable", CloseCode.OVERLOADED, UNREADY)
 
-    async def _serve(self, socket: WebSocket, transport: Transport, room: Room) -> None:
+    async def _serve(self, socket: WebSocket, transport: AnyTransport, room: Room) -> None:
         try:
             connection = await self._connect(socket, transport)
             audience = await self._rooms.resumption.enter(room, connection)
@@ -138,7 +138,7 @@ class Sockets:
             self._rooms.resumption.leave(audience, connection)
             log.debug("left", room=room.slug, member=member_id)
 
-    async def _connect(self, socket: WebSocket, transport: Transport) -> Connection:
+    async def _connect(self, socket: WebSocket, transport: AnyTransport) -> Connection:
         # A view of its own: a request caches its parts, and the socket's would stay in memory.
         member = await self._authenticator.member(HTTPConnection(socket.scope))
         zone = member.time_zone if member else self._settings.time_zone
@@ -146,7 +146,7 @@ class Sockets:
         return Connection(member, zone, transport, limit, stall, address_of(socket))
 
     async def _converse(
-        self, socket: WebSocket, transport: Transport, audience: Audience, connection: Connection
+        self, socket: WebSocket, transport: AnyTransport, audience: Audience, connection: Connection
     ) -> None:
         """Read and write until the browser leaves, or has to be cut off."""
         reading = self._limits.reading(connection.address, _now())
@@ -166,7 +166,7 @@ class Sockets:
             await self._drop(socket, CloseCode.OVERLOADED)
 
     async def _look_again(
-        self, socket: WebSocket, transport: Transport, audience: Audience, connection: Connection
+        self, socket: WebSocket, transport: AnyTransport, audience: Audience, connection: Connection
     ) -> None:
         """Close a connection whose session or room ended while it was admitted; notify one whose session ended before.
 
@@ -185,7 +185,7 @@ class Sockets:
             if await _hesitate(transport):
                 connection.cut("unavailable")
 
-    async def _pace(self, transport: Transport, connection: Connection, wait: Callable[[float], float]) -> bool:
+    async def _pace(self, transport: AnyTransport, connection: Connection, wait: Callable[[float], float]) -> bool:
         """Return when `wait`, given the time, no longer says to wait: whether the browser is still there.
 
         Until then nothing is read from this browser: the system's own buffers fill, and the sender has to wait.
@@ -202,7 +202,7 @@ class Sockets:
         return True
 
     async def _read(
-        self, socket: WebSocket, transport: Transport, audience: Audience, connection: Connection, reading: ReadLimit
+        self, socket: WebSocket, transport: AnyTransport, audience: Audience, connection: Connection, reading: ReadLimit
     ) -> bool:
         """Read and handle one frame; return whether there may be another. Nothing of it stays in memory."""
         event = await socket.receive()
@@ -221,7 +221,7 @@ class Sockets:
         del event, text
         return await self._take(frame, transport, audience, connection)
 
-    async def _take(self, frame: Frame, transport: Transport, audience: Audience, connection: Connection) -> bool:
+    async def _take(self, frame: Frame, transport: AnyTransport, audience: Audience, connection: Connection) -> bool:
         if not isinstance(frame, Malformed) and frame.left_out:
             self._metrics.refused("too-many-drafts")
             connection.offer(self._fragments.notice(LEFT_OUT))
@@ -258,7 +258,7 @@ class Sockets:
 
 
 @asynccontextmanager
-async def _writing(transport: Transport, connection: Connection) -> AsyncIterator[None]:
+async def _writing(transport: AnyTransport, connection: Connection) -> AsyncIterator[None]:
     """Run an ASGI transport's writer meanwhile; a direct transport has none."""
     if not isinstance(transport, AsgiTransport):
         yield
@@ -282,7 +282,7 @@ async def _write(transport: AsgiTransport, connection: Connection) -> None:
         connection.cut("failed")
 
 
-async def _hesitate(transport: Transport) -> bool:
+async def _hesitate(transport: AnyTransport) -> bool:
     """Wait a moment, by chance: a browser whose socket opened comes back at once, and all of them together.
 
     Returns whether it is still there.

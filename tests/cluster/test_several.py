@@ -19,7 +19,7 @@ from tests.page import Page
 from tests.postgres import Cluster
 from tests.process import Browser, Process, browsers, process, until, until_async
 
-# A look may come before a bell that takes its time, on a busy machine: not in tests that say which of them it was.
+# On a busy machine a poll may come before its notification: not in tests that say which of them it was.
 by_bell_alone = pytest.mark.parametrize("shared", [10], indirect=True)
 
 
@@ -41,7 +41,7 @@ def shared(request: pytest.FixtureRequest, tmp_path: Path, postgres_url: str) ->
 
 @pytest.fixture
 def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No process that starts after this hears a bell."""
+    """No process that starts after this hears a notification."""
     monkeypatch.setattr(PostgresBus, "_heard", lambda *_: None)
 
 

@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket protocol, with a direct_transport to its transport."""
+"""uvicorn's WebSocket protocol, with direct access to its transport."""
 
 import asyncio
 import zlib

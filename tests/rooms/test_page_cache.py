@@ -48,6 +48,14 @@ def newest(log: Log) -> PageCache:
     return PageCache(log.read)
 
 
+async def being_read(log: Log, newest: PageCache) -> asyncio.Task[Tail]:
+    """Ask for the tail, and return when the log is being read: it answers when it is told to."""
+    log.answering.clear()
+    reading = asyncio.create_task(newest.of(ROOM))
+    await log.is_read()
+    return reading
+
+
 async def test_a_tail_is_read_once(log: Log, newest: PageCache) -> None:
     tails = [await newest.of(ROOM) for _ in range(3)]
     assert tails == [tails[0]] * 3 and log.reads == 1
@@ -80,9 +88,7 @@ async def test_what_is_announced_is_on_the_next_page(log: Log, newest: PageCache
     "app/rooms/page_cache.py", "position > (tail.position if tail else 0)", "tail and position > tail.position"
 )
 async def test_what_is_read_while_something_is_announced_is_not_kept(log: Log, newest: PageCache) -> None:
-    log.answering.clear()
-    early = asyncio.create_task(newest.of(ROOM))
-    await log.is_read()
+    early = await being_read(log, newest)
     log.position = 1
     newest.reached(ROOM, 1)
     late = asyncio.create_task(newest.of(ROOM))
@@ -107,9 +113,7 @@ async def test_what_is_announced_again_changes_nothing(log: Log, newest: PageCac
     "app/rooms/page_cache.py", "position > (tail.position if tail else 0)", "not tail or position > tail.position"
 )
 async def test_an_empty_room_that_is_announced_while_it_is_read_is_kept(log: Log, newest: PageCache) -> None:
-    log.answering.clear()
-    reading = asyncio.create_task(newest.of(ROOM))
-    await log.is_read()
+    reading = await being_read(log, newest)
     newest.reached(ROOM, 0)
     log.answering.set()
     assert await reading is await newest.of(ROOM)
