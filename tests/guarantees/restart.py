@@ -5,7 +5,7 @@ from pathlib import Path
 from time import monotonic
 
 from tests.guarantees import ledger
-from tests.guarantees.crowd import CROWD, PATIENCE, Guest, allow_many_files, gathered, members, talking
+from tests.guarantees.crowd import CROWD, allow_many_files, gathered, members, talking
 from tests.guarantees.outcome import Outcome, first, percentile
 from tests.server import serving
 
@@ -26,6 +26,7 @@ async def restart(data: Path, guests: int = 1000, writers: int = 10, pause: floa
         async with gathered(people):
             async with talking(people[:writers], pause):
                 await people[0].reaches(3 * writers)
+                returning = [guest.comes_back() for guest in people]  # some are back before `start` says so
                 began = monotonic()
                 await asyncio.to_thread(server.stop)
                 stop_seconds = monotonic() - began
@@ -33,7 +34,9 @@ async def restart(data: Path, guests: int = 1000, writers: int = 10, pause: floa
                 failures = [f"after the stop: {flaw}" for flaw in ledger.flaws(stored, people)]
                 await asyncio.to_thread(server.start)
                 returned = monotonic()
-                backs = [await _back(guest, returned) - returned for guest in people]
+                for each in returning:
+                    await each
+                backs = [guest.resumed_at[-1] - returned for guest in people]
                 await people[0].reaches(len(stored) + 3 * writers)
             await asyncio.gather(*(guest.settled() for guest in people[:writers]))
             log = ledger.read(data)
@@ -52,9 +55,3 @@ async def restart(data: Path, guests: int = 1000, writers: int = 10, pause: floa
         f"stopped in {stop_seconds:.1f} s"
     )
     return Outcome(figures, first(failures))
-
-
-async def _back(guest: Guest, returned: float) -> float:
-    """Return when the page of `guest` was complete again."""
-    await guest.until(lambda: guest.resumed_at[-1] > returned, "the page to be complete again", PATIENCE)
-    return guest.resumed_at[-1]
