@@ -1,7 +1,7 @@
 """The only wiring: `create_app` puts the parts together, from the log to the socket."""
 
 import sys
-from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,8 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.chat.limits import Limits, Quota
-from app.chat.messages import Member, Message
+from app.chat.messages import Member
+from app.chat.timeline import Changes
 from app.cluster.bus import Bus
 from app.cluster.cluster import join_cluster
 from app.delivery.http_protocol import REQUEST_LIMITS, RequestLimits
@@ -123,9 +124,9 @@ def lifespan(
 def announce(store: Store, rooms: Rooms, bus: Bus, metrics: Metrics) -> None:
     """Show what the store commits, and tell other processes how far the log goes."""
 
-    def committed(room_id: int, position: int, messages: Sequence[Message]) -> None:
-        rooms.delivery.committed(room_id, messages)
-        bus.announce(topics.log_of(room_id), position)
+    def committed(room_id: int, changes: Changes) -> None:
+        rooms.delivery.committed(room_id, changes)
+        bus.announce(topics.log_of(room_id), changes.upto)
 
     store.writer.on_commit = committed
     store.writer.on_batch = metrics.batch

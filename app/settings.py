@@ -22,6 +22,7 @@ KEY_FILE = "secret.key"
 DATABASES = {"postgres": "postgresql", "postgresql+asyncpg": "postgresql", "sqlite+aiosqlite": "sqlite"}
 
 PRIVATE = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7,fe80::/10"
+ORIGIN = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
 HOST_NAME = re.compile(r"(?!-)[a-z0-9-]+(\.[a-z0-9-]+)*", re.IGNORECASE)
 
 # A list is written as one line, `a,b`: pydantic-settings would want JSON.
@@ -84,9 +85,7 @@ class Settings(BaseSettings):
 
     # What people see
     title: str = Field("Parlor", min_length=1, max_length=40, description="Name of this chat.")
-    lobby: str = Field(
-        "Lobby", min_length=1, max_length=40, description="Name of the first room, given when it is made."
-    )
+    lobby: str = Field("Lobby", min_length=1, max_length=40, description="Name of the first room, when it is made.")
     time_zone: str = Field("UTC", description="Time zone of those who did not choose one, as in `Europe/Berlin`.")
     group_minutes: float = Field(
         5, ge=0, description="Longest pause, in minutes, between messages that are shown as one group."
@@ -106,6 +105,7 @@ class Settings(BaseSettings):
 
     # What people may do
     message_length: int = Field(4000, ge=1, le=20_000, description="Longest message, in characters.")
+    edit_minutes: float | None = Field(None, ge=0, description="Minutes for which a message can be edited.")
     name_length: int = Field(40, ge=1, le=100, description="Longest name of a member or a room, in characters.")
     name_held_days: float = Field(
         30, ge=1, description="Days for which a name belongs to a member who does not come back."
@@ -223,12 +223,7 @@ class Settings(BaseSettings):
         if "*" in value:
             raise ValueError("name the origins; * would let any site act for your members")
         for origin in value:
-            parts = urlsplit(origin)
-            if (
-                parts.scheme not in ("http", "https")
-                or not parts.netloc
-                or origin != f"{parts.scheme}://{parts.netloc}"
-            ):
+            if not ORIGIN.fullmatch(origin):
                 raise ValueError(f"an origin looks like https://chat.example.org, without a path; not like {origin}")
         return value
 
@@ -256,7 +251,7 @@ class Settings(BaseSettings):
             raise ValueError("not a known time zone")
         return value
 
-    @field_validator("secret_key", "metrics_token", mode="before")
+    @field_validator("secret_key", "metrics_token", "edit_minutes", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return value or None
@@ -293,6 +288,11 @@ class Settings(BaseSettings):
     def group_window(self) -> timedelta:
         """Longest pause within a group."""
         return timedelta(minutes=self.group_minutes)
+
+    @property
+    def edit_window(self) -> timedelta | None:
+        """How long a message can be edited; None: always."""
+        return None if self.edit_minutes is None else timedelta(minutes=self.edit_minutes)
 
     @property
     def session_lifetime(self) -> timedelta:

@@ -34,7 +34,7 @@ LAYERS: tuple[set[str], ...] = (
 # Which modules or folders alone may use a library; the rest goes through them.
 KEEPERS = {
     "jinja2": {"html.templates"},
-    "markupsafe": {"html.fragments"},
+    "markupsafe": {"html.filters", "html.fragments"},
     "sqlalchemy": {"store", "operations", "__main__"},
     "asyncpg": {"operations.doctor.postgres", "cluster.notify", "store.postgres"},
     "alembic": {"store.migrations"},
@@ -52,6 +52,7 @@ PLAIN = {
     "environment",
     "settings",
     "html.etags",
+    "html.filters",
     "delivery.encoding",
     "store.topics",
     "web.forms",

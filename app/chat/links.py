@@ -76,6 +76,11 @@ def _found(text: str) -> tuple[Part, ...]:
     return tuple(parts)
 
 
+def forget() -> None:
+    """Forget the texts that were looked at: one of them was deleted."""
+    _found.cache_clear()
+
+
 def _addresses(text: str) -> Iterator[tuple[int, Part]]:
     """Yield the start of each address, and the address."""
     position = run_end = 0

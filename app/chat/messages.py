@@ -69,10 +69,29 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """A stored text. `author_name` is the name at the time of writing.
+class Reactor:
+    """A member who reacted, with the name they had then, by the change at `position`."""
 
-    `position` counts from 1 within the room, without gaps. `created_at` is in UTC.
+    id: str
+    name: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """An emoji under a message, and who put it there, the first one first. There is at least one."""
+
+    emoji: str
+    by: tuple[Reactor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A stored text, as it is now. `author_name` is the name at the time of writing.
+
+    `position` is the message's place in its room's log, from 1, and its id. Changes take positions, too, so those of
+    messages need not be consecutive. `changed` is the position of its last change; 0 if there was none. Times are in
+    UTC. A deleted message keeps its place, and has neither body nor reactions.
     """
 
     position: int
@@ -80,6 +99,10 @@ class Message:
     author_name: str
     body: str
     created_at: datetime
+    changed: int = 0
+    edited_at: datetime | None = None
+    is_deleted: bool = False
+    reactions: tuple[Reaction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,13 @@
 Plain functions of messages. This module knows no clock, no HTML and no room.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta, tzinfo
 
 from app.chat.messages import Message
+
+MOST_COUNTED = 1000  # messages of a gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,30 +25,75 @@ class Entry:
     day: date | None
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Messages that a page does not show yet: those at positions `after` < p < `before`.
+
+    `size` is how many they are, counted up to `MOST_COUNTED`.
+    """
+
+    after: int
+    before: int
+    size: int = 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
     """Consecutive messages of a room: `entries`, oldest first.
 
-    It is complete up to `position`. More can be loaded before the position `older`; None at the beginning of the log.
-    Pages compare by identity, so that a cache looks one up without comparing entries.
+    They are as they were when the log went up to `position`, or later. More can be loaded before the position `older`;
+    None at the beginning of the log. Pages compare by identity, so that a cache looks one up without comparing entries.
     """
 
     entries: Sequence[Entry]
     position: int
     older: int | None
 
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Messages that a page does not show yet: those at positions `after` < p < `before`."""
-
-    after: int
-    before: int
+    @property
+    def first(self) -> int:
+        """The position of the first message; 0 if there is none."""
+        return self.entries[0].message.position if self.entries else 0
 
     @property
-    def size(self) -> int:
-        """How many messages that is."""
-        return self.before - self.after - 1
+    def last(self) -> int:
+        """The position of the last message; 0 if there is none."""
+        return self.entries[-1].message.position if self.entries else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Consecutive messages, oldest first, as they were when the log went up to `position`, or later."""
+
+    messages: Sequence[Message]
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened in a room's log at the positions `after` < p <= `upto`.
+
+    `new` messages, in order, and older ones that `changed`, by their last change; each as it is then, or later.
+    """
+
+    after: int
+    upto: int
+    new: Sequence[Message]
+    changed: Sequence[Message] = ()
+
+
+def split(changes: Changes, most: int, most_characters: int) -> Iterator[Changes]:
+    """Yield `changes` in parts, each with at most `most` messages of either kind, and so many characters of it.
+
+    What changed comes first: a page is complete up to a new message only with all that changed before.
+    """
+    after, new, changed = changes.after, changes.new, changes.changed
+    while len(changed) > (count := min(portion(changed, most_characters), most)):
+        yield Changes(after, after, (), changed[:count])
+        changed = changed[count:]
+    while len(new) > (count := min(portion(new, most_characters), most)):
+        yield Changes(after, new[count - 1].position, new[:count], changed)
+        after, new, changed = new[count - 1].position, new[count:], ()
+    yield Changes(after, changes.upto, new, changed)
 
 
 def portion(messages: Sequence[Message], most: int) -> int:

@@ -35,7 +35,7 @@ class SharedDrafts:
         try:
             while self._unshared:
                 said, self._unshared = self._unshared, {}
-                await self._store.note_drafts(said)
+                await self._store.shared.note_drafts(said)
         except Exception as error:  # whatever it is: no second try, for it is rare that anybody asks
             log.warning("not shared", error=type(error).__name__)
         finally:
@@ -47,7 +47,7 @@ class SharedDrafts:
         if not author or not unknown:
             return
         try:
-            found = await self._store.noted_drafts(author, unknown)
+            found = await self._store.shared.noted_drafts(author, unknown)
         except StoreUnavailable:  # then nothing will be stored, either
             return
         for key, body in found.items():

@@ -132,14 +132,14 @@ class SharedLimits:
 
     async def _ask(self, asked: Sequence[Sequence[Token]], refunds: Counter[Token]) -> list[Denial | None]:
         requests = wish(asked, refunds)
-        denials, left = share(asked, refunds, await self._store.take_tokens(requests) if requests else {})
+        denials, left = share(asked, refunds, await self._store.shared.take_tokens(requests) if requests else {})
         self._refunds.update(left)
         return denials
 
     async def _sweep(self) -> None:
         self._is_sweep_due = False
         with suppress(StoreUnavailable):  # they can wait
-            await self._store.forget_full_buckets()
+            await self._store.shared.forget_full_buckets()
 
 
 def tokens_of(pace: Pace, address: str) -> list[Token]:

@@ -11,15 +11,18 @@ from typing import NamedTuple
 
 from app.chat.messages import Message, Room
 from app.chat.presence import Presence
+from app.chat.timeline import Changes, Excerpt
 from app.delivery.connection import Connection
 from app.delivery.encoding import Frame
 from app.delivery.fanout import Channel
 
+MOST_CHANGED = 100  # messages older than the tail
+
 
 class Backlog(NamedTuple):
-    """A frame with some of the messages that a page missed, and the position up to which they complete it."""
+    """Frames with the changes that a page missed, and the position up to which they complete it."""
 
-    frame: Frame
+    frames: Sequence[Frame]
     position: int
 
 
@@ -31,7 +34,11 @@ class Audience:
         self.tail = deque(tail, longest_tail)  # the newest messages: most browsers that reconnect missed no more
         self.position = tail[-1].position if tail else 0  # shown up to here; only a delivery moves it
         self.reached = self.position  # the log is known to go up to here
-        self.backlogs: dict[tuple[int, str, bool], Backlog] = {}  # missed messages, by position, zone, is it announced
+        # Older messages, by position: those that changed after `changed_since`.
+        self.changed: dict[int, Message] = {}
+        self.changed_since = tail[0].position if tail else 0
+        self.backlogs: dict[tuple[int, str], Backlog] = {}  # by the position they start from, and by time zone
+        self.shown = self.position  # grows with each message, and not with what changes in one
         self.presence = Presence()
         self.members_due = 0.0  # the list of members is not sent again before this time
         self.resumed_frame: Frame | None = None  # the frame that ends a resume, rendered once for all (guarantee G5)
@@ -44,27 +51,56 @@ class Audience:
 
     @property
     def last(self) -> Message | None:
-        """The message at `position`, which decides how the next one is grouped."""
+        """The newest message that was shown, which decides how the next one is grouped."""
         return self.tail[-1] if self.tail else None
 
-    def advance(self, messages: Sequence[Message]) -> None:
-        """Note that the next `messages` have been shown."""
-        self.tail.extend(messages)
-        self.position = messages[-1].position
+    def advance(self, changes: Changes) -> None:
+        """Note that the next `changes` have been shown."""
+        for message in changes.changed:
+            self._replace(message)
+        for message in changes.new:
+            if len(self.tail) == self.tail.maxlen and self.tail[0].changed:
+                self._keep_changed(self.tail[0])
+            self.tail.append(message)
+        self.shown += len(changes.new)
+        self.position = changes.upto
         self.reached = max(self.reached, self.position)
         self.backlogs.clear()
 
-    def since(self, position: int) -> list[Message] | None:
-        """Return the messages from the one at `position` on (0: from the first); None if the tail is too short."""
-        if not self.tail or self.tail[0].position > max(position, 1):
-            return None
-        return [message for message in self.tail if message.position >= position]
+    def _replace(self, message: Message) -> None:
+        if self.tail and message.position >= self.tail[0].position:
+            for place, each in enumerate(self.tail):
+                if each.position == message.position:
+                    self.tail[place] = message
+        else:
+            self._keep_changed(message)
 
-    def newest(self, count: int) -> list[Message] | None:
-        """Return the newest `count` messages of the log; None if that goes further, or the tail is too short."""
-        if self.position < self.reached or not self.tail or self.tail[0].position > max(self.position - count + 1, 1):
+    def _keep_changed(self, message: Message) -> None:
+        self.changed.pop(message.position, None)
+        self.changed[message.position] = message
+        if len(self.changed) > MOST_CHANGED:
+            oldest = min(self.changed.values(), key=lambda each: each.changed)
+            del self.changed[oldest.position]
+            self.changed_since = max(self.changed_since, oldest.changed)
+
+    def since(self, position: int) -> tuple[Message | None, Changes] | None:
+        """Return what changed after `position`, and the last message that was said up to it; None if that is not known.
+
+        Then the log has to be asked.
+        """
+        if not self.tail or self.tail[0].position > max(position, 1) or self.changed_since > max(position, 1):
             return None
-        return list(self.tail)[-count:]
+        older = [message for message in self.tail if message.position <= position]
+        new = [message for message in self.tail if message.position > position]
+        changed = [message for message in (*self.changed.values(), *older) if message.changed > position]
+        changed.sort(key=lambda message: message.changed)
+        return (older[-1] if older else None), Changes(position, self.position, new, changed)
+
+    def newest(self, count: int) -> Excerpt | None:
+        """Return the newest `count` messages of the log; None if that goes further, or the tail is too short."""
+        tail = list(self.tail)[-count:]
+        is_whole = len(tail) == count or (tail and tail[0].position == 1)
+        return Excerpt(tail, self.position) if is_whole and self.position == self.reached else None
 
     def is_empty(self) -> bool:
         """Whether there is neither a socket nor a present member."""

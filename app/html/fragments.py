@@ -4,33 +4,32 @@ Nothing here depends on who looks at it, except by the time zone: a frame is ren
 everybody. What differs from person to person ("mine") is one CSS rule in the page's own style.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import quote
-from zlib import crc32
-from zoneinfo import ZoneInfo, available_timezones
 
 from cachetools import LRUCache
 from markupsafe import Markup, escape
 
-from app.chat import links
-from app.chat.messages import Cursor, Member, Refused, Room
-from app.chat.names import name_key
-from app.chat.timeline import Entry, Gap, Page
+from app.chat import emojis, links
+from app.chat.messages import Cursor, Member, Message, Refused, Room
+from app.chat.timeline import MOST_COUNTED, Entry, Gap, Page
+from app.html.filters import FILTERS, zone_options
 from app.html.templates import Templates
 from app.settings import Settings
 
 KEPT_CHARACTERS = 4_000_000  # of messages and pages: about 7,000 messages
-MACROS = {"chat": "partials/chat.html", "draft": "partials/draft.html"}  # that stand in several templates
+MACROS = {
+    "chat": "partials/chat.html",
+    "draft": "partials/draft.html",
+    "content": "partials/content.html",
+}  # that stand in several templates
 # Stands for a nonce that is not known yet. No user's text can look like this, because it is escaped.
 HOLE = Markup("<nonce>")
 KEY_HOLE, FRESH_HOLE = Markup("<key>"), Markup("<fresh>")  # and such for the keys of a draft: of this one, of the next
 ARTICLE = ' role="article"'  # in the tag of a message
-HUES = 12  # colours of avatars; `static/css/avatar.css` has as many
+NAMES_SHOWN = 20  # of those who reacted; the others are counted
 
 
 class Place(NamedTuple):
@@ -54,6 +53,7 @@ class RoomView:
     keys: Sequence[str]  # for the next drafts
     nonce: str
     is_newest: bool = True  # false for a page of history
+    newer: Gap | None = None  # what comes after such a page
     refusal: Refused | None = None  # of the form with the values `entered`
     entered: dict[str, str] = field(default_factory=dict)
     notice: str = ""  # another sentence for the viewer
@@ -64,18 +64,16 @@ class Fragments:
     """Renders fragments, and caches up to `kept_characters` of rendered messages."""
 
     def __init__(self, settings: Settings, assets: str, kept_characters: int = KEPT_CHARACTERS) -> None:
-        filters: dict[str, Callable[..., Any]] = {
-            "clock": clock,
-            "day": day,
-            "hue": hue,
-            "initial": initial,
-            "parts": links.split,
-            "utc": utc,
-            "data_url": data_url,
+        names = {
+            "settings": settings,
+            "assets": assets,
+            "zone_options": zone_options(),
+            "names_shown": NAMES_SHOWN,
+            "most_counted": MOST_COUNTED,
+            "quick_emoji": emojis.QUICK,
         }
-        names = {"settings": settings, "assets": assets, "zone_options": zone_options()}
-        self._templates = Templates(filters, names, MACROS)
-        self._message: Callable[[Entry, str], Markup] = self._templates.macro("partials/message.html", "message")
+        self._templates = Templates(FILTERS, names, MACROS)
+        self._message: Callable[[Entry, str, str], Markup] = self._templates.macro("partials/message.html", "message")
         # A page of 50 messages takes 0.6 ms because its messages are rendered already: docs/performance.md, "A page".
         self._cache: LRUCache[Hashable, Markup] = LRUCache(kept_characters, getsizeof=len)
         # Receipts of one stored draft, by its number: rendering each took 14 % of the time of a stored message.
@@ -86,7 +84,7 @@ class Fragments:
     def room(self, view: RoomView) -> str:
         """Return a room's whole page."""
         entered = {name: _sendable(text) for name, text in view.entered.items()}
-        messages = self._page(view.page, view.zone)
+        messages = self._page(view.page, view.zone, view.room)
         return self._render("room.html", **{**vars(view), "entered": entered, "messages": messages})
 
     def error(self, status: int, title: str, sentence: str, nonce: str) -> str:
@@ -95,28 +93,50 @@ class Fragments:
 
     # Answers over HTTP
 
-    def older(self, room: Room, page: Page, zone: str, nonce: str) -> str:
-        """Return older messages, and the loader of those before them."""
-        messages = self._page(page, zone)
-        return self._render("partials/older_page.html", room=room, page=page, messages=messages, nonce=nonce)
+    def older(self, room: Room, page: Page, cursor: Cursor, zone: str, nonce: str) -> str:
+        """Return older messages, and the loader of those before them. They are as they were at the `cursor`."""
+        messages = self._page(page, zone, room)
+        return self._render(
+            "partials/older_page.html", room=room, page=page, messages=messages, cursor=cursor, nonce=nonce
+        )
 
-    def filled(self, gap: Gap, remaining: Gap | None, entries: Sequence[Entry], zone: str) -> str:
-        """Return the messages of `gap`, and the gap that remains."""
-        messages = _unannounced(self._messages(entries, zone))
-        return self._render("partials/filled_gap.html", gap=gap, remaining=remaining, messages=messages)
+    def filled(
+        self, room: Room, gap: Gap, remaining: Gap | None, page: Page, cursor: Cursor, zone: str, nonce: str
+    ) -> str:
+        """Return the messages of `gap` on `page`, and the gap that remains. They are as they were at the `cursor`."""
+        messages = _unannounced(self._messages(page.entries, zone, room))
+        values = {"gap": gap, "remaining": remaining, "messages": messages, "cursor": cursor, "nonce": nonce}
+        return self._render("partials/filled_gap.html", **values)
+
+    def emoji(self, found: Sequence[tuple[str, str]]) -> str:
+        """Return the emoji that were found, each with its name, to choose one."""
+        return self._render("partials/emoji.html", found=found)
 
     # Frames to everybody in a room
 
-    def appended(
-        self, entries: Sequence[Entry], cursor: Cursor, zone: str, gap: Gap | None = None, is_announced: bool = True
+    def changes(
+        self,
+        room: Room,
+        entries: Sequence[Entry],
+        cursor: Cursor,
+        zone: str,
+        changed: Sequence[Message] = (),
+        gap: Gap | None = None,
+        is_announced: bool = True,
     ) -> str:
-        """Return a frame that adds `entries` at the end (after `gap`), with the cursor that belongs to them.
+        """Return a frame with messages that `changed`, and new `entries` at the end (after `gap`).
 
-        Screen readers read them out, unless they are many (`is_announced` is false): `missed` says how many.
+        It brings the cursor that includes all of it. Screen readers read new messages out, unless they are many
+        (`is_announced` is false): `missed` says how many.
         """
-        messages = self._messages(entries, zone)
+        messages = self._messages(entries, zone, room)
         messages = messages if is_announced else _unannounced(messages)
-        return self._render("partials/frames/appended.html", messages=messages, cursor=cursor, gap=gap)
+        values = {"changed": changed, "zone": zone, "messages": messages, "cursor": cursor, "gap": gap}
+        return self._render("partials/frames/changes.html", **values)
+
+    def changed(self, messages: Sequence[Message], zone: str) -> str:
+        """Return a frame with `messages` that changed, for a page that may have them."""
+        return self._render("partials/frames/changed.html", changed=messages, zone=zone)
 
     def trimmed(self, room: Room, first: int) -> str:
         """Return a frame that removes the messages before the position `first` from open pages."""
@@ -150,7 +170,7 @@ class Fragments:
 
     def replaced(self, room: Room, page: Page, cursor: Cursor, zone: str) -> str:
         """Return a frame that replaces all messages with those of `page`."""
-        messages = _unannounced(self._page(page, zone))
+        messages = _unannounced(self._page(page, zone, room))
         return self._render("partials/frames/replaced.html", room=room, page=page, messages=messages, cursor=cursor)
 
     def receipt(
@@ -183,6 +203,18 @@ class Fragments:
         drafts = {"released": let_go, "refused": refused}
         return self._render("partials/frames/receipt.html", **drafts, notice=notice, join=join, passes=False)
 
+    def rechecked(self, since: Cursor) -> str:
+        """Return a frame that says that a page was sent what had changed `since` then."""
+        return self._render("partials/frames/rechecked.html", since=since)
+
+    def let_go(self, from_editor: bool = False, from_question: bool = False) -> str:
+        """Return a frame that lets go of a message with which something was done, and closes where it was asked for."""
+        return self._render("partials/frames/let_go.html", from_editor=from_editor, from_question=from_question)
+
+    def editor(self, message: Message) -> str:
+        """Return a frame with the text of `message`, to be edited."""
+        return self._render("partials/frames/editor.html", message=message)
+
     def notice(self, sentence: str, passes: bool = False, join: Room | None = None) -> str:
         """Return a frame with a notice for this browser; one that `passes` goes when the page is complete.
 
@@ -192,18 +224,28 @@ class Fragments:
 
     # Shared parts
 
-    def _page(self, page: Page, zone: str) -> Markup:
+    def _page(self, page: Page, zone: str, room: Room) -> Markup:
         """Return the messages of `page`, cached: it is the same object until somebody writes."""
         key = (page, zone)
-        return self._cache.get(key) or self._keep(key, self._messages(page.entries, zone))
+        return self._cache.get(key) or self._keep(key, self._messages(page.entries, zone, room))
 
-    def _messages(self, entries: Sequence[Entry], zone: str) -> Markup:
-        return Markup("".join([self._entry(entry, zone) for entry in entries]))  # noqa: S704 - each is HTML
+    def _messages(self, entries: Sequence[Entry], zone: str, room: Room) -> Markup:
+        return Markup("".join([self._entry(entry, zone, room) for entry in entries]))  # noqa: S704 - each is HTML
 
-    def _entry(self, entry: Entry, zone: str) -> Markup:
-        # A page reuses what was rendered for a frame: an equal entry looks the same everywhere.
-        key = (entry, zone)
-        return self._cache.get(key) or self._keep(key, self._message(entry, zone))
+    def _entry(self, entry: Entry, zone: str, room: Room) -> Markup:
+        # A page reuses what was rendered for a frame: an equal entry looks the same everywhere in a room.
+        key = (entry, zone, room.id)
+        return self._cache.get(key) or self._keep(key, self._message(entry, zone, room.slug))
+
+    def forget(self, room_id: int, positions: Collection[int]) -> None:
+        """Forget how messages looked that were deleted, and every page."""
+        for key in list(self._cache):
+            match key:
+                case (Entry() as entry, _, room) if room != room_id or entry.message.position not in positions:
+                    pass
+                case _:
+                    del self._cache[key]
+        links.forget()
 
     def _keep(self, key: Hashable, html: Markup) -> Markup:
         with suppress(ValueError):  # larger than the whole cache
@@ -223,57 +265,3 @@ def _unannounced(messages: Markup) -> Markup:
 def _sendable(text: str) -> str:
     """Return `text` without halves of surrogate pairs: a form can bring them, and no answer can hold them."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def clock(moment: datetime, zone: str) -> str:
-    """Return the time of day in `zone`: `14:05`."""
-    return moment.astimezone(ZoneInfo(zone)).isoformat()[11:16]
-
-
-def utc(moment: datetime) -> str:
-    """Return `moment` in ISO 8601, in UTC, for machines: `2026-11-23T14:05:00Z`."""
-    return moment.isoformat()[:19] + "Z"
-
-
-def day(value: date) -> str:
-    """Return a date as people read it: `Monday, 23 November 2026`."""
-    return f"{value:%A}, {value.day} {value:%B %Y}"
-
-
-def initial(name: str) -> str:
-    """Return the letter that an avatar shows."""
-    return name[:1].upper()
-
-
-def hue(name: str) -> int:
-    """Return the number of the colour that belongs to a name, however it is written."""
-    return crc32(name_key(name).encode()) % HUES
-
-
-@lru_cache(maxsize=1024)  # a few for each room; to quote them takes longer than all else in a page
-def data_url(html: str) -> str:
-    """Return an address whose content is `html`: it loads at once and without a network."""
-    return "data:text/html;charset=utf-8," + quote(html.strip())
-
-
-@lru_cache(maxsize=1)
-def zone_options() -> Markup:
-    """Return the options of a list of time zones: 400 lines that are the same on every page."""
-    return Markup("").join(Markup("<option>{}</option>").format(zone) for zone in time_zones())
-
-
-@lru_cache(maxsize=1)
-def time_zones() -> tuple[str, ...]:
-    """Return the time zones that people can choose: UTC, and one for each place."""
-    places = (
-        "Africa",
-        "America",
-        "Antarctica",
-        "Asia",
-        "Atlantic",
-        "Australia",
-        "Europe",
-        "Indian",
-        "Pacific",
-    )
-    return ("UTC", *sorted(zone for zone in available_timezones() if zone.split("/")[0] in places))

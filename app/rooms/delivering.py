@@ -1,16 +1,15 @@
 """Delivering: everybody who looks at a room is shown what was committed.
 
-Only `_show` moves an audience's position. The next messages of the log are shown at once; anything else is read from
+Only `_show` moves an audience's position. The next changes of the log are shown at once; anything else is read from
 the log by one task per room. `publish` never waits, so a slow browser delays nobody.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import structlog
 
-from app.chat.messages import Message
-from app.chat.timeline import portion
+from app.chat.timeline import Changes, split
 from app.delivery.hub import Audience, Hub
 from app.html.fragments import Fragments
 from app.metrics import Metrics
@@ -18,6 +17,7 @@ from app.rooms.reading import NEWEST, RENDERED_CHARACTERS, History
 from app.settings import Settings
 from app.store.errors import StoreUnavailable
 from app.store.store import Store
+from app.store.writer import LARGEST_BATCH
 
 log = structlog.get_logger("parlor.rooms")
 
@@ -26,7 +26,7 @@ RETRY_SECONDS = 1.0  # until a delivery that the store could not serve is tried 
 
 
 class Delivery:
-    """Shows audiences the new messages of their room. One per process."""
+    """Shows audiences what changes in their room. One per process."""
 
     def __init__(
         self, settings: Settings, store: Store, hub: Hub, fragments: Fragments, metrics: Metrics, history: History
@@ -40,16 +40,16 @@ class Delivery:
         self._trim_every = max(1, self._open_page_size // 4)  # messages
         self._deliveries: dict[Audience, asyncio.Task[None]] = {}
 
-    def committed(self, room_id: int, messages: Sequence[Message]) -> None:
-        """These are new in the log of a room, in order: show them at once, where they are what comes next."""
+    def committed(self, room_id: int, changes: Changes) -> None:
+        """These are new in the log of a room: show them at once, if they are what comes next."""
+        self._forget_deleted(room_id, changes)
         audience = self._hub.audience(room_id)
-        if audience is None or audience in self._deliveries or not messages:
+        if audience is None or audience in self._deliveries or changes.after != audience.position:
             return
         try:
-            at_once = portion(messages, RENDERED_CHARACTERS)  # the rest is read from the log, others in between
-            for first in range(0, at_once, FRAME_MESSAGES):
-                if messages[first].position == audience.position + 1:
-                    self._show(audience, messages[first : min(first + FRAME_MESSAGES, at_once)])
+            at_once = next(split(changes, LARGEST_BATCH, RENDERED_CHARACTERS))  # the rest is read from the log
+            for part in split(at_once, FRAME_MESSAGES, RENDERED_CHARACTERS):
+                self._show(audience, part)
         except Exception:  # whatever it is: the log is still there, and will be shown
             log.exception("not delivered at once", room=audience.room.slug)
 
@@ -95,34 +95,41 @@ class Delivery:
             del self._deliveries[audience]
 
     async def _show_next(self, audience: Audience) -> None:
-        messages = await self._store.since(audience.room.id, audience.position, NEWEST, FRAME_MESSAGES)
-        if not messages:  # announced, and not there: the log says what is
+        changes = await self._store.changes(audience.room.id, audience.position, NEWEST, FRAME_MESSAGES)
+        if changes.upto == audience.position:  # announced, and not there: the log says what is
             audience.reached = audience.position
             return
-        while messages:
-            count = portion(messages, RENDERED_CHARACTERS)
-            self._show(audience, messages[:count])
-            messages = messages[count:]
+        self._forget_deleted(audience.room.id, changes)
+        for part in split(changes, FRAME_MESSAGES, RENDERED_CHARACTERS):
+            self._show(audience, part)
             await asyncio.sleep(0)  # others in between
 
-    def _show(self, audience: Audience, messages: Sequence[Message]) -> None:
-        cursor = self._history.cursor(messages[-1].position)
+    def _forget_deleted(self, room_id: int, changes: Changes) -> None:
+        """What a deleted message was must not be kept anywhere."""
+        if deleted := {message.position for message in changes.changed if message.is_deleted}:
+            self._fragments.forget(room_id, deleted)
+
+    def _show(self, audience: Audience, changes: Changes) -> None:
+        cursor = self._history.cursor(changes.upto)
 
         def render(zone: str) -> str:
-            return self._fragments.appended(self._history.arrange(messages, audience.last, zone), cursor, zone)
+            entries = self._history.arrange(changes.new, audience.last, zone)
+            return self._fragments.changes(audience.room, entries, cursor, zone, changed=changes.changed)
 
-        before = audience.position
+        before = audience.shown
         self._hub.publish(audience, render)
-        audience.advance(messages)
-        if audience.position // self._trim_every > before // self._trim_every and (frame := self.trimmed(audience)):
+        audience.advance(changes)
+        if audience.shown // self._trim_every > before // self._trim_every and (frame := self.trimmed(audience)):
             audience.resumed_frame = None  # it contains the previous trim frame
             self._hub.publish(audience, in_any_zone(frame))
-        self._metrics.bus.delivered(self._store.age(messages[-1]))
+        if changes.new:
+            self._metrics.bus.delivered(self._store.age(changes.new[-1]))
 
     def trimmed(self, audience: Audience) -> str:
         """Return what makes a page forget all but the newest messages; nothing where there are no others."""
-        first = audience.position - self._open_page_size + 1
-        return self._fragments.trimmed(audience.room, first) if first > 1 else ""
+        if len(audience.tail) <= self._open_page_size:
+            return ""
+        return self._fragments.trimmed(audience.room, audience.tail[-self._open_page_size].position)
 
     def tasks(self) -> list[asyncio.Task[None]]:
         """Return what reads the log for audiences that are behind."""

@@ -5,7 +5,7 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 from app.chat.messages import Cursor, Message, Room
-from app.chat.timeline import Entry, Gap, Page, arrange, portion
+from app.chat.timeline import MOST_COUNTED, Entry, Excerpt, Gap, Page, arrange, portion
 from app.cluster.cluster import Cluster
 from app.delivery.hub import Hub
 from app.rooms.page_cache import PageCache, Tail
@@ -36,13 +36,29 @@ class History:
             return tail.page(zone)
         return self._paged(await self._store.before(room.id, before, self._settings.page_size + 1), zone)
 
-    async def fill(self, room: Room, zone: str, gap: Gap) -> tuple[list[Entry], Gap | None]:
-        """Return the newest messages of `gap`, and the gap that remains before them."""
-        size = min(self._settings.page_size, gap.size)
-        after, shown = self._last_of(await self._store.before(room.id, gap.before, size + 1), size)
-        first = shown[0].position if shown else gap.before
-        remaining = Gap(gap.after, first)
-        return self.arrange(shown, after, zone), remaining if remaining.size > 0 else None
+    async def around(self, room: Room, zone: str, position: int) -> Page | None:
+        """Return the message at `position` in the middle of a page; None if it does not exist."""
+        half = self._settings.page_size // 2
+        excerpt = await self._store.before(room.id, position + 1, half + 2)
+        if not excerpt.messages or excerpt.messages[-1].position != position:
+            return None
+        newer = (await self._store.changes(room.id, position, NEWEST, half)).new
+        newer = newer[: portion(newer, RENDERED_CHARACTERS)]
+        page = self._paged(excerpt, zone, half + 1)
+        entries = [*page.entries, *self.arrange(newer, excerpt.messages[-1], zone)]
+        return Page(entries, excerpt.position, page.older)
+
+    async def fill(self, room: Room, zone: str, gap: Gap) -> tuple[Page, Gap | None]:
+        """Return the newest messages of `gap` as a page, and the gap that remains before them."""
+        excerpt = await self._store.before(room.id, gap.before, self._settings.page_size + 1)
+        most = min(sum(message.position > gap.after for message in excerpt.messages), self._settings.page_size)
+        page = self._paged(excerpt, zone, most)
+        return page, await self.gap(room, gap.after, page.first or gap.before)
+
+    async def gap(self, room: Room, after: int, before: int) -> Gap | None:
+        """Return what there is between two positions, if there is anything."""
+        size = await self._store.count(room.id, after, before, MOST_COUNTED + 1)
+        return Gap(after, before, size) if size else None
 
     def cursor(self, position: int) -> Cursor:
         """Return the cursor of a page that is complete up to `position`."""
@@ -61,16 +77,16 @@ class History:
     async def _tail(self, room_id: int) -> Tail:
         count = self._settings.page_size + 1
         audience = self._hub.audience(room_id)
-        messages = audience.newest(count) if audience else None
-        if messages is None:
-            messages = await self._store.before(room_id, NEWEST, count)
-        return Tail(partial(self._paged, messages), messages[-1].position if messages else 0)
+        excerpt = audience.newest(count) if audience else None
+        if excerpt is None:
+            excerpt = await self._store.before(room_id, NEWEST, count)
+        return Tail(partial(self._paged, excerpt), excerpt.position)
 
-    def _paged(self, messages: Sequence[Message], zone: str) -> Page:
-        after, shown = self._last_of(messages, self._settings.page_size)
+    def _paged(self, excerpt: Excerpt, zone: str, most: int | None = None) -> Page:
+        after, shown = self._last_of(excerpt.messages, self._settings.page_size if most is None else most)
         return Page(
             self.arrange(shown, after, zone),
-            position=shown[-1].position if shown else 0,
+            position=excerpt.position,
             older=shown[0].position if after else None,
         )
 

@@ -17,6 +17,7 @@ from app.cluster.cluster import Cluster
 from app.delivery.hub import Hub
 from app.html.fragments import Fragments
 from app.metrics import Metrics
+from app.rooms.changing import Changing
 from app.rooms.creating import Creation
 from app.rooms.delivering import Delivery, in_any_zone
 from app.rooms.limiting import RateLimits
@@ -63,6 +64,7 @@ class Rooms:
         chapters = (self.directory, self.history, self.delivery)
         self.resumption = Resumption(settings, store, hub, cluster, *chapters, fragments, now)
         self.posting = Posting(settings, store, fragments, metrics, self.limits, cluster.drafts, now)
+        self.changing = Changing(settings, store, fragments, metrics, self.limits)
         cluster.bus.listen(self._heard)
 
     async def present(self, room: Room) -> list[Member]:

@@ -1,204 +1,171 @@
-"""Queries of messages: plain functions of a connection, each for one transaction, on either engine.
+"""Reads messages: plain functions of a connection, on either engine.
 
-Times are whole milliseconds since 1970 in UTC, as in the tables.
+Each query is a snapshot of its own. What says up to where something is complete is read with it or before it, so that
+what is read may be newer than that, and never older.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
-from typing import NamedTuple
+from typing import Any
 
-from sqlalchemy import Connection, Dialect, Insert, Update, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, literal, null, select, union_all
 
-from app.chat.messages import Member, Message
-from app.store.tables import messages, rooms
-
-
-class Submission(NamedTuple):
-    """A message on its way into the log. The same submission has the same `digest`, however often it comes."""
-
-    room_id: int
-    author: Member
-    body: str
-    digest: bytes
-
-
-class Committed(NamedTuple):
-    """The result of a batch in one room, whose newest message is at `position`.
-
-    Submissions by digest: the `new` ones in the order of their positions, without gaps, and those `known` from before.
-    """
-
-    position: int
-    new: dict[bytes, Message]
-    known: dict[bytes, Message]
-
+from app.chat.changes import in_order
+from app.chat.messages import Message, Reaction, Reactor
+from app.chat.timeline import Changes, Excerpt
+from app.store.tables import messages, reactions, rooms, versions
 
 # Made once: to put a statement together takes several times as long as to run it.
 
-_MESSAGE = (
+MESSAGE = (
     messages.c.position,
     messages.c.author_id,
     messages.c.author_name,
     messages.c.body,
     messages.c.created_at,
+    messages.c.changed,
+    messages.c.edited_at,
+    messages.c.deleted_at,
 )
-_IN_ROOM = messages.c.room_id == bindparam("room")
-_SINCE = (
-    select(*_MESSAGE)
-    .where(_IN_ROOM, messages.c.position > bindparam("after"), messages.c.position <= bindparam("upto"))
-    .order_by(messages.c.position)
-    .limit(bindparam("limit"))
-)
-_BEFORE = (
-    select(*_MESSAGE)
-    .where(_IN_ROOM, messages.c.position < bindparam("before"))
+IN_ROOM = messages.c.room_id == bindparam("room")
+_HEAD = select(rooms.c.position).where(rooms.c.id == bindparam("room"))
+
+
+def _with_head(found: Select[Any]) -> Select[Any]:
+    """Return a query for the rows of `found` and, as a row without an author, how far the log goes."""
+    head = select(rooms.c.position, *(null().label(column.name) for column in MESSAGE[1:])).where(
+        rooms.c.id == bindparam("room")
+    )
+    part = found.subquery()
+    both = union_all(head, select(part)).subquery()
+    return select(both).order_by(both.c.author_id.is_not(None), both.c.position)
+
+
+_BEFORE = _with_head(
+    select(*MESSAGE)
+    .where(IN_ROOM, messages.c.position < bindparam("before"))
     .order_by(messages.c.position.desc())
     .limit(bindparam("limit"))
 )
-_KNOWN = select(messages.c.submission, *_MESSAGE).where(
-    _IN_ROOM, messages.c.submission.in_(bindparam("digests", expanding=True))
+_SINCE = _with_head(
+    select(*MESSAGE)
+    .where(IN_ROOM, messages.c.position > bindparam("after"), messages.c.position <= bindparam("upto"))
+    .order_by(messages.c.position)
+    .limit(bindparam("limit"))
 )
-_HEAD = select(rooms.c.position).where(rooms.c.id == bindparam("room"))
-_ADVANCE = (
-    update(rooms)
-    .where(rooms.c.id == bindparam("room"))
-    .values(position=rooms.c.position + bindparam("count"))
-    .returning(rooms.c.position)
+_CHANGED = (
+    select(*MESSAGE)
+    .where(
+        IN_ROOM,
+        messages.c.changed > bindparam("after"),
+        messages.c.changed <= bindparam("upto"),
+        messages.c.position <= bindparam("last"),
+    )
+    .order_by(messages.c.changed)
+    .limit(bindparam("limit"))
 )
-_INSERT = insert(messages)  # a row is in the order of the columns
-# The same for all rooms of a batch in one trip, for PostgreSQL: the network is between it and us, and as long as a
-# transaction lasts, all other appends to its rooms wait. Rooms are locked in one order, which prevents deadlocks.
-# Where a room is not there, nothing is stored: its messages refer to none. (One without a position would be refused,
-# too, but with all that it says in the error.)
-_COMMIT = """
-WITH said AS (
-    SELECT *, row_number() OVER (PARTITION BY room_id ORDER BY place) AS number
-    FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::bytea[])
-        WITH ORDINALITY AS each (room_id, author_id, author_name, body, submission, place)
-), counted AS (
-    SELECT room_id, count(*) AS count FROM said GROUP BY room_id
-), held AS (
-    SELECT id FROM rooms WHERE id IN (SELECT room_id FROM counted) ORDER BY id FOR NO KEY UPDATE
-), advanced AS (
-    UPDATE rooms SET position = position + count FROM held JOIN counted ON room_id = id WHERE rooms.id = held.id
-    RETURNING rooms.id, position, count
-), added AS (
-    INSERT INTO messages (room_id, position, author_id, author_name, body, created_at, submission)
-    SELECT room_id, coalesce(position - count, 0) + number, author_id, author_name, body, $6, submission
-    FROM said LEFT JOIN advanced ON id = room_id
+_AT = select(*MESSAGE).where(IN_ROOM, messages.c.position.in_(bindparam("positions", expanding=True)))
+_BETWEEN = (
+    select(literal(1))
+    .where(IN_ROOM, messages.c.position > bindparam("after"), messages.c.position < bindparam("before"))
+    .limit(bindparam("most"))
 )
-SELECT id, position FROM advanced
-"""
+_COUNT = select(func.count()).select_from(_BETWEEN.subquery())
+_REACTIONS = (
+    select(reactions.c.position, reactions.c.emoji, reactions.c.member_id, reactions.c.member_name, reactions.c.added)
+    .where(reactions.c.room_id == bindparam("room"), reactions.c.position.in_(bindparam("positions", expanding=True)))
+    .order_by(reactions.c.added)
+)
+_VERSIONS = (
+    select(versions.c.body, versions.c.replaced_at)
+    .where(versions.c.room_id == bindparam("room"), versions.c.position == bindparam("position"))
+    .order_by(versions.c.changed)
+)
 
 
-@cache
-def _sql(statement: Insert | Update, dialect: Dialect) -> str:
-    """Return `statement` as SQL, compiled once: SQLAlchemy's own cache costs a lookup per message."""
-    return str(statement.compile(dialect=dialect))
+def _run(connection: Connection, query: Select[Any], values: Mapping[str, int]) -> tuple[int, Sequence[Row[Any]]]:
+    """Return how far the log goes (0: the room is gone), and the rows that were found."""
+    rows = connection.execute(query, values).all()
+    return (rows[0].position, rows[1:]) if rows else (0, ())
 
 
-def commit(connection: Connection, submissions: Iterable[Submission], now: int) -> dict[int, Committed]:
-    """Store `submissions`, dated `now`, and return the result by room.
+def before(connection: Connection, room_id: int, position: int, limit: int) -> Excerpt:
+    """Return the `limit` messages just before `position`."""
+    head, rows = _run(connection, _BEFORE, {"room": room_id, "before": position, "limit": limit})
+    return Excerpt(read(connection, room_id, rows), head)
 
-    Raises `IntegrityError` where one was stored before: most never were, and are not asked for.
+
+def changes(connection: Connection, room_id: int, after: int, upto: int, limit: int) -> Changes:
+    """Return what happened at positions `after` < p <= `upto`: up to `limit` new messages, and as many that changed.
+
+    Where there are more, it goes less far.
     """
-    by_room = _by_room(submissions)
-    if connection.dialect.name == "postgresql":
-        return _append_together(connection, by_room, now)
-    return {room_id: _append(connection, room_id, new, {}, now) for room_id, new in by_room.items()}
+    values = {"room": room_id, "after": after, "upto": upto, "limit": limit}
+    head, rows = _run(connection, _SINCE, values)
+    upto = rows[-1].position if len(rows) == limit else max(min(head, upto), after)
+    if upto - after == len(rows):  # each of them is the position of a new message
+        return Changes(after, upto, read(connection, room_id, rows))
+    older = changed(connection, room_id, after, upto, after, limit)
+    if len(older) == limit:
+        upto = older[-1].changed
+        rows = [row for row in rows if row.position <= upto]
+    return Changes(after, upto, read(connection, room_id, rows), older)
 
 
-def commit_unknown(connection: Connection, submissions: Iterable[Submission], now: int) -> dict[int, Committed]:
-    """Store the `submissions` that were not stored before, and return the result by room."""
-    committed = {}
-    for room_id, wanted in _by_room(submissions).items():
-        # Lock the room's row first: from here on no other process can store what we look for.
-        _advance(connection, room_id, 0)
-        known = _known(connection, room_id, wanted)
-        new = {digest: submission for digest, submission in wanted.items() if digest not in known}
-        committed[room_id] = _append(connection, room_id, new, known, now)
-    return committed
+def changed(connection: Connection, room_id: int, after: int, upto: int, last: int, limit: int) -> list[Message]:
+    """Return up to `limit` messages at positions up to `last` that changed at `after` < p <= `upto`, in this order."""
+    values = {"room": room_id, "after": after, "upto": upto, "last": last, "limit": limit}
+    return read(connection, room_id, connection.execute(_CHANGED, values).all())
 
 
-def _by_room(submissions: Iterable[Submission]) -> dict[int, dict[bytes, Submission]]:
-    by_room: dict[int, dict[bytes, Submission]] = {}
-    for submission in submissions:
-        by_room.setdefault(submission.room_id, {}).setdefault(submission.digest, submission)
-    # Rooms in one order, so that two processes never wait for each other's rows.
-    return dict(sorted(by_room.items()))
+def at(connection: Connection, room_id: int, positions: Collection[int]) -> list[Message]:
+    """Return the messages at these positions."""
+    return read(connection, room_id, connection.execute(_AT, {"room": room_id, "positions": list(positions)}).all())
 
 
-def _append_together(
-    connection: Connection, by_room: Mapping[int, Mapping[bytes, Submission]], now: int
-) -> dict[int, Committed]:
-    rows = [
-        (room_id, each.author.id, each.author.name, each.body, digest)
-        for room_id, new in by_room.items()
-        for digest, each in new.items()
-    ]
-    columns = map(list, zip(*rows, strict=True))
-    positions: dict[int, int] = dict(connection.exec_driver_sql(_COMMIT, (*columns, now)).all())
-    return {
-        room_id: Committed(positions[room_id], _said(positions[room_id], new, now), {})
-        for room_id, new in by_room.items()
-    }
+def count(connection: Connection, room_id: int, after: int, before: int, most: int) -> int:
+    """Return how many messages there are at positions `after` < p < `before`, or `most`."""
+    values = {"room": room_id, "after": after, "before": before, "most": most}
+    return int(connection.scalar(_COUNT, values) or 0)
 
 
-def _append(
-    connection: Connection, room_id: int, new: Mapping[bytes, Submission], known: dict[bytes, Message], now: int
-) -> Committed:
-    position = _advance(connection, room_id, len(new))
-    if not new:
-        return Committed(position, {}, known)
-    said = _said(position, new, now)
-    rows = [
-        (room_id, message.position, message.author_id, message.author_name, message.body, now, digest)
-        for digest, message in said.items()
-    ]
-    connection.exec_driver_sql(_sql(_INSERT, connection.dialect), rows)
-    return Committed(position, said, known)
-
-
-def _said(position: int, new: Mapping[bytes, Submission], now: int) -> dict[bytes, Message]:
-    """Return the `new` messages of a room by their digest, whose last one stands at `position`."""
-    at = _time(now)
-    return {
-        digest: Message(place, each.author.id, each.author.name, each.body, at)
-        for place, (digest, each) in enumerate(new.items(), start=position - len(new) + 1)
-    }
-
-
-def _advance(connection: Connection, room_id: int, count: int) -> int:
-    """Take the row of a room, whose log grows by `count`, and return how far it goes then."""
-    return int(connection.exec_driver_sql(_sql(_ADVANCE, connection.dialect), (count, room_id)).scalar_one())
-
-
-def _known(connection: Connection, room_id: int, digests: Iterable[bytes]) -> dict[bytes, Message]:
-    rows = connection.execute(_KNOWN, {"room": room_id, "digests": list(digests)})
-    return {digest: _message(*columns) for digest, *columns in rows}
-
-
-def since(connection: Connection, room_id: int, after: int, upto: int, limit: int) -> list[Message]:
-    """Return up to `limit` messages at positions `after` < p <= `upto`, oldest first."""
-    rows = connection.execute(_SINCE, {"room": room_id, "after": after, "upto": upto, "limit": limit})
-    return [_message(*row) for row in rows.all()]
-
-
-def before(connection: Connection, room_id: int, position: int, limit: int) -> list[Message]:
-    """Return the `limit` messages just before `position`, oldest first."""
-    rows = connection.execute(_BEFORE, {"room": room_id, "before": position, "limit": limit})
-    return [_message(*row) for row in rows.all()][::-1]
+def earlier_versions(connection: Connection, room_id: int, position: int) -> list[tuple[str, datetime]]:
+    """Return the earlier texts of a message, the first one first, with the time at which each was replaced."""
+    rows = connection.execute(_VERSIONS, {"room": room_id, "position": position})
+    return [(body, moment(replaced_at)) for body, replaced_at in rows]
 
 
 def head(connection: Connection, room_id: int) -> int:
-    """Return the position of the newest message, 0 if there is none."""
+    """Return the position of the newest change, 0 if there is none."""
     return int(connection.scalar(_HEAD, {"room": room_id}) or 0)
 
 
-def _message(position: int, author_id: str, author_name: str, body: str, created_at: int) -> Message:
-    return Message(position, author_id, author_name, body, _time(created_at))
+def read(connection: Connection, room_id: int, rows: Sequence[Any]) -> list[Message]:
+    """Return the messages in `rows`, with their reactions: those that never changed have none."""
+    changed = [row[0] for row in rows if row[5] and not row[7]]
+    found = _reactions(connection, room_id, changed) if changed else {}
+    return [_message(row, found.get(row[0], ())) for row in rows]
 
 
-def _time(milliseconds: int) -> datetime:
+def _reactions(connection: Connection, room_id: int, positions: list[int]) -> dict[int, tuple[Reaction, ...]]:
+    by: dict[int, dict[str, list[Reactor]]] = {}
+    for position, emoji, *reactor in connection.execute(_REACTIONS, {"room": room_id, "positions": positions}):
+        by.setdefault(position, {}).setdefault(emoji, []).append(Reactor(*reactor))
+    return {position: in_order(found) for position, found in by.items()}
+
+
+def _message(row: Row[Any], reactions: tuple[Reaction, ...]) -> Message:
+    position, author_id, author_name, body, created_at, changed, edited_at, deleted_at = row[: len(MESSAGE)]
+    edited = moment(edited_at) if edited_at else None
+    at = moment(created_at)
+    return Message(position, author_id, author_name, body, at, changed or 0, edited, deleted_at is not None, reactions)
+
+
+def moment(milliseconds: int) -> datetime:
+    """Return a time of a table."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return `moment` as a table keeps it."""
+    return round(moment.timestamp() * 1000)

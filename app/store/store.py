@@ -6,7 +6,7 @@ HTML or presence. Its SQL is in the `…_queries.py`.
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,11 +20,13 @@ from sqlalchemy.exc import IntegrityError
 
 from app.chat.messages import Member, Message, Refused, Room
 from app.chat.names import name_key, skeleton
+from app.chat.timeline import Changes, Excerpt
 from app.store import cluster_queries, log_queries, member_queries, message_queries, room_queries, topics
 from app.store.batch_loader import BatchLoader
-from app.store.cluster_queries import Attendance, Attended, Grant, Seat, TokenRequest
+from app.store.change_queries import Request
 from app.store.engines import open_engine
 from app.store.errors import NameUnavailable, SessionOutdated, StoreUnavailable, TooManyRooms, unavailable
+from app.store.shared_tables import SharedTables
 from app.store.work import Result, Work
 from app.store.writer import Stored, Writer
 
@@ -57,6 +59,7 @@ class Store:
         self._database = open_engine(url, lock_wait)
         self._clock = clock
         self.writer = Writer(self._write, self._now, lock_wait)
+        self.shared = SharedTables(self._read, self._write)
         self._lookups = BatchLoader(self._find_members)
         self.on_renamed: Callable[[int], None] = lambda renaming: None  # called with the number of each renaming
 
@@ -83,21 +86,51 @@ class Store:
 
         Raises `StoreUnavailable`.
         """
-        if self._is_another:
-            raise StoreUnavailable(ANOTHER)
+        self._check_replaced()
         return await self.writer.append(room_id, author, body, key)
 
-    async def since(self, room_id: int, after: int, upto: int, limit: int) -> list[Message]:
-        """Return up to `limit` messages at positions `after` < p <= `upto`, oldest first."""
-        return await self._read(partial(message_queries.since, room_id=room_id, after=after, upto=upto, limit=limit))
+    async def change(self, request: Request) -> Message:
+        """Change a message and return it, once that is committed.
 
-    async def before(self, room_id: int, position: int, limit: int) -> list[Message]:
-        """Return the `limit` messages just before `position`, oldest first."""
+        Raises `Refused` where it cannot be changed so, and `StoreUnavailable`.
+        """
+        self._check_replaced()
+        return await self.writer.change(request)
+
+    async def changes(self, room_id: int, after: int, upto: int, limit: int) -> Changes:
+        """Return what happened at positions `after` < p <= `upto`, as `message_queries.changes`."""
+        return await self._read(partial(message_queries.changes, room_id=room_id, after=after, upto=upto, limit=limit))
+
+    async def changed(self, room_id: int, after: int, upto: int, last: int, limit: int) -> list[Message]:
+        """Return up to `limit` messages at positions up to `last` that changed at `after` < p <= `upto`, in order."""
+        work = partial(message_queries.changed, room_id=room_id, after=after, upto=upto, last=last, limit=limit)
+        return await self._read(work)
+
+    async def before(self, room_id: int, position: int, limit: int) -> Excerpt:
+        """Return the `limit` messages just before `position`."""
         return await self._read(partial(message_queries.before, room_id=room_id, position=position, limit=limit))
 
+    async def message(self, room_id: int, position: int) -> Message | None:
+        """Return the message at `position`, if there is one."""
+        found = await self._read(partial(message_queries.at, room_id=room_id, positions=[position]))
+        return found[0] if found else None
+
+    async def earlier_versions(self, room_id: int, position: int) -> list[tuple[str, datetime]]:
+        """Return the earlier texts of a message, the first one first, with the time at which each was replaced."""
+        return await self._read(partial(message_queries.earlier_versions, room_id=room_id, position=position))
+
+    async def count(self, room_id: int, after: int, before: int, most: int) -> int:
+        """Return how many messages there are at positions `after` < p < `before`, or `most`."""
+        work = partial(message_queries.count, room_id=room_id, after=after, before=before, most=most)
+        return await self._read(work)
+
     async def head(self, room_id: int) -> int:
-        """Return the position of the newest message, 0 if there is none."""
+        """Return the position of the newest change, 0 if there is none."""
         return await self._read(partial(message_queries.head, room_id=room_id))
+
+    def now(self) -> datetime:
+        """Return the time that a message would be dated with."""
+        return self._clock()
 
     def age(self, message: Message) -> float:
         """Return how many seconds ago a message was dated, here or in another process."""
@@ -105,10 +138,13 @@ class Store:
 
     def confirm(self) -> None:
         """Raise `StoreUnavailable` if the log is gone or was replaced: a cache must not outlive it."""
-        if self._is_another:
-            raise StoreUnavailable(ANOTHER)
+        self._check_replaced()
         with unavailable():
             self._database.confirm()
+
+    def _check_replaced(self) -> None:
+        if self._is_another:
+            raise StoreUnavailable(ANOTHER)
 
     async def positions(self, shown: Mapping[int, int]) -> dict[str, int]:
         """Return by topic how far everything has come that processes share, the logs of these rooms included.
@@ -121,39 +157,6 @@ class Store:
         self._is_another = self._is_another or epoch != self.epoch or goes_back
         self.confirm()
         return found
-
-    async def attend(
-        self,
-        process_id: str,
-        arrived: Collection[Seat],
-        departed: Collection[Seat],
-        expiry: float | None = None,
-        ahead: float = 0,
-    ) -> Attended:
-        """Record that a process lives, and its arrivals and departures, as `cluster_queries.attend`."""
-        note = partial(cluster_queries.attend, arrived=arrived, departed=departed, expiry=expiry, ahead=ahead)
-        return await self._write(partial(note, process_id=process_id))
-
-    async def attendance(self, process_id: str, room_ids: Collection[int]) -> dict[int, Attendance]:
-        """Return the members present in each of these rooms in all other processes."""
-        return await self._read(partial(cluster_queries.attendance, process_id=process_id, room_ids=room_ids))
-
-    async def take_tokens(self, requests: Mapping[str, TokenRequest]) -> dict[str, Grant]:
-        """Take the requested tokens from each of these shared buckets, or as many as there are."""
-        # One statement, which needs no transaction around it.
-        return await self._read(partial(cluster_queries.take_tokens, requests=requests))
-
-    async def note_drafts(self, said: Mapping[tuple[str, str], str]) -> None:
-        """Record the texts of open drafts, by author and key, for all processes and a day."""
-        await self._write(partial(cluster_queries.note_drafts, said=said))
-
-    async def noted_drafts(self, author: str, keys: Collection[str]) -> dict[str, str]:
-        """Return by key the recorded texts of these drafts of an author."""
-        return await self._read(partial(cluster_queries.noted_drafts, author=author, keys=keys))
-
-    async def forget_full_buckets(self) -> None:
-        """Let go of the buckets that are as good as new ones."""
-        await self._read(cluster_queries.forget_full_buckets)
 
     # Rooms
 

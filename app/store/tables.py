@@ -9,6 +9,7 @@ from sqlalchemy import (
     DateTime,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -87,8 +88,8 @@ rooms = Table(
     # As for members; null in an older room whose name another room has.
     Column("name_key", Text),
     Column("name_skeleton", Text),
-    # The position of the newest message. An append locks this row first, so positions are gapless and
-    # in commit order. Numbers of a sequence are neither, and a cursor would miss a late commit.
+    # The position of the newest change. A writer locks this row first, so positions are gapless and in commit
+    # order. Numbers of a sequence are neither, and a cursor would miss a late commit.
     Column("position", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Index("ix_rooms_name_key", "name_key", unique=True),
@@ -106,7 +107,50 @@ messages = Table(
     Column("created_at", BigInteger, nullable=False),
     # SHA-256 over author, key and body: the same submission, however often it comes, is one message.
     Column("submission", LargeBinary(32), nullable=False),
+    # The position of the last change; null, and not in the index, while there was none: most never change.
+    Column("changed", BigInteger),
+    Column("edited_at", BigInteger),
+    Column("deleted_at", BigInteger),
     UniqueConstraint("room_id", "submission"),
+)
+_has_changed = messages.c.changed.is_not(None)
+Index(
+    "ix_messages_changed",
+    messages.c.room_id,
+    messages.c.changed,
+    sqlite_where=_has_changed,
+    postgresql_where=_has_changed,
+)
+
+
+def _message() -> ForeignKeyConstraint:
+    """Return the reference to a message. What belongs to it goes with it."""
+    return ForeignKeyConstraint(["room_id", "position"], [messages.c.room_id, messages.c.position], ondelete="CASCADE")
+
+
+# Earlier texts of edited messages, each with the position of the change that replaced it.
+versions = Table(
+    "versions",
+    metadata,
+    Column("room_id", Integer, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("changed", BigInteger, primary_key=True, autoincrement=False),
+    Column("body", Text, nullable=False),
+    Column("replaced_at", BigInteger, nullable=False),
+    _message(),
+)
+
+reactions = Table(
+    "reactions",
+    metadata,
+    Column("room_id", Integer, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("emoji", Text, primary_key=True),
+    Column("member_id", String(32), ForeignKey(members.c.id), primary_key=True),
+    Column("member_name", Text, nullable=False),
+    # The position of the change that put it there.
+    Column("added", BigInteger, nullable=False),
+    _message(),
 )
 
 # Tables that processes share on PostgreSQL. They are unlogged, because they are worth nothing after a crash, and

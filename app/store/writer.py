@@ -1,6 +1,6 @@
-"""The writer: commits concurrent appends as one batch.
+"""The writer: commits concurrent appends and changes as one batch.
 
-An append waits at most `lock_wait` seconds for other writers, in this process or another, however many wait.
+Each waits at most `lock_wait` seconds for other writers, in this process or another, however many wait.
 """
 
 import asyncio
@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
 from sqlalchemy.exc import IntegrityError
 
 from app.chat.messages import Member, Message
-from app.store import message_queries
+from app.chat.timeline import Changes
+from app.store import append_queries, change_queries
+from app.store.append_queries import Committed, Submission
+from app.store.change_queries import Request
 from app.store.errors import StoreUnavailable
-from app.store.message_queries import Committed, Submission
 from app.store.work import Result, Work
 
 log = structlog.get_logger("parlor.store")
@@ -37,11 +39,22 @@ class Stored:
 
 
 class Append(NamedTuple):
-    """A submission on its way into the log; `stored` resolves when it is committed."""
+    """A submission on its way into the log; `done` resolves when it is committed."""
 
     submission: Submission
     deadline: float  # until when it may wait for other writers, on the loop's clock
-    stored: asyncio.Future[Stored]
+    done: asyncio.Future[Stored]
+
+
+class Alteration(NamedTuple):
+    """A change on its way into the log; `done` resolves when it is committed."""
+
+    request: Request
+    deadline: float
+    done: asyncio.Future[Message]
+
+
+Each = TypeVar("Each", Append, Alteration)
 
 
 class Write(Protocol):
@@ -53,98 +66,134 @@ class Write(Protocol):
 
 
 class Writer:
-    """Appends messages through `write`, dated by `now` (milliseconds since 1970)."""
+    """Appends and changes messages through `write`, dated by `now` (milliseconds since 1970)."""
 
     def __init__(self, write: Write, now: Callable[[], int], lock_wait: float) -> None:
         self._write = write
         self._now = now
         self._lock_wait = lock_wait
-        self._appends: deque[Append] = deque()
+        self._queue: deque[Append | Alteration] = deque()
         self._last_batch = 1  # how many were committed together
-        self._appending: asyncio.Task[None] | None = None  # while there is something to append
-        # Called after each commit, for each room in it, with the position of its newest message and those that are new,
-        # in order. Delivery listens here: a message is announced even if its sender is gone.
-        self.on_commit: Callable[[int, int, Sequence[Message]], None] = lambda room_id, position, messages: None
+        self._writing: asyncio.Task[None] | None = None  # while there is something to append
+        # Called after each commit, for each room in it. Delivery listens here: a message is announced even if its
+        # sender is gone.
+        self.on_commit: Callable[[int, Changes], None] = lambda room_id, changes: None
         self.on_batch: Callable[[int, float], None] = lambda size, seconds: None
 
     @property
     def waiting(self) -> int:
-        """How many messages wait to be stored."""
-        return len(self._appends)
+        """How many messages and changes wait to be stored."""
+        return len(self._queue)
 
     async def finish(self) -> None:
         """Return when everything is stored that has come."""
-        if self._appending:
-            await self._appending
+        if self._writing:
+            await self._writing
 
     async def append(self, room_id: int, author: Member, body: str, key: str) -> Stored:
         """Store a message and return it once it is committed; for a submission stored before, return that one.
 
         Raises `StoreUnavailable`.
         """
-        if len(self._appends) >= MOST_WAITING:
-            raise StoreUnavailable("too many messages wait to be stored")
         digest = sha256("\0".join((author.id, key, body)).encode("utf-8", "surrogatepass")).digest()
-        loop = asyncio.get_running_loop()
-        append = Append(Submission(room_id, author, body, digest), loop.time() + self._lock_wait, loop.create_future())
-        self._appends.append(append)
-        if self._appending is None:
-            # It starts in the loop's next turn: appends of this one share a batch.
-            self._appending = asyncio.create_task(self._append_all(), name="store appends")
-        return await append.stored
+        submission = Submission(room_id, author, body, digest)
+        done: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
+        self._enqueue(Append(submission, self._deadline(), done))
+        return await done
 
-    async def _append_all(self) -> None:
+    async def change(self, request: Request) -> Message:
+        """Change a message and return it, once that is committed.
+
+        Raises `Refused` where it cannot be changed so, and `StoreUnavailable`.
+        """
+        done: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._enqueue(Alteration(request, self._deadline(), done))
+        return await done
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._lock_wait
+
+    def _enqueue(self, each: Append | Alteration) -> None:
+        if len(self._queue) >= MOST_WAITING:
+            raise StoreUnavailable("too many messages wait to be stored")
+        self._queue.append(each)
+        if self._writing is None:
+            # It starts in the loop's next turn: what comes in this one shares a batch.
+            self._writing = asyncio.create_task(self._write_all(), name="store writes")
+
+    async def _write_all(self) -> None:
         try:
-            while self._appends:
+            while self._queue:
                 await self._gather(self._last_batch)
-                self._last_batch = min(len(self._appends), LARGEST_BATCH)
-                await self._store([self._appends.popleft() for _ in range(self._last_batch)])
+                self._last_batch = min(len(self._queue), LARGEST_BATCH)
+                batch = [self._queue.popleft() for _ in range(self._last_batch)]
+                # In two transactions: that of messages is a single statement where a trip is dear.
+                await self._store([each for each in batch if isinstance(each, Append)])
+                await self._change([each for each in batch if isinstance(each, Alteration)])
         finally:
-            self._appending = None
+            self._writing = None
 
     async def _gather(self, expected: int) -> None:
         """Wait up to a millisecond for as many appends as in the last batch."""
         until = monotonic() + LONGEST_GATHERING
-        while len(self._appends) < expected and monotonic() < until:  # noqa: ASYNC110 a turn or two: no timer is as fine
+        while len(self._queue) < expected and monotonic() < until:  # noqa: ASYNC110 a turn or two: no timer is as fine
             await asyncio.sleep(0)
 
     async def _store(self, batch: list[Append]) -> None:
+        if not batch:
+            return
         started = monotonic()
         try:
             committed = await self._commit(batch)
         except Exception as error:  # any error goes to the callers; the writer must live on
-            await self._fail(batch, error)
+            await self._fail(batch, error, self._store)
             return
         self.on_batch(len(batch), monotonic() - started)
         for room_id, room in committed.items():
-            self._announce(room_id, room)
+            new = list(room.new.values())
+            self._announce(room_id, Changes(room.position - len(new), room.position, new))
         _acknowledge(batch, committed)
+
+    async def _change(self, batch: list[Alteration]) -> None:
+        if not batch:
+            return
+        started = monotonic()
+        try:
+            work = partial(change_queries.make, requests=[each.request for each in batch], now=self._now())
+            made = await self._write(work, batch[0].deadline)
+        except Exception as error:
+            await self._fail(batch, error, self._change)
+            return
+        self.on_batch(len(batch), monotonic() - started)
+        for room_id, room in made.items():
+            self._announce(room_id, room.changes)
+        results = {room_id: iter(room.results) for room_id, room in made.items()}
+        for request, _, done in batch:
+            _resolve(done, next(results[request.room_id]))
 
     async def _commit(self, batch: list[Append]) -> dict[int, Committed]:
         submissions, now = [append.submission for append in batch], self._now()
         # The oldest append decides for the batch: nobody waits twice, in the queue and then at the file.
         deadline = batch[0].deadline
         try:
-            work = partial(message_queries.commit, submissions=submissions, now=now)
+            work = partial(append_queries.commit, submissions=submissions, now=now)
             return await self._write(work, deadline, is_single=True)
         except IntegrityError:
-            return await self._write(
-                partial(message_queries.commit_unknown, submissions=submissions, now=now), deadline
-            )
+            return await self._write(partial(append_queries.commit_unknown, submissions=submissions, now=now), deadline)
 
-    def _announce(self, room_id: int, room: Committed) -> None:
+    def _announce(self, room_id: int, changes: Changes) -> None:
         try:
-            self.on_commit(room_id, room.position, list(room.new.values()))
+            self.on_commit(room_id, changes)
         except Exception:  # it is committed, so the callers still get their answer
             log.exception("not announced")
 
-    async def _fail(self, batch: list[Append], error: Exception) -> None:
+    async def _fail(self, batch: list[Each], error: Exception, again: Callable[[list[Each]], Awaitable[None]]) -> None:
         if isinstance(error, StoreUnavailable):
             _refuse(batch, error)
         elif len(batch) > 1:
             # One of them cannot be stored: the others shall not suffer for it.
-            for append in batch:
-                await self._store([append])
+            for each in batch:
+                await again([each])
         else:
             log.error("cannot be stored", exc_info=error)
             _refuse(batch, StoreUnavailable(str(error)))
@@ -152,19 +201,26 @@ class Writer:
 
 def _acknowledge(batch: list[Append], committed: dict[int, Committed]) -> None:
     """Resolve the appends of a committed batch."""
-    for submission, _, stored in batch:
+    for submission, _, done in batch:
         _, new, known = committed[submission.room_id]
         message = new.pop(submission.digest, None)
         result = Stored(message, True) if message else Stored(known[submission.digest], False)
         # The same submission may stand in a batch twice: it is new to the first alone.
         known[submission.digest] = result.message
-        # A caller may have been cancelled; the message is stored all the same.
-        if not stored.done():
-            stored.set_result(result)
+        _resolve(done, result)
 
 
-def _refuse(batch: list[Append], error: StoreUnavailable) -> None:
-    """Fail the appends of a batch that was not stored."""
-    for append in batch:
-        if not append.stored.done():
-            append.stored.set_exception(error)
+def _refuse(batch: Sequence[Append | Alteration], error: StoreUnavailable) -> None:
+    """Fail what was not stored."""
+    for each in batch:
+        _resolve(each.done, error)
+
+
+def _resolve(done: asyncio.Future[Any], result: Stored | Message | Exception) -> None:
+    # A caller may have been cancelled; what it asked for is stored all the same.
+    if done.done():
+        return
+    if isinstance(result, Exception):
+        done.set_exception(result)
+    else:
+        done.set_result(result)

@@ -8,6 +8,7 @@ from fastapi.params import Depends as Dependency
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
+from app.chat.emojis import LONGEST_QUERY, search
 from app.chat.timeline import Gap
 from app.html.fragments import HOLE, Fragments
 from app.rooms.reading import NEWEST
@@ -15,6 +16,7 @@ from app.rooms.rooms import Rooms
 from app.web.responses import cached_response, representation
 from app.web.room_page import RoomPage
 
+MOST_EMOJI = 60  # found
 Position = Annotated[int, Query(ge=1, le=NEWEST)]
 
 
@@ -34,6 +36,8 @@ class Pages:
             "/rooms/{slug}": self.room,
             "/rooms/{slug}/messages": self.older,
             "/rooms/{slug}/gap": self.gap,
+            "/rooms/{slug}/{position:int}": self.message,
+            "/emoji": self.emoji,
         }
         for path, answer in routes.items():
             router.add_api_route(path, answer, methods=["GET", "HEAD"])
@@ -47,11 +51,18 @@ class Pages:
         """A room's page: complete without a socket."""
         return await self._page.show(request, await self._page.find(slug), before)
 
+    async def message(self, request: Request, slug: str, position: int) -> Response:
+        """A room's page around a message."""
+        if not 0 < position <= NEWEST:
+            raise HTTPException(404)
+        return await self._page.show_message(request, await self._page.find(slug), position)
+
     async def older(self, request: Request, slug: str, before: Position) -> Response:
         """Older messages, for htmx to put on top."""
         room, zone = await self._page.find(slug), await self._page.zone(request)
         page = await self._rooms.history.page(room, zone, before)
-        return cached_response(request, representation(self._fragments.older(room, page, zone, HOLE)))
+        cursor = self._rooms.history.cursor(page.position)
+        return cached_response(request, representation(self._fragments.older(room, page, cursor, zone, HOLE)))
 
     async def gap(
         self, request: Request, slug: str, between: Annotated[str, Query(pattern=r"^\d{1,18}-\d{1,18}$")]
@@ -59,7 +70,13 @@ class Pages:
         """The messages of a gap, for htmx to put in its place."""
         room, zone = await self._page.find(slug), await self._page.zone(request)
         gap = Gap(*map(int, between.split("-")))
-        if gap.size < 1:
+        if gap.before - gap.after < 2:
             raise HTTPException(422)
-        entries, remaining = await self._rooms.history.fill(room, zone, gap)
-        return cached_response(request, representation(self._fragments.filled(gap, remaining, entries, zone)))
+        page, remaining = await self._rooms.history.fill(room, zone, gap)
+        cursor = self._rooms.history.cursor(page.position)
+        filled = self._fragments.filled(room, gap, remaining, page, cursor, zone, HOLE)
+        return cached_response(request, representation(filled))
+
+    async def emoji(self, request: Request, q: Annotated[str, Query(max_length=LONGEST_QUERY)] = "") -> Response:
+        """The emoji whose names fit, for the picker."""
+        return cached_response(request, representation(self._fragments.emoji(search(q, MOST_EMOJI))))

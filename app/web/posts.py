@@ -10,9 +10,10 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from app.chat.frames import KEY
+from app.chat.changes import Edit
+from app.chat.frames import CHANGES, KEY, Malformed, read_change
 from app.chat.messages import Draft, Member, Refused
-from app.html.fragments import time_zones
+from app.html.filters import time_zones
 from app.rooms.posting import new_keys
 from app.rooms.rooms import Rooms
 from app.settings import Settings
@@ -61,6 +62,7 @@ class Posts:
         router = APIRouter(default_response_class=HTMLResponse, dependencies=[counted])
         routes: dict[str, Callable[..., Any]] = {
             "/rooms/{slug}/messages": self.say,
+            "/rooms/{slug}/messages/{position:int}": self.change,
             "/rooms": self.create,
             "/name": self.take_name,
             "/sign-out": self.sign_out,
@@ -80,6 +82,19 @@ class Posts:
         except Refused as refusal:
             return await self._page.refuse(request, room, refusal, text=message)
         return redirect(room)
+
+    async def change(self, request: Request, slug: str, position: int, form: Form) -> Response:
+        """Change a message, then go back to it. `pick`, and a reaction, can name another one than the address."""
+        asked = read_change({name: form[name] for name in CHANGES if name in form}, form.get("pick") or str(position))
+        if isinstance(asked, Malformed):
+            raise HTTPException(422)
+        room, member = await self._page.find(slug), await self._authenticator.member(request)
+        try:
+            await self._rooms.changing.change(room, member, asked.position, asked.change, address_of(request))
+        except Refused as refusal:
+            text = asked.change.body if isinstance(asked.change, Edit) else ""
+            return await self._page.refuse(request, room, refusal, text=text)
+        return redirect(room, asked.position)
 
     async def create(self, request: Request, form: Form) -> Response:
         """Create a room, then redirect to it. If refused, show the page of `room`, where the form is."""

@@ -31,6 +31,7 @@ def html_response(text: str, status: int = 200) -> HTMLResponse:
     return HTMLResponse(text, status, {"Cache-Control": CACHE})
 
 
-def redirect(room: Room) -> Response:
-    """Return the way to a room, after a form."""
-    return RedirectResponse(f"/rooms/{room.slug}", 303)
+def redirect(room: Room, position: int | None = None) -> Response:
+    """Return the way to a room, or to the message at `position`, after a form."""
+    message = f"/{position}#message-{position}" if position else ""
+    return RedirectResponse(f"/rooms/{room.slug}{message}", 303)

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from app.chat.messages import Member, Refused, Room
+from app.chat.timeline import Page
 from app.html.etags import Representation, RepresentationCache
 from app.html.fragments import HOLE, Fragments, RoomView
 from app.metrics import Metrics
@@ -37,6 +38,11 @@ STATUS = {
     "name-reserved": 409,
     "room-taken": 409,
     "rooms-full": 409,
+    "not-yours": 403,
+    "too-late": 403,
+    "deleted": 409,
+    "too-many-reactions": 409,
+    "no-message": 404,
     "unavailable": 503,
 }  # of a refusal; else 422
 
@@ -64,7 +70,21 @@ class RoomPage:
     async def show(self, request: Request, room: Room, before: int = NEWEST) -> Response:
         """Return the page, with the newest messages or those `before` a position."""
         session = await self._authenticator.session(request)
-        view = await self._view(request, room, session, before)
+        page = await self._rooms.history.page(room, self._zone_of(session), before)
+        return await self._show(request, room, session, page, before == NEWEST)
+
+    async def show_message(self, request: Request, room: Room, position: int) -> Response:
+        """Return the page around the message at `position`. Raises the answer 404."""
+        session = await self._authenticator.session(request)
+        page = await self._rooms.history.around(room, self._zone_of(session), position)
+        if page is None:
+            raise HTTPException(404)
+        return await self._show(request, room, session, page, is_newest=False)
+
+    async def _show(
+        self, request: Request, room: Room, session: Session | None, page: Page, is_newest: bool
+    ) -> Response:
+        view = await self._view(request, room, session, page, is_newest)
         response = self._own(request, view) if view.member else self._shared(request, view)
         self._keep(request, response, session)
         return response
@@ -88,7 +108,8 @@ class RoomPage:
         """Return the room's page with the refused form as it was `entered`, and the reason."""
         self._metrics.refused(refusal.reason)
         session = await self._authenticator.session(request)
-        view = replace(await self._view(request, room, session), refusal=refusal, entered=entered)
+        page = await self._rooms.history.page(room, self._zone_of(session))
+        view = replace(await self._view(request, room, session, page), refusal=refusal, entered=entered)
         response = self._own(request, view, STATUS.get(refusal.reason, 422))
         self._keep(request, response, session)
         if refusal.wait:
@@ -110,22 +131,28 @@ class RoomPage:
     def _represented(self, view: RoomView) -> Representation:
         return representation(self._fragments.room(view))
 
-    async def _view(self, request: Request, room: Room, session: Session | None, before: int = NEWEST) -> RoomView:
+    def _zone_of(self, session: Session | None) -> str:
+        return self.zone_of(session.member if session else None)
+
+    async def _view(
+        self, request: Request, room: Room, session: Session | None, page: Page, is_newest: bool = True
+    ) -> RoomView:
         """Return the view of a room, without keys and nonce."""
         member = session.member if session else None
-        zone = self.zone_of(member)
-        page = await self._rooms.history.page(room, zone, before)
+        history = self._rooms.history
+        newer = None if is_newest else await history.gap(room, page.last, page.position + 1)
         return RoomView(
             room=room,
             rooms=self._rooms.directory.all(),
             members=await self._rooms.present(room),
             member=member,
             page=page,
-            cursor=self._rooms.history.cursor(page.position),
-            zone=zone,
+            cursor=history.cursor(page.position),
+            zone=self.zone_of(member),
             keys=(),
             nonce=HOLE,
-            is_newest=before == NEWEST,
+            is_newest=is_newest,
+            newer=newer,
             notice=SESSION_ENDED if cookies_of(request) and not session else "",
             enter=enter_of(request) if member else "",
         )

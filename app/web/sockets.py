@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from random import uniform
 from time import monotonic as _now
 
@@ -12,7 +12,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
-from app.chat.frames import MOST_DRAFTS, Frame, Malformed, Resume, Say, parse
+from app.chat.frames import MOST_DRAFTS, ChangeMessage, Frame, Malformed, OpenEditor, Recheck, Resume, Say, parse
 from app.chat.limits import Limits, Quota, ReadLimit
 from app.chat.messages import Room
 from app.delivery import websocket_protocol
@@ -30,10 +30,9 @@ from app.store.store import LOBBY, SESSION_ENDED
 from app.web.authentication import Authenticator
 from app.web.cookies import cookies_of
 from app.web.security import address_of
+from app.web.writing import AnyTransport, writing
 
 log = structlog.get_logger("parlor.websocket")
-
-AnyTransport = websocket_protocol.WebSocketProtocol | AsgiTransport
 
 ADDRESS = re.compile(r"/ws(/(?P<slug>[^/]+))?")
 
@@ -132,7 +131,7 @@ class Sockets:
         member_id = connection.member.id if connection.member else None
         log.debug("joined", room=room.slug, member=member_id)
         try:
-            async with _writing(transport, connection):
+            async with writing(transport, connection):
                 await self._converse(socket, transport, audience, connection)
         finally:
             self._rooms.resumption.leave(audience, connection)
@@ -216,13 +215,13 @@ class Sockets:
         if not isinstance(transport, websocket_protocol.WebSocketProtocol):  # which has charged for the frame already
             reading.charge(_now(), 1, len(event["bytes"] if text is None else text.encode("utf-8", "replace")))
         frame = parse(text, self._settings.frame_length) if text is not None else BINARY
-        if not isinstance(frame, Malformed):
+        if isinstance(frame, Say | Resume):
             reading.charge(_now(), max(0, len(frame.drafts) - 1), 0)  # a draft is as much work as a frame
         del event, text
         return await self._take(frame, transport, audience, connection)
 
     async def _take(self, frame: Frame, transport: AnyTransport, audience: Audience, connection: Connection) -> bool:
-        if not isinstance(frame, Malformed) and frame.left_out:
+        if isinstance(frame, Say | Resume) and frame.left_out:
             self._metrics.refused("too-many-drafts")
             connection.offer(self._fragments.notice(LEFT_OUT))
         try:
@@ -232,16 +231,20 @@ class Sockets:
                     connection.offer(self._fragments.notice(sentence))
                 case Say(drafts, is_open):
                     await self._rooms.posting.say(audience, connection, drafts, is_open)
-                case Resume(cursor, drafts):
+                case Resume(cursor, drafts, since):
                     if drafts:
                         await self._rooms.posting.say(audience, connection, drafts, tries_again=True)
                     if connection in audience:  # once more: the first time was waited for before it was let in
                         resumes, address = self._limits.resumes, connection.address
                         if not await self._pace(transport, connection, lambda now: resumes.take(address, now)):
                             return False
-                    await self._rooms.resumption.resume(audience, connection, cursor)
+                    await self._rooms.resumption.resume(audience, connection, cursor, since)
+                case Recheck(since):
+                    await self._rooms.resumption.recheck(audience, connection, since)
+                case ChangeMessage() | OpenEditor():
+                    await self._rooms.changing.take(audience, connection, frame)
         except StoreUnavailable as error:
-            # Only a resume comes here: the page cannot be completed now, so it has to come back and ask again.
+            # Only a resume or a recheck comes here: the page cannot be completed now, and has to come back.
             log.error("not resumed", room=audience.room.slug, error=str(error))
             connection.offer(self._fragments.notice(UNREADY, passes=True))
             if await _hesitate(transport):
@@ -255,31 +258,6 @@ class Sockets:
         with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await socket.close(code)
-
-
-@asynccontextmanager
-async def _writing(transport: AnyTransport, connection: Connection) -> AsyncIterator[None]:
-    """Run an ASGI transport's writer meanwhile; a direct transport has none."""
-    if not isinstance(transport, AsgiTransport):
-        yield
-        return
-    writing = asyncio.create_task(_write(transport, connection))
-    try:
-        yield
-    finally:
-        writing.cancel()
-        await asyncio.wait({writing})
-
-
-async def _write(transport: AsgiTransport, connection: Connection) -> None:
-    # `_read` notices that a browser is gone: its last frames may be unread.
-    try:
-        await transport.run()
-    except WebSocketDisconnect:
-        pass
-    except Exception:
-        log.exception("not written")
-        connection.cut("failed")
 
 
 async def _hesitate(transport: AnyTransport) -> bool:

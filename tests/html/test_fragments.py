@@ -15,7 +15,8 @@ from markupsafe import Markup
 
 from app.chat.messages import Cursor, Member, Message, Refused
 from app.chat.timeline import Entry, Gap, Page, arrange
-from app.html.fragments import HUES, Fragments, Place, RoomView, data_url, day, hue, initial, time_zones
+from app.html.filters import HUES, data_url, day, hue, initial, time_zones
+from app.html.fragments import Fragments, Place, RoomView
 from app.settings import Settings
 from tests.cast import ANN, BOB, LOBBY, START, WATERCOOLER, message
 
@@ -229,7 +230,7 @@ spoken = st.builds(
 )
 
 
-@pytest.mark.breaks("app/html/fragments.py", "key = (entry, zone)", "key = entry.message.position")
+@pytest.mark.breaks("app/html/fragments.py", "key = (entry, zone, room.id)", "key = entry.message.position")
 @given(st.lists(spoken, max_size=6), st.sampled_from(["UTC", "Asia/Tokyo", "America/St_Johns"]))
 def test_what_is_kept_is_what_would_be_rendered(said: list[Message], zone: str) -> None:
     shown = entries(said, zone=zone)

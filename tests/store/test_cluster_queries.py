@@ -41,7 +41,7 @@ class Age:
 
 async def here(log: Store, room: Room, process_id: str = "") -> list[str]:
     """Return who is present in `room` for all but this process, by name."""
-    found = (await log.attendance(process_id, [room.id]))[room.id]
+    found = (await log.shared.attendance(process_id, [room.id]))[room.id]
     return sorted(member.name for member in found.members)
 
 
@@ -54,7 +54,7 @@ async def test_everything_shared_has_a_position(log: Store, ann: Member, lobby: 
     assert before == {"room:1": 0, f"room:{tea.id}": 0, "rooms": tea.id, "names": 0}
     await log.append(lobby.id, ann, "hello", "k")
     await log.take_name(ann, "Anna", "UTC", 30)
-    await log.attend("one", [(tea.id, ann.id)], [])
+    await log.shared.attend("one", [(tea.id, ann.id)], [])
     after = await log.positions({lobby.id: 1, tea.id: 0, 4711: 0})
     version = after.pop(f"present:{tea.id}")
     assert after == before | {"room:1": 1, "names": 1}
@@ -110,7 +110,7 @@ async def test_a_renaming_is_announced_and_one_that_is_refused_is_not(log: Store
 async def test_who_arrives_in_one_process_is_present_elsewhere_for_the_others(
     log: Store, ann: Member, bob: Member, lobby: Room
 ) -> None:
-    is_first, versions = await log.attend("one", [(lobby.id, ann.id), (lobby.id, bob.id)], [])
+    is_first, versions = await log.shared.attend("one", [(lobby.id, ann.id), (lobby.id, bob.id)], [])
     assert is_first
     assert list(versions) == [lobby.id]
     assert await here(log, lobby, "one") == []
@@ -124,13 +124,13 @@ async def test_each_change_is_another_version_and_what_changes_nothing_is_none(
     seat = (lobby.id, ann.id)
     there, gone, nothing = ([seat], []), ([], [seat]), ([], [])  # type: tuple[Change, Change, Change]
     versions = [
-        (await log.attend("one", *change)).versions.get(lobby.id)
+        (await log.shared.attend("one", *change)).versions.get(lobby.id)
         for change in (there, there, nothing, gone, gone, there)
     ]
     made = [version for version in versions if version]
     assert [version is not None for version in versions] == [True, False, False, True, False, True]
     assert made == sorted(set(made))
-    assert (await log.attendance("", [lobby.id]))[lobby.id].version == made[-1]
+    assert (await log.shared.attendance("", [lobby.id]))[lobby.id].version == made[-1]
 
 
 async def test_somebody_at_two_processes_is_present_once_and_until_both_have_let_go(
@@ -138,11 +138,11 @@ async def test_somebody_at_two_processes_is_present_once_and_until_both_have_let
 ) -> None:
     seat = (lobby.id, ann.id)
     for process_id in ("one", "other"):
-        await log.attend(process_id, [seat], [])
+        await log.shared.attend(process_id, [seat], [])
     assert await here(log, lobby) == ["Ann"]
-    await log.attend("one", [], [seat])
+    await log.shared.attend("one", [], [seat])
     assert await here(log, lobby, "one") == ["Ann"]
-    await log.attend("other", [], [seat])
+    await log.shared.attend("other", [], [seat])
     assert await here(log, lobby, "one") == []
 
 
@@ -154,36 +154,36 @@ async def test_somebody_at_two_processes_is_present_once_and_until_both_have_let
 async def test_a_process_that_was_not_seen_takes_its_people_with_it(
     log: Store, ann: Member, bob: Member, lobby: Room, age: Age
 ) -> None:
-    await log.attend("one", [(lobby.id, ann.id)], [])
-    first = (await log.attend("other", [(lobby.id, bob.id)], [])).versions[lobby.id]
+    await log.shared.attend("one", [(lobby.id, ann.id)], [])
+    first = (await log.shared.attend("other", [(lobby.id, bob.id)], [])).versions[lobby.id]
     age("one", 9)
-    assert await log.attend("other", [], [], expiry=10) == (False, {})
+    assert await log.shared.attend("other", [], [], expiry=10) == (False, {})
     age("one", 9)
-    assert await log.attend("other", [], []) == (False, {})
+    assert await log.shared.attend("other", [], []) == (False, {})
     assert await here(log, lobby) == ["Ann", "Bob"]
-    is_first, versions = await log.attend("other", [], [], expiry=10)
+    is_first, versions = await log.shared.attend("other", [], [], expiry=10)
     assert not is_first
     assert versions[lobby.id] > first
     assert await here(log, lobby) == ["Bob"]
 
 
 async def test_a_process_that_was_taken_for_gone_is_told(log: Store, ann: Member, lobby: Room, age: Age) -> None:
-    assert (await log.attend("one", [(lobby.id, ann.id)], [])).is_first
-    assert not (await log.attend("one", [], [])).is_first
+    assert (await log.shared.attend("one", [(lobby.id, ann.id)], [])).is_first
+    assert not (await log.shared.attend("one", [], [])).is_first
     age("one", 11)
-    await log.attend("other", [], [], expiry=10)
-    assert (await log.attend("one", [], [])).is_first
+    await log.shared.attend("other", [], [], expiry=10)
+    assert (await log.shared.attend("one", [], [])).is_first
 
 
 async def test_a_process_that_stops_is_seen_for_as_long_as_it_says(
     log: Store, ann: Member, lobby: Room, age: Age
 ) -> None:
-    await log.attend("one", [(lobby.id, ann.id)], [], ahead=5)
+    await log.shared.attend("one", [(lobby.id, ann.id)], [], ahead=5)
     age("one", 14)
-    await log.attend("other", [], [], expiry=10)
+    await log.shared.attend("other", [], [], expiry=10)
     assert await here(log, lobby) == ["Ann"]
     age("one", 2)
-    await log.attend("other", [], [], expiry=10)
+    await log.shared.attend("other", [], [], expiry=10)
     assert await here(log, lobby) == []
 
 
@@ -194,8 +194,8 @@ async def test_processes_that_note_the_same_rooms_at_once_wait_for_nobody_for_ev
     seats = [(room.id, member.id) for room in rooms for member in (ann, bob)]
     for _ in range(5):
         orders = (seats, seats[::-1], seats, seats[::-1])
-        await asyncio.gather(*(log.attend(f"{number}", order, []) for number, order in enumerate(orders)))
-        await asyncio.gather(*(log.attend(f"{number}", [], order) for number, order in enumerate(orders)))
+        await asyncio.gather(*(log.shared.attend(f"{number}", order, []) for number, order in enumerate(orders)))
+        await asyncio.gather(*(log.shared.attend(f"{number}", [], order) for number, order in enumerate(orders)))
     assert await here(log, lobby) == []
 
 
@@ -203,9 +203,9 @@ async def test_versions_grow_though_a_crash_empties_the_tables(
     log: Store, ann: Member, lobby: Room, postgres: Cluster, postgres_url: str
 ) -> None:
     seat = (lobby.id, ann.id)
-    before = (await log.attend("one", [seat], [])).versions[lobby.id]
+    before = (await log.shared.attend("one", [seat], [])).versions[lobby.id]
     postgres.sql("TRUNCATE presence, attendance, processes", postgres_url.rpartition("/")[2])
-    is_first, versions = await log.attend("one", [seat], [])
+    is_first, versions = await log.shared.attend("one", [seat], [])
     assert is_first
     assert versions[lobby.id] > before
 
@@ -214,7 +214,7 @@ async def test_versions_grow_though_a_crash_empties_the_tables(
 
 
 async def take(log: Store, tokens: int, bucket: str = "somebody", rate: float = 1, burst: float = 20) -> Grant:
-    return (await log.take_tokens({bucket: TokenRequest(tokens, rate, burst)}))[bucket]
+    return (await log.shared.take_tokens({bucket: TokenRequest(tokens, rate, burst)}))[bucket]
 
 
 async def test_a_bucket_starts_full_and_gives_what_it_has(log: Store) -> None:
@@ -267,7 +267,7 @@ async def test_however_many_take_at_once_a_burst_is_a_burst(log: Store) -> None:
     names = [f"{number}" for number in range(20)]
 
     async def one(order: int) -> dict[str, Grant]:
-        return await log.take_tokens({name: TokenRequest(3, 1e-6, 20) for name in names[::order]})
+        return await log.shared.take_tokens({name: TokenRequest(3, 1e-6, 20) for name in names[::order]})
 
     granted = await asyncio.gather(*(one((-1) ** number) for number in range(12)))
     assert {name: sum(each[name].tokens for each in granted) for name in names} == dict.fromkeys(names, 20)
@@ -276,5 +276,5 @@ async def test_however_many_take_at_once_a_burst_is_a_burst(log: Store) -> None:
 async def test_full_buckets_are_forgotten_and_others_are_not(log: Store, postgres: Cluster, postgres_url: str) -> None:
     await take(log, 1, "fast", rate=1e6)
     await take(log, 1, "slow", rate=1e-6)
-    await log.forget_full_buckets()
+    await log.shared.forget_full_buckets()
     assert postgres.sql("SELECT id FROM buckets", postgres_url.rpartition("/")[2]) == ["slow"]

@@ -1,0 +1,53 @@
+"""Emoji: which there are, what they are called, and a search by name. Unicode's list, from the package `emoji`."""
+
+from functools import cache
+
+import emoji
+
+QUICK = ("👍", "❤️", "😂", "🎉", "😮", "😢")  # one click away
+POPULAR = (
+    *QUICK,
+    *("😀", "😅", "🙂", "😉", "😍", "🤔", "🙄", "😎", "😭", "😡", "🤯", "🥳"),
+    *("😴", "🤷", "🤦", "🙏", "👏", "🙌", "💪", "👎", "👌", "👋", "🤝", "👀"),
+    *("🔥", "✨", "⭐", "💯", "✅", "❌", "❓", "❗", "💡", "🚀", "🐛", "🎂", "☕", "🍕", "🌈"),
+)
+LONGEST_QUERY = 50  # characters
+
+
+def is_emoji(text: str) -> bool:
+    """Whether `text` is one emoji, and all of it: as Unicode recommends to write it."""
+    found = emoji.EMOJI_DATA.get(text)
+    return found is not None and found["status"] == emoji.STATUS["fully_qualified"]
+
+
+def search(query: str, most: int) -> list[tuple[str, str]]:
+    """Return up to `most` emoji, each with its name, whose names have words that begin as those of `query` do.
+
+    Without a query, those that are used most.
+    """
+    if not query.strip():
+        return [(each, name(each)) for each in POPULAR]
+    wanted = query[:LONGEST_QUERY].casefold().replace("_", " ").replace(":", " ").split()
+    found = [
+        (each, words)
+        for each, words in _words().items()
+        if all(any(word.startswith(beginning) for word in words) for beginning in wanted)
+    ]
+    found.sort(key=lambda pair: len(pair[1]))  # the plainest first
+    return [(each, name(each)) for each, _ in found[:most]]
+
+
+def name(text: str) -> str:
+    """Return the name of an emoji: `thumbs up`."""
+    return str(emoji.EMOJI_DATA[text]["en"]).strip(":").replace("_", " ")
+
+
+@cache
+def _words() -> dict[str, list[str]]:
+    """Return the words of the names of every emoji, without those for shades of skin."""
+    names = {each: [known["en"], *known.get("alias", ())] for each, known in emoji.EMOJI_DATA.items() if is_emoji(each)}
+    return {
+        each: " ".join(called).casefold().replace("_", " ").replace(":", " ").split()
+        for each, called in names.items()
+        if "skin_tone" not in called[0]
+    }

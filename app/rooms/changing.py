@@ -1,0 +1,91 @@
+"""Changing: people edit, delete and react to what was said. Everybody is shown it as a new message is."""
+
+import structlog
+
+from app.chat.changes import Change, Delete, Edit, React, check_editable
+from app.chat.emojis import is_emoji
+from app.chat.frames import ChangeMessage, OpenEditor
+from app.chat.messages import Member, Message, Refused, Room, clean
+from app.delivery.connection import Connection
+from app.delivery.hub import Audience
+from app.html.fragments import Fragments
+from app.metrics import Metrics
+from app.rooms.limiting import RateLimits
+from app.rooms.posting import NAMELESS, UNSTORED
+from app.settings import Settings
+from app.store.change_queries import Request
+from app.store.errors import StoreUnavailable
+from app.store.store import Store
+
+log = structlog.get_logger("parlor.rooms")
+
+
+class Changing:
+    """Makes changes of messages. One per process."""
+
+    def __init__(
+        self, settings: Settings, store: Store, fragments: Fragments, metrics: Metrics, limits: RateLimits
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._fragments = fragments
+        self._metrics = metrics
+        self._limits = limits
+
+    async def take(self, audience: Audience, connection: Connection, asked: ChangeMessage | OpenEditor) -> None:
+        """Do what a browser asks for, and tell it that this is done, or why not."""
+        is_edit = isinstance(asked, ChangeMessage) and isinstance(asked.change, Edit)
+        is_deletion = isinstance(asked, ChangeMessage) and isinstance(asked.change, Delete)
+        try:
+            match asked:
+                case ChangeMessage(position, change):
+                    await self.change(audience.room, connection.member, position, change, connection.address)
+                    connection.offer(self._fragments.let_go(is_edit, is_deletion))
+                case OpenEditor(position):
+                    message = await self._editable(audience, connection.member, position)
+                    connection.offer(self._fragments.editor(message))
+        except Refused as refusal:
+            self._metrics.refused(refusal.reason, connection.member.id if connection.member else None)
+            if not is_edit:  # its text stays where it is
+                connection.offer(self._fragments.let_go(from_question=is_deletion))
+            join = None if connection.member else audience.room
+            connection.offer(self._fragments.notice(refusal.sentence, join=join))
+
+    async def change(self, room: Room, member: Member | None, position: int, change: Change, address: str) -> Message:
+        """Make a change of the message at `position` for `member`, and return it as it is then. Raises `Refused`."""
+        if member is None:
+            raise NAMELESS()
+        if isinstance(change, Edit):
+            change = Edit(clean(change.body, self._settings.message_length))
+        if isinstance(change, React) and not is_emoji(change.emoji):
+            raise Refused("no-emoji", "This is no emoji. Choose one from the list.")
+        body = change.body if isinstance(change, Edit) else ""
+        await self._limits.message(member, address, body)
+        try:
+            return await self._store.change(Request(room.id, position, member, change, self._settings.edit_window))
+        except StoreUnavailable as error:
+            log.error("not changed", room=room.slug, error=str(error))
+            self._limits.refund_message(member, address, body)
+            raise UNSTORED() from error
+
+    async def _editable(self, audience: Audience, member: Member | None, position: int | None) -> Message:
+        """Return the message at `position`, or the last one of `member`, if they may edit it. Raises `Refused`."""
+        if member is None:
+            raise NAMELESS()
+        message = self._last_of(audience, member) if position is None else await self.find(audience.room, position)
+        if message is None:
+            raise Refused("no-message", "There is no message of yours to edit here.")
+        check_editable(message, member, self._store.now(), self._settings.edit_window)
+        return message
+
+    async def find(self, room: Room, position: int) -> Message | None:
+        """Return the message at `position`, if there is one. Raises `Refused`."""
+        try:
+            return await self._store.message(room.id, position)
+        except StoreUnavailable as error:
+            raise UNSTORED() from error
+
+    def _last_of(self, audience: Audience, member: Member) -> Message | None:
+        """Return the newest message of `member` among the newest of the room."""
+        own = (each for each in reversed(audience.tail) if each.author_id == member.id and not each.is_deleted)
+        return next(own, None)
