@@ -9,13 +9,14 @@ from http.client import HTTPConnection
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from app.chat.messages import Cursor, Member, Message
+from app.chat.messages import Cursor, Member, Message, Room
 from app.chat.timeline import arrange
 from app.html.fragments import Fragments
 from app.settings import Settings
 
 FRAME_BYTES = 1000  # of a message on its way to a browser
 PLACE = "{message}"
+LOBBY = Room(1, "lobby", "Lobby")
 ENOUGH = "1000000000"
 
 # A load client is one address and speaks without a pause, which is what these limits are there to refuse. Everything
@@ -54,7 +55,7 @@ def fragment() -> str:
     )
     # Continues the one before, as all of one sender's do but the first.
     entries = arrange([second], first, ZoneInfo("UTC"), timedelta(minutes=5))
-    return Fragments(Settings(), "/static").appended(entries, Cursor("4f1c09aa", second.position), "UTC")
+    return Fragments(Settings(), "/static").changes(LOBBY, entries, Cursor("4f1c09aa", second.position), "UTC")
 
 
 def text_length(frame: str) -> int:

@@ -18,7 +18,7 @@ Opener = Callable[[], AbstractAsyncContextManager[Store]]
 
 async def bodies(log: Store, room: Room) -> list[str]:
     """Return what was said in `room`, in order."""
-    return [message.body for message in await log.since(room.id, 0, 1_000_000, 1_000_000)]
+    return [message.body for message in (await log.changes(room.id, 0, 1_000_000, 1_000_000)).new]
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -73,6 +73,6 @@ def bodies(url: str) -> list[str]:
     async def read() -> list[str]:
         async with Store(url, utc_now).opened("Lobby") as store:
             lobby, *_ = await store.rooms()
-            return [message.body for message in await store.since(lobby.id, 0, 1_000_000, 1_000_000)]
+            return [message.body for message in (await store.changes(lobby.id, 0, 1_000_000, 1_000_000)).new]
 
     return asyncio.run(read())

@@ -48,12 +48,19 @@ class Page:
     def answer(self, loads: Tag, html: str) -> None:
         """Take older messages that `loads` has asked for."""
         (history,) = self.find_all("#history")
-        fresh = list(BeautifulSoup(html, "html.parser").children)
+        answer = BeautifulSoup(html, "html.parser")
+        for part in answer.select("[hx-swap-oob]"):
+            self.take(str(part.extract()))
+        fresh = list(answer.children)
         if str(loads["hx-swap"]) == "innerHTML":
             history.clear()
             history.extend(fresh)
         elif loads.parent is not None and loads.parent.parent is not None:  # else #history was emptied meanwhile
             loads.parent.replace_with(*fresh)
+
+    def unchecked(self) -> list[str]:
+        """Return the cursors of what came over HTTP, and was not checked for changes since."""
+        return [str(each["value"]) for each in self.soup.select("#recheck input")]
 
     def returns(self) -> None:
         """Somebody is at the newest message again."""

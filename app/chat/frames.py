@@ -94,7 +94,7 @@ class Fields(msgspec.Struct):
 DECODER = msgspec.json.Decoder(Fields)
 WRONG_TYPE = Malformed(
     "wrong-type",
-    "The server could not read this frame: it must be a JSON object whose fields are strings.",
+    "The server could not read this frame: it must be a JSON object with strings in its fields.",
 )
 
 

@@ -52,6 +52,10 @@ class RepresentationCache(Generic[View]):
         self._represented = represented
         self._kept: LRUCache[Hashable, tuple[View, Representation]] = LRUCache(MOST_KEPT)
 
+    def forget(self, address: Hashable) -> None:
+        """Forget what `address` showed."""
+        self._kept.pop(address, None)
+
     def of(self, address: Hashable, view: View) -> Representation:
         """Return the representation of `view`, which `address` shows now."""
         kept = self._kept.get(address)

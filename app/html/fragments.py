@@ -7,6 +7,7 @@ everybody. What differs from person to person ("mine") is one CSS rule in the pa
 from collections.abc import Callable, Collection, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from cachetools import LRUCache
@@ -54,6 +55,8 @@ class RoomView:
     nonce: str
     is_newest: bool = True  # false for a page of history
     newer: Gap | None = None  # what comes after such a page
+    about: Message | None = None  # the message that a permalink leads to
+    versions: Sequence[tuple[str, datetime]] = ()  # earlier texts of it, for its author; until when each was there
     refusal: Refused | None = None  # of the form with the values `entered`
     entered: dict[str, str] = field(default_factory=dict)
     notice: str = ""  # another sentence for the viewer
@@ -211,9 +214,9 @@ class Fragments:
         """Return a frame that lets go of a message with which something was done, and closes where it was asked for."""
         return self._render("partials/frames/let_go.html", from_editor=from_editor, from_question=from_question)
 
-    def editor(self, message: Message) -> str:
+    def editor(self, message: Message, zone: str) -> str:
         """Return a frame with the text of `message`, to be edited."""
-        return self._render("partials/frames/editor.html", message=message)
+        return self._render("partials/frames/editor.html", message=message, zone=zone)
 
     def notice(self, sentence: str, passes: bool = False, join: Room | None = None) -> str:
         """Return a frame with a notice for this browser; one that `passes` goes when the page is complete.

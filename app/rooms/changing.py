@@ -28,9 +28,9 @@ class Changing:
     ) -> None:
         self._settings = settings
         self._store = store
+        self._limits = limits
         self._fragments = fragments
         self._metrics = metrics
-        self._limits = limits
 
     async def take(self, audience: Audience, connection: Connection, asked: ChangeMessage | OpenEditor) -> None:
         """Do what a browser asks for, and tell it that this is done, or why not."""
@@ -43,7 +43,7 @@ class Changing:
                     connection.offer(self._fragments.let_go(is_edit, is_deletion))
                 case OpenEditor(position):
                     message = await self._editable(audience, connection.member, position)
-                    connection.offer(self._fragments.editor(message))
+                    connection.offer(self._fragments.editor(message, connection.time_zone))
         except Refused as refusal:
             self._metrics.refused(refusal.reason, connection.member.id if connection.member else None)
             if not is_edit:  # its text stays where it is

@@ -39,6 +39,7 @@ class Delivery:
         self._open_page_size = max(settings.open_page_size, settings.page_size)
         self._trim_every = max(1, self._open_page_size // 4)  # messages
         self._deliveries: dict[Audience, asyncio.Task[None]] = {}
+        self.on_deleted: Callable[[int], None] = lambda room_id: None  # called where a message of the room was deleted
 
     def committed(self, room_id: int, changes: Changes) -> None:
         """These are new in the log of a room: show them at once, if they are what comes next."""
@@ -108,6 +109,7 @@ class Delivery:
         """What a deleted message was must not be kept anywhere."""
         if deleted := {message.position for message in changes.changed if message.is_deleted}:
             self._fragments.forget(room_id, deleted)
+            self.on_deleted(room_id)
 
     def _show(self, audience: Audience, changes: Changes) -> None:
         cursor = self._history.cursor(changes.upto)

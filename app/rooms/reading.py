@@ -1,6 +1,7 @@
 """Reading: a room's messages as pages, and what a gap hides. The newest page is cached."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -47,6 +48,10 @@ class History:
         page = self._paged(excerpt, zone, half + 1)
         entries = [*page.entries, *self.arrange(newer, excerpt.messages[-1], zone)]
         return Page(entries, excerpt.position, page.older)
+
+    async def earlier_versions(self, room: Room, message: Message) -> list[tuple[str, datetime]]:
+        """Return the earlier texts of a message, the first one first, with the time at which each was replaced."""
+        return await self._store.earlier_versions(room.id, message.position) if message.edited_at else []
 
     async def fill(self, room: Room, zone: str, gap: Gap) -> tuple[Page, Gap | None]:
         """Return the newest messages of `gap` as a page, and the gap that remains before them."""

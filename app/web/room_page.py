@@ -66,12 +66,13 @@ class RoomPage:
         self._cookies = cookies
         self._metrics = metrics
         self._newest = RepresentationCache(self._represented)  # pages of readers, by room
+        rooms.delivery.on_deleted = self._newest.forget
 
     async def show(self, request: Request, room: Room, before: int = NEWEST) -> Response:
         """Return the page, with the newest messages or those `before` a position."""
         session = await self._authenticator.session(request)
         page = await self._rooms.history.page(room, self._zone_of(session), before)
-        return await self._show(request, room, session, page, before == NEWEST)
+        return self._answer(request, session, await self._view(request, room, session, page, before == NEWEST))
 
     async def show_message(self, request: Request, room: Room, position: int) -> Response:
         """Return the page around the message at `position`. Raises the answer 404."""
@@ -79,12 +80,13 @@ class RoomPage:
         page = await self._rooms.history.around(room, self._zone_of(session), position)
         if page is None:
             raise HTTPException(404)
-        return await self._show(request, room, session, page, is_newest=False)
+        view = await self._view(request, room, session, page, is_newest=False)
+        about = next(entry.message for entry in page.entries if entry.message.position == position)
+        is_own = view.member is not None and view.member.id == about.author_id
+        versions = await self._rooms.history.earlier_versions(room, about) if is_own else ()
+        return self._answer(request, session, replace(view, about=about, versions=versions))
 
-    async def _show(
-        self, request: Request, room: Room, session: Session | None, page: Page, is_newest: bool
-    ) -> Response:
-        view = await self._view(request, room, session, page, is_newest)
+    def _answer(self, request: Request, session: Session | None, view: RoomView) -> Response:
         response = self._own(request, view) if view.member else self._shared(request, view)
         self._keep(request, response, session)
         return response

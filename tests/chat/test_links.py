@@ -12,7 +12,7 @@ from app.chat.messages import Cursor
 from app.chat.timeline import arrange
 from app.html.fragments import Fragments
 from app.settings import Settings
-from tests.cast import message
+from tests.cast import LOBBY, message
 from tests.hostile import BODIES
 
 FRAGMENTS = Fragments(Settings(), "/static/none")
@@ -65,7 +65,7 @@ def test_whatever_is_linked_is_the_address_that_one_sees(text: str) -> None:
 def test_no_address_leaves_its_attribute(text: str) -> None:
     # An address may contain quotes, so it is the template that has to escape them.
     entries = arrange([message(1, text)], None, UTC, timedelta(0))
-    page = BeautifulSoup(FRAGMENTS.appended(entries, Cursor("e", 1), "UTC"), "html.parser")
+    page = BeautifulSoup(FRAGMENTS.changes(LOBBY, entries, Cursor("e", 1), "UTC"), "html.parser")
     for link in page.select(".message__body *"):
         assert link.name == "a"
         assert set(link.attrs) - {"target"} == {"href", "rel"}

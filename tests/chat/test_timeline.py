@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chat.messages import Member, Message
-from app.chat.timeline import Entry, Gap, arrange, place, portion
+from app.chat.timeline import Entry, arrange, place, portion
 from tests.cast import ANN, BOB, START, message
 
 WINDOW = timedelta(minutes=5)
@@ -184,11 +184,6 @@ def test_the_hour_that_comes_twice_does_not_glue_its_two_halves_together() -> No
     first = Message(1, ANN.id, ANN.name, "hello", datetime(2026, 10, 25, 0, 30, tzinfo=UTC))
     second = Message(2, ANN.id, ANN.name, "hello", datetime(2026, 10, 25, 1, 30, tzinfo=UTC))
     assert continues(first, second, zone=BERLIN) == [False, False]
-
-
-def test_a_gap_knows_how_much_it_hides() -> None:
-    assert Gap(after=10, before=14).size == 3
-    assert Gap(after=10, before=11).size == 0
 
 
 @given(st.lists(st.integers(0, 30)), st.integers(0, 100))

@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 from app.chat.messages import Member
+from app.chat.timeline import Changes, Excerpt
 from app.delivery.connection import Connection
 from app.delivery.encoding import Data, Encoding, Frame
 from app.delivery.hub import Audience, Backlog, Hub
@@ -67,13 +68,21 @@ def enter(hub: Hub, audience: Audience, reader: FlowListener) -> FlowListener:
 # The tail
 
 
-@pytest.mark.breaks("app/delivery/hub.py", "self.position < self.reached or ", "")
+def said(*places: int) -> Changes:
+    return Changes(places[0] - 1, places[-1], [message(place) for place in places], [])
+
+
+def positions(excerpt: Excerpt | None) -> list[int]:
+    return [each.position for each in excerpt.messages] if excerpt else []
+
+
+@pytest.mark.breaks("app/delivery/hub.py", " and self.position == self.reached", "")
 def test_the_newest_messages_are_known_where_the_tail_is_long_enough_and_nothing_is_still_to_be_shown() -> None:
     audience = Audience(LOBBY, [message(position) for position in (1, 2, 3)], 4)
-    assert [each.position for each in audience.newest(2) or []] == [2, 3]
-    assert [each.position for each in audience.newest(9) or []] == [1, 2, 3]
-    audience.advance([message(4), message(5)])
-    assert [each.position for each in audience.newest(4) or []] == [2, 3, 4, 5]
+    assert positions(audience.newest(2)) == [2, 3]
+    assert positions(audience.newest(9)) == [1, 2, 3]
+    audience.advance(said(4, 5))
+    assert positions(audience.newest(4)) == [2, 3, 4, 5]
     assert audience.newest(5) is None
     audience.reached = 6
     assert audience.newest(2) is None
@@ -262,13 +271,13 @@ def test_an_audience_starts_where_its_log_ends() -> None:
 def test_an_audience_knows_the_newest_that_it_was_shown() -> None:
     audience = Audience(LOBBY, [], longest_tail=3)
     assert audience.since(0) is None
-    audience.advance([message(1), message(2)])
-    assert audience.since(0) == [message(1), message(2)]
-    assert audience.since(2) == [message(2)]
-    audience.backlogs[1, "UTC", True] = Backlog(Frame("message 2"), 2)
-    audience.advance([message(3), message(4)])
+    audience.advance(said(1, 2))
+    assert audience.since(0) == (None, said(1, 2))
+    assert audience.since(2) == (message(2), Changes(2, 2, [], []))
+    audience.backlogs[1, "UTC"] = Backlog([Frame("message 2")], 2)
+    audience.advance(said(3, 4))
     assert (audience.position, audience.last) == (4, message(4))
-    assert audience.since(2) == [message(2), message(3), message(4)]
+    assert audience.since(2) == (message(2), said(3, 4))
     assert audience.since(1) is None  # the log has to be asked
     assert audience.since(0) is None
     assert not audience.backlogs  # they end too early now

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from app.chat.messages import Cursor, Member, Message, Refused
+from app.chat.messages import Cursor, Member, Message, Reaction, Reactor, Refused
 from app.chat.timeline import Entry, Gap, Page, arrange
 from app.html.filters import HUES, data_url, day, hue, initial, time_zones
 from app.html.fragments import Fragments, Place, RoomView
@@ -32,6 +32,14 @@ CONVERSATION = (
 )
 
 
+MANY = tuple(Reactor(f"{number:016x}", f"Guest {number}", number + 10) for number in range(23))
+CHANGED = (
+    replace(message(1, "hello again"), changed=4, edited_at=START + timedelta(minutes=3)),
+    replace(message(2, ""), changed=5, is_deleted=True),
+    replace(message(3, "yes", BOB), changed=7, reactions=(Reaction("👍", MANY[:2]), Reaction("❤️", MANY))),
+)
+
+
 @pytest.fixture(scope="module")
 def fragments() -> Fragments:
     return Fragments(Settings(), "/static/DIGEST")
@@ -43,6 +51,10 @@ def entries(messages: Sequence[Message] = CONVERSATION, after: Message | None = 
 
 def page(messages: Sequence[Message] = CONVERSATION, older: int | None = None) -> Page:
     return Page(entries(messages), messages[-1].position if messages else 0, older)
+
+
+def page_of(shown: Sequence[Entry]) -> Page:
+    return Page(shown, CURSOR.position, None)
 
 
 def room_page(fragments: Fragments, member: Member | None, **changes: Any) -> str:
@@ -111,37 +123,94 @@ def test_an_error_page(fragments: Fragments, snapshot: Snapshot) -> None:
     snapshot("page_error", fragments.error(404, "Not Found", "There is nothing here.", "NONCE"))
 
 
+def test_a_page_around_a_message(fragments: Fragments, snapshot: Snapshot) -> None:
+    snapshot("page_permalink", room_page(fragments, ANN, is_newest=False, newer=Gap(5, 9, 1001)))
+
+
+def test_a_page_around_a_message_of_ones_own(fragments: Fragments, snapshot: Snapshot) -> None:
+    earlier = [("helo", START), ("hello <b>", START + timedelta(minutes=1))]
+    page = BeautifulSoup(room_page(fragments, ANN, about=CHANGED[0], versions=earlier), "html.parser")
+    snapshot("page_about_message", "".join(map(str, page.select(".dock > noscript, .versions"))))
+
+
 # Fragments over HTTP
 
 
+def test_emoji_to_choose_from(fragments: Fragments, snapshot: Snapshot) -> None:
+    snapshot("emoji", fragments.emoji([("🚀", "rocket"), ("👍", "thumbs up")]))
+
+
+def test_no_emoji_of_that_name(fragments: Fragments, snapshot: Snapshot) -> None:
+    snapshot("emoji_none", fragments.emoji([]))
+
+
 def test_older_messages_with_more_before_them(fragments: Fragments, snapshot: Snapshot) -> None:
-    snapshot("older", fragments.older(LOBBY, page(older=1), "UTC", "NONCE"))
+    snapshot("older", fragments.older(LOBBY, page(older=1), CURSOR, "UTC", "NONCE"))
 
 
 def test_the_oldest_messages(fragments: Fragments, snapshot: Snapshot) -> None:
-    snapshot("older_last", fragments.older(LOBBY, page(CONVERSATION[:1]), "UTC", "NONCE"))
+    snapshot("older_last", fragments.older(LOBBY, page(CONVERSATION[:1]), CURSOR, "UTC", "NONCE"))
+
+
+def test_messages_that_changed(fragments: Fragments, snapshot: Snapshot) -> None:
+    snapshot("frame_changed", fragments.changed(CHANGED, "Asia/Tokyo"))
+
+
+def test_new_messages_and_some_that_changed(fragments: Fragments, snapshot: Snapshot) -> None:
+    shown = entries(CONVERSATION[3:], CONVERSATION[2])
+    snapshot("frame_changes_both", fragments.changes(LOBBY, shown, CURSOR, "UTC", CHANGED[:2]))
+
+
+def test_a_change_without_a_new_message(fragments: Fragments, snapshot: Snapshot) -> None:
+    snapshot("frame_changes_only", fragments.changes(LOBBY, [], CURSOR, "UTC", CHANGED[:1]))
+
+
+def test_messages_look_on_a_page_as_the_frame_that_changed_them(fragments: Fragments) -> None:
+    page = BeautifulSoup(fragments.changes(LOBBY, entries(CHANGED), CURSOR, "UTC"), "html.parser")
+    frame = BeautifulSoup(fragments.changed(CHANGED, "UTC"), "html.parser")
+    for part in frame.select("[hx-swap-oob]"):
+        del part["hx-swap-oob"]
+        assert page.select_one(f"#{part['id']}") == part
+
+
+def test_a_recheck_that_is_answered(fragments: Fragments, snapshot: Snapshot) -> None:
+    snapshot("frame_rechecked", fragments.rechecked(CURSOR))
+
+
+def test_a_page_that_lets_go_of_a_message(fragments: Fragments, snapshot: Snapshot) -> None:
+    snapshot("frame_let_go", fragments.let_go())
+
+
+def test_a_page_that_lets_go_of_the_editor_and_the_question(fragments: Fragments, snapshot: Snapshot) -> None:
+    snapshot("frame_let_go_all", fragments.let_go(from_editor=True, from_question=True))
+
+
+def test_a_text_to_be_edited(fragments: Fragments, snapshot: Snapshot) -> None:
+    snapshot("frame_editor", fragments.editor(message(1, "one\n <two>"), "Asia/Tokyo"))
 
 
 def test_a_gap_that_is_filled(fragments: Fragments, snapshot: Snapshot) -> None:
     after, *shown = CONVERSATION
-    snapshot("gap_filled", fragments.filled(Gap(1, 6), None, entries(shown, after), "UTC"))
+    snapshot(
+        "gap_filled", fragments.filled(LOBBY, Gap(1, 6), None, page_of(entries(shown, after)), CURSOR, "UTC", "NONCE")
+    )
 
 
 def test_a_gap_that_becomes_smaller(fragments: Fragments, snapshot: Snapshot) -> None:
     shown = entries(CONVERSATION[3:], CONVERSATION[2])
-    snapshot("gap_smaller", fragments.filled(Gap(1, 6), Gap(1, 4), shown, "UTC"))
+    snapshot("gap_smaller", fragments.filled(LOBBY, Gap(1, 6), Gap(1, 4, 2), page_of(shown), CURSOR, "UTC", "NONCE"))
 
 
 # Frames
 
 
 def test_appended_messages_in_the_viewers_time_zone(fragments: Fragments, snapshot: Snapshot) -> None:
-    snapshot("frame_appended", fragments.appended(entries(zone="Asia/Tokyo"), CURSOR, "Asia/Tokyo"))
+    snapshot("frame_changes", fragments.changes(LOBBY, entries(zone="Asia/Tokyo"), CURSOR, "Asia/Tokyo"))
 
 
 def test_appended_messages_after_a_gap(fragments: Fragments, snapshot: Snapshot) -> None:
     shown = entries(CONVERSATION[1:2], CONVERSATION[0])
-    snapshot("frame_appended_gap", fragments.appended(shown, CURSOR, "UTC", Gap(1, 600)))
+    snapshot("frame_changes_gap", fragments.changes(LOBBY, shown, CURSOR, "UTC", gap=Gap(1, 600, 598)))
 
 
 def test_replaced_messages(fragments: Fragments, snapshot: Snapshot) -> None:
@@ -153,7 +222,7 @@ def test_the_end_of_a_resume(fragments: Fragments, snapshot: Snapshot) -> None:
 
 
 def test_messages_that_are_not_read_out(fragments: Fragments, snapshot: Snapshot) -> None:
-    shown = fragments.appended(entries(CONVERSATION[:1]), CURSOR, "UTC", is_announced=False)
+    shown = fragments.changes(LOBBY, entries(CONVERSATION[:1]), CURSOR, "UTC", is_announced=False)
     snapshot("frame_missed", fragments.missed(137) + shown)
 
 
@@ -206,7 +275,7 @@ def test_a_receipt_for_what_is_refused(fragments: Fragments, snapshot: Snapshot)
 
 @given(st.text(min_size=1, max_size=200))
 def test_any_body_is_shown_as_it_is_and_adds_no_element_but_links(body: str) -> None:
-    soup = BeautifulSoup(FRAGMENTS.appended(entries([message(1, body)]), CURSOR, "UTC"), "html.parser")
+    soup = BeautifulSoup(FRAGMENTS.changes(LOBBY, entries([message(1, body)]), CURSOR, "UTC"), "html.parser")
     (shown,) = soup.select(".message__body")
     assert shown.text == body.replace("\r\n", "\n").replace("\r", "\n") or "\r" in body or "\0" in body
     assert {element.name for element in shown.find_all(True)} <= {"a"}
@@ -235,23 +304,24 @@ spoken = st.builds(
 def test_what_is_kept_is_what_would_be_rendered(said: list[Message], zone: str) -> None:
     shown = entries(said, zone=zone)
     forgetful = Fragments(Settings(), "/static/DIGEST", kept_characters=0)
-    assert FRAGMENTS.appended(shown, CURSOR, zone) == forgetful.appended(shown, CURSOR, zone)
+    assert FRAGMENTS.changes(LOBBY, shown, CURSOR, zone) == forgetful.changes(LOBBY, shown, CURSOR, zone)
     stretch = Page(shown, 3, None)
-    for each in (zone, "UTC"):
-        assert FRAGMENTS.older(LOBBY, stretch, each, "N") == forgetful.older(LOBBY, stretch, each, "N")
+    for there in (zone, "UTC"):
+        older = [each.older(LOBBY, stretch, CURSOR, there, "N") for each in (FRAGMENTS, forgetful)]
+        assert older[0] == older[1]
 
 
 def test_a_message_is_rendered_once_for_all_frames_and_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     fragments, rendered = Fragments(Settings(), "/static/DIGEST"), Counter[int]()
 
-    def render(entry: Entry, zone: str) -> Markup:
+    def render(entry: Entry, zone: str, room: str) -> Markup:
         rendered[entry.message.position] += 1
         return Markup("<li></li>")
 
     monkeypatch.setattr(fragments, "_message", render)
     for known in ((), CONVERSATION[:1], CONVERSATION):
         for each in entries(CONVERSATION[len(known) :], known[-1] if known else None):
-            fragments.appended([each], CURSOR, "UTC")
+            fragments.changes(LOBBY, [each], CURSOR, "UTC")
     room_page(fragments, ANN)
     fragments.replaced(LOBBY, page(), CURSOR, "UTC")
     assert rendered == Counter(each.position for each in CONVERSATION)
@@ -259,13 +329,17 @@ def test_a_message_is_rendered_once_for_all_frames_and_pages(monkeypatch: pytest
 
 def test_every_part_of_a_frame_is_out_of_band_and_inert(fragments: Fragments) -> None:
     frames = (
-        fragments.appended(entries(), CURSOR, "UTC", Gap(0, 9)),
+        fragments.changes(LOBBY, entries(), CURSOR, "UTC", gap=Gap(0, 9, 8)),
         fragments.replaced(LOBBY, page(older=3), CURSOR, "UTC"),
         fragments.resumed([LOBBY], LOBBY, [ANN]),
         fragments.members([ANN]),
         fragments.room_added(WATERCOOLER),
         fragments.heartbeat(),
         fragments.notice("hello"),
+        fragments.changed(CHANGED, "UTC"),
+        fragments.rechecked(CURSOR),
+        fragments.let_go(from_editor=True, from_question=True),
+        fragments.editor(message(1, "</textarea>"), "UTC"),
         fragments.receipt([Place(1, "a")], [Place(2, "b")], "hello", ["c"]),
         fragments.receipt([], [Place(1, "a")], "hello", [], join=LOBBY),
     )

@@ -84,6 +84,15 @@ def people(names: Sequence[str]) -> list[Member]:
     return [Member(f"c{number:015}", name, "UTC") for number, name in enumerate(names)]
 
 
+def page_of(shown: list[Entry]) -> Page:
+    return Page(shown, CURSOR.position, None)
+
+
+def filled(texts: Sequence[str]) -> str:
+    found = page_of(entries(texts, texts))
+    return FRAGMENTS.filled(LOBBY, Gap(1, 9), Gap(1, 4, 2), found, CURSOR, "UTC", "NONCE")
+
+
 def rooms(names: Sequence[str]) -> list[Room]:
     return [Room(number, f"room-{number}", name) for number, name in enumerate(names, start=2)]
 
@@ -113,8 +122,8 @@ def refused_page(texts: Sequence[str]) -> str:
 
 
 FRAMES: dict[str, Callable[[Sequence[str]], str]] = {
-    "bodies": lambda texts: FRAGMENTS.appended(entries(texts), CURSOR, "UTC"),
-    "authors": lambda texts: FRAGMENTS.appended(entries(texts, texts), CURSOR, "UTC", Gap(1, 9)),
+    "bodies": lambda texts: FRAGMENTS.changes(LOBBY, entries(texts), CURSOR, "UTC"),
+    "authors": lambda texts: FRAGMENTS.changes(LOBBY, entries(texts, texts), CURSOR, "UTC", gap=Gap(1, 9, 7)),
     "everything anew": lambda texts: FRAGMENTS.replaced(rooms(texts)[0], Page(entries(texts), 1, None), CURSOR, "UTC"),
     "where messages begin": lambda texts: "".join(FRAGMENTS.trimmed(room, 7) for room in rooms(texts)),
     "members": lambda texts: FRAGMENTS.members(people(texts)),
@@ -124,12 +133,12 @@ FRAMES: dict[str, Callable[[Sequence[str]], str]] = {
     "receipts": lambda texts: "".join(
         FRAGMENTS.receipt([Place(1, "k1")], [Place(2, "k2")], text, ["k3"]) for text in texts
     ),
-    "a filled gap": lambda texts: FRAGMENTS.filled(Gap(1, 9), Gap(1, 4), entries(texts, texts), "UTC"),
 }
 PAGES: dict[str, Callable[[Sequence[str]], str]] = {
     "a page": lambda texts: page(texts, BOB),
     "a page for nobody": page,
-    "older messages": lambda texts: FRAGMENTS.older(LOBBY, Page(entries(texts, texts), 1, 7), "UTC", "NONCE"),
+    "a filled gap": filled,
+    "older messages": lambda texts: FRAGMENTS.older(LOBBY, Page(entries(texts, texts), 1, 7), CURSOR, "UTC", "NONCE"),
 }
 FRAGMENT = FRAMES | PAGES
 
@@ -226,7 +235,7 @@ def test_no_text_adds_anything_to_a_fragment(texts: list[str]) -> None:
 
 
 @pytest.mark.breaks(
-    "templates/partials/message.html", "{{ part.text }}\n{%- endif -%}", "{{ part.text | safe }}\n{%- endif -%}"
+    "templates/partials/content.html", "{{ part.text }}\n{%- endif -%}", "{{ part.text | safe }}\n{%- endif -%}"
 )
 @given(texts)
 def test_a_body_is_shown_as_it_is_stored(text: str) -> None:

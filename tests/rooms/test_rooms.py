@@ -1,6 +1,7 @@
 """The crux: whatever happens, a page that was live, one that resumed and one just loaded are the same."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,10 +17,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from app.chat.frames import parse_cursor
+from app.chat.changes import Change, Delete, Edit, React, Unreact
+from app.chat.frames import Recheck, Resume, parse
 from app.chat.limits import Limits
-from app.chat.messages import Draft, Member, Message, Refused, Room
-from app.chat.timeline import Entry, Gap
+from app.chat.messages import Draft, Member, Refused, Room
+from app.chat.timeline import Changes, Entry, Gap
 from app.cluster.bus import LocalBus
 from app.cluster.cluster import Cluster
 from app.delivery.connection import Connection
@@ -75,10 +77,10 @@ class World:
         )
         self.is_alone = True  # no other process writes: what is committed is known before it is announced
 
-        def on_commit(room_id: int, position: int, messages: Sequence[Message]) -> None:
+        def on_commit(room_id: int, changes: Changes) -> None:
             if self.is_alone:
-                self.rooms.delivery.committed(room_id, messages)
-            bus.announce(topics.log_of(room_id), position)
+                self.rooms.delivery.committed(room_id, changes)
+            bus.announce(topics.log_of(room_id), changes.upto)
 
         store.writer.on_commit = on_commit
 
@@ -108,10 +110,8 @@ class World:
 
     async def complete(self, page: Page, room: Room, zone: str = "UTC") -> Page:
         """Load on demand whatever `page` says that it lacks: its gaps, and what is older."""
-        while buttons := page.soup.select(".gap button"):
-            gap = Gap(*map(int, str(buttons[0]["value"]).split("-")))
-            entries, remaining = await self.rooms.history.fill(room, zone, gap)
-            page.take(self.fragments.filled(gap, remaining, entries, zone))
+        while filled := await self.filled(page, room, zone):
+            page.take(filled)
         while loads := page.loads_older:
             page.answer(loads, await self.older(page, room, zone))
         return page
@@ -119,7 +119,17 @@ class World:
     async def older(self, page: Page, room: Room, zone: str = "UTC") -> str:
         """Return what a page is answered that asks for older messages."""
         older = await self.rooms.history.page(room, zone, page.before())
-        return self.fragments.older(room, older, zone, "nonce")
+        return self.fragments.older(room, older, self.rooms.history.cursor(older.position), zone, "nonce")
+
+    async def filled(self, page: Page, room: Room, zone: str = "UTC") -> str:
+        """Return what a page is answered that loads its first gap; nothing if it has none."""
+        buttons = page.soup.select(".gap button")
+        if not buttons:
+            return ""
+        gap = Gap(*map(int, str(buttons[0]["value"]).split("-")))
+        found, remaining = await self.rooms.history.fill(room, zone, gap)
+        cursor = self.rooms.history.cursor(found.position)
+        return self.fragments.filled(room, gap, remaining, found, cursor, zone, "nonce")
 
     async def open(self, room: Room, member: Member | None = None, zone: str = "UTC") -> "Browser":
         """Open the room in a browser."""
@@ -142,6 +152,7 @@ class Browser:
     connection: Connection | None = None
     writing: asyncio.Task[None] | None = field(default=None, repr=False)
     asked: tuple[Tag, str] | None = field(default=None, repr=False)  # what asked for older messages, and the answer
+    filled: str = field(default="", repr=False)  # the answer to what asked for the messages of a gap
 
     async def connect(self) -> None:
         settings = self.world.settings
@@ -149,8 +160,9 @@ class Browser:
         self.connection = Connection(self.member, self.zone, transport, settings.outbox_length, settings.stall_seconds)
         self.audience = await self.world.rooms.resumption.enter(self.room, self.connection)
         self.writing = asyncio.create_task(transport.run())
-        cursor = parse_cursor(self.page.value("#cursor"))
-        await self.world.rooms.resumption.resume(self.audience, self.connection, cursor)
+        frame = parse(json.dumps({"cursor": self.page.value("#cursor"), "changes": self.page.unchecked()}), 10**6)
+        assert isinstance(frame, Resume)
+        await self.world.rooms.resumption.resume(self.audience, self.connection, frame.cursor, frame.since)
 
     async def scroll_up(self) -> None:
         """Ask for older messages; the answer is on its way."""
@@ -160,13 +172,25 @@ class Browser:
             loads["class"] = " ".join([*loads.get_attribute_list("class"), "htmx-request"])
             self.asked = loads, await self.world.older(self.page, self.room, self.zone)
 
-    def take_older(self) -> None:
-        """Take the older messages that were asked for."""
+    async def ask_for_gap(self) -> None:
+        """Ask for the messages of a gap; the answer is on its way."""
+        self.filled = self.filled or await self.world.filled(self.page, self.room, self.zone)
+
+    async def take_answers(self) -> None:
+        """Take the messages that were asked for over HTTP, and ask what has changed in them since."""
+        known = self.page.unchecked()
         if self.asked:
             self.page.answer(*self.asked)
             loads, _ = self.asked
             loads["class"] = str(loads["class"]).removesuffix(" htmx-request")
             self.asked = None
+        self.page.take(self.filled)
+        self.filled = ""
+        for cursor in self.page.unchecked()[len(known) :]:
+            frame = parse(json.dumps({"changes": cursor}), 10**6)
+            assert isinstance(frame, Recheck)
+            if self.audience and self.connection:
+                await self.world.rooms.resumption.recheck(self.audience, self.connection, frame.since)
 
     async def drop(self) -> None:
         assert self.connection and self.audience and self.writing
@@ -223,9 +247,20 @@ async def say(here: World, room: Room, member: Member, text: str, key: str | Non
     await here.rooms.posting.post(room, member, Draft(text, key or new_keys(1)[0]), "")
 
 
+async def alter(here: World, room: Room, member: Member, back: int, change: Change) -> None:
+    """Change the message that was said so many messages ago, where `member` may do so."""
+    found = (await here.store.before(room.id, reading.NEWEST, back)).messages
+    with suppress(Refused):
+        await here.rooms.changing.change(room, member, found[0].position if found else 1, change, "")
+
+
 # Who looks at which room: one stays in each, the others drop and come back.
 PAGES = (("Ann", "lobby"), ("Ann", "lobby"), ("Bob", "lobby"), ("Bob", "garden"), ("Ann", "garden"))
 DROPPERS = (1, 2, 4)
+
+CHANGES = st.sampled_from(
+    [Edit("edited"), Edit("again"), Delete(), React("👍"), React("🎉"), Unreact("👍"), Unreact("🎉")]
+)
 
 STEPS = st.lists(
     st.one_of(
@@ -234,6 +269,8 @@ STEPS = st.lists(
         st.tuples(st.just("set the clock"), st.sampled_from([-60 * 24, -60, -1, 60, 60 * 24])),
         st.tuples(st.just("say elsewhere"), st.sampled_from(["hi", "there"])),
         st.tuples(st.just("burst"), st.integers(2, 12)),
+        st.tuples(st.just("change"), st.sampled_from(["Ann", "Bob"]), st.integers(1, 12), CHANGES),
+        st.tuples(st.just("change at once"), st.lists(st.tuples(st.integers(1, 4), CHANGES), min_size=2, max_size=8)),
         st.tuples(st.just("drop"), st.sampled_from(DROPPERS)),
         st.tuples(st.just("return"), st.sampled_from(DROPPERS)),
         st.tuples(st.just("rename"), st.sampled_from(["Ann", "Bob"])),
@@ -242,6 +279,7 @@ STEPS = st.lists(
         st.tuples(st.just("restart")),
         st.tuples(st.just("tick")),
         st.tuples(st.just("scroll up"), st.sampled_from(range(len(PAGES)))),
+        st.tuples(st.just("load the gap"), st.sampled_from(range(len(PAGES)))),
         st.tuples(st.just("answer"), st.sampled_from(range(len(PAGES)))),
         st.tuples(st.just("scroll down"), st.sampled_from(range(len(PAGES)))),
     ),
@@ -301,6 +339,11 @@ async def test_live_resumed_and_reloaded_pages_are_the_same(
                     case "burst", count:
                         texts = (f"{place} of {number}" for place in range(count))
                         await asyncio.gather(*(say(here, rooms["lobby"], people["Ann"], text) for text in texts))
+                    case "change", name, back, change:
+                        await alter(here, rooms["lobby"], people[name], back, change)
+                    case "change at once", changes:
+                        each = (alter(here, rooms["lobby"], people["Ann"], back, change) for back, change in changes)
+                        await asyncio.gather(*each)
                     case "wait", minutes:
                         here.clock.advance(minutes=float(minutes))
                     case "set the clock", minutes:
@@ -337,12 +380,14 @@ async def test_live_resumed_and_reloaded_pages_are_the_same(
                         here.rooms.tick()
                     case "scroll up", which:
                         await browsers[which].scroll_up()
+                    case "load the gap", which:
+                        await browsers[which].ask_for_gap()
                     case "answer", which:
-                        browsers[which].take_older()
+                        await browsers[which].take_answers()
                     case "scroll down", which:
                         browsers[which].page.returns()
             for browser in browsers:
-                browser.take_older()
+                await browser.take_answers()
                 if not browser.connection:
                     await browser.connect()
             await here.settle()
@@ -362,21 +407,17 @@ def rendered(here: World, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     render = here.fragments._messages
 
-    def count(entries: Sequence[Entry], zone: str) -> Markup:
+    def count(entries: Sequence[Entry], zone: str, room: Room) -> Markup:
         counts.append(sum(len(entry.message.body) for entry in entries))
-        return render(entries, zone)
+        return render(entries, zone, room)
 
     monkeypatch.setattr(here.fragments, "_messages", count)
     return counts
 
 
 @pytest.mark.breaks(
-    "app/rooms/delivering.py", "at_once = portion(messages, RENDERED_CHARACTERS)", "at_once = len(messages)"
+    "app/chat/timeline.py", "while len(new) > (count := min(portion(new, most_characters), most)):", "while False:"
 )
-@pytest.mark.breaks(
-    "app/rooms/delivering.py", "count = portion(messages, RENDERED_CHARACTERS)", "count = len(messages)"
-)
-@pytest.mark.breaks("app/rooms/resuming.py", "missed[: portion(missed, RENDERED_CHARACTERS)]", "missed")
 @pytest.mark.breaks(
     "app/rooms/reading.py", "portion(messages[: -most - 1 : -1], RENDERED_CHARACTERS)", "len(messages[-most:])"
 )
@@ -402,21 +443,23 @@ async def test_no_frame_and_no_page_renders_more_characters_than_do_no_harm(
         assert max(counts) <= 20_000
 
 
-@pytest.mark.breaks("app/rooms/delivering.py", "messages = messages[count:]", "messages = []")
+@pytest.mark.breaks(
+    "app/chat/timeline.py", "new[count - 1].position, new[count:], ()", "new[count - 1].position, new[-1:], ()"
+)
 async def test_long_messages_are_shown_a_few_at_a_time_and_read_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with world(tmp_path) as here:
         (ann,) = await members(here, "Ann")
         page = await here.open(here.rooms.directory.oldest, ann)
-        since, read = here.store.since, list[int]()
+        changes, read = here.store.changes, list[int]()
 
-        async def count(*args: int) -> list[Message]:
-            messages = await since(*args)
-            read.append(len(messages))
-            return messages
+        async def count(*args: int) -> Changes:
+            found = await changes(*args)
+            read.append(len(found.new))
+            return found
 
-        monkeypatch.setattr(here.store, "since", count)
+        monkeypatch.setattr(here.store, "changes", count)
         await asyncio.gather(*(say(here, here.rooms.directory.oldest, ann, f"{n} " + "x" * 3_900) for n in range(100)))
         assert len((await page.settle()).timeline()) == 101  # with the day
         assert sum(read) <= 100
@@ -498,7 +541,7 @@ async def test_nothing_is_taken_from_those_who_read_further_up_until_they_are_ba
         await talk(20)
         reader = await here.open(room)
         await reader.scroll_up()
-        reader.take_older()
+        await reader.take_answers()
         assert positions(reader.page) == list(range(13, 21))
         await talk(40)
         assert positions(await reader.settle()) == list(range(13, 61))
@@ -514,7 +557,7 @@ async def test_a_page_that_keeps_little_keeps_what_is_older_as_well(tmp_path: Pa
         await talk(20)
         reader = await here.open(room)
         await reader.scroll_up()
-        reader.take_older()
+        await reader.take_answers()
         await talk(3)
         (await reader.settle()).returns()
         assert positions(reader.page) == list(range(13, 24))
@@ -530,7 +573,7 @@ async def test_older_messages_that_come_late_leave_no_hole(tmp_path: Path) -> No
         await reader.scroll_up()
         await talk(20)
         await reader.settle()
-        reader.take_older()
+        await reader.take_answers()
         assert positions(reader.page) == list(range(13, 44))
 
 
@@ -615,12 +658,12 @@ async def test_who_comes_while_others_write_misses_nothing(tmp_path: Path) -> No
             assert positions == list(range(positions[0], head + 1))
 
 
-@pytest.mark.breaks("app/rooms/delivering.py", "if messages[first].position == audience.position + 1:", "if True:")
+@pytest.mark.breaks("app/rooms/delivering.py", " or changes.after != audience.position", "")
 async def test_what_is_committed_is_shown_at_once_where_nothing_is_missing_before_it(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         (ann,) = await members(here, "Ann")
         browser = await here.open(here.rooms.directory.oldest, ann)
-        announce, here.store.writer.on_commit = here.store.writer.on_commit, lambda room_id, position, messages: None
+        announce, here.store.writer.on_commit = here.store.writer.on_commit, lambda room_id, changes: None
         await say(here, here.rooms.directory.oldest, ann, "one")  # by another process, and not announced yet
         here.store.writer.on_commit = announce
         await say(here, here.rooms.directory.oldest, ann, "two")
@@ -638,14 +681,14 @@ async def test_a_delivery_that_the_store_fails_is_made_up_for(tmp_path: Path, mo
         (ann,) = await members(here, "Ann")
         room = here.rooms.directory.oldest
         reader = await here.open(room)
-        since, failures = here.store.since, iter(range(3))
+        changes, failures = here.store.changes, iter(range(3))
 
         async def fail_at_first(*position: int) -> object:
             if next(failures, None) is not None:
                 raise StoreUnavailable
-            return await since(*position)
+            return await changes(*position)
 
-        monkeypatch.setattr(here.store, "since", fail_at_first)
+        monkeypatch.setattr(here.store, "changes", fail_at_first)
         await say(here, room, ann, "hello")
         assert (await reader.settle()).ids() == ["message-1"]
 
@@ -808,14 +851,14 @@ async def test_whatever_fails_in_a_delivery_it_is_tried_again(tmp_path: Path, mo
     async with world(tmp_path) as here:
         (ann,) = await members(here, "Ann")
         reader = await here.open(here.rooms.directory.oldest)
-        appended, failures = here.fragments.appended, iter(range(2))
+        changes, failures = here.fragments.changes, iter(range(2))
 
-        def fail_at_first(*values: object) -> str:
+        def fail_at_first(*values: Any, **others: Any) -> str:
             if next(failures, None) is not None:
                 raise RuntimeError
-            return appended(*values)  # type: ignore[arg-type]
+            return changes(*values, **others)
 
-        monkeypatch.setattr(here.fragments, "appended", fail_at_first)
+        monkeypatch.setattr(here.fragments, "changes", fail_at_first)
         await say(here, here.rooms.directory.oldest, ann, "hello")
         assert (await reader.settle()).ids() == ["message-1"]
 

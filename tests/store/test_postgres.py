@@ -405,7 +405,7 @@ async def follow(log: Store, room_id: int, ended: asyncio.Future[Any]) -> list[t
     while not is_last:
         is_last = ended.done()
         head = await log.head(room_id)
-        new = await log.since(room_id, len(found), head, 10_000)
+        new = (await log.changes(room_id, len(found), head, 10_000)).new
         assert [message.position for message in new] == list(range(len(found) + 1, head + 1))
         found += [(message.body, message.position) for message in new]
     return found

@@ -272,7 +272,7 @@ async def test_a_file_that_is_taken_away_is_missed_and_found_again(
     with pytest.raises(StoreUnavailable):
         await log.append(lobby.id, ann, "1", "k1")
     with pytest.raises(StoreUnavailable):
-        await log.since(lobby.id, 0, 9, 9)
+        await log.changes(lobby.id, 0, 9, 9)
     with pytest.raises(StoreUnavailable):
         await log.check()
     assert not file.exists()
@@ -292,7 +292,7 @@ async def test_another_file_in_its_place_is_never_taken_for_the_same_log(
     with pytest.raises(StoreUnavailable):
         await log.append(lobby.id, ann, "hello", "k")
     with pytest.raises(StoreUnavailable):
-        await log.since(lobby.id, 0, 9, 9)
+        await log.changes(lobby.id, 0, 9, 9)
 
 
 def _pragma(name: str) -> TextClause:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import NoResultFound
 from structlog.testing import capture_logs
 
-from app.chat.messages import Member, Message, Refused, Room
+from app.chat.messages import Member, Refused, Room
+from app.chat.timeline import Changes
 from app.store import writer
 from app.store.errors import StoreUnavailable
 from app.store.room_queries import close_room, erase_messages, erase_room
@@ -54,7 +55,7 @@ async def test_positions_count_from_one_in_the_order_of_saying(
 async def test_a_message_is_read_as_it_was_stored(log: Store, ann: Member, lobby: Room, clock: Clock) -> None:
     body = "Grüße 🎉\n\tund <b>\u202e"
     stored = await log.append(lobby.id, ann, body, "k")
-    assert await log.since(lobby.id, 0, 1, 10) == [stored.message]
+    assert (await log.changes(lobby.id, 0, 1, 10)).new == [stored.message]
     assert stored.message.body == body
     assert (stored.message.author_id, stored.message.author_name) == (ann.id, "Ann")
     assert stored.message.created_at == clock.now
@@ -75,7 +76,7 @@ async def test_positions_have_no_gaps_however_many_speak_at_once(log: Store, ann
         assert sorted(positions) == list(range(1, 51))
         # Who is answered first stands first: a position is given in the order of commits.
         assert positions == sorted(positions)
-        log_of_room = await log.since(room.id, 0, 1_000, 1_000)
+        log_of_room = (await log.changes(room.id, 0, 1_000, 1_000)).new
         assert [message.position for message in log_of_room] == list(range(1, 51))
         for number in range(30):
             own = [message.body for message in log_of_room if message.body.startswith(f"{number}.")]
@@ -87,7 +88,7 @@ async def test_a_message_keeps_the_name_under_which_it_was_said(log: Store, ann:
     await log.append(lobby.id, ann, "before", "k1")
     anna = await log.take_name(ann, "Anna", "UTC", HELD_DAYS)
     await log.append(lobby.id, anna, "after", "k2")
-    messages = await log.since(lobby.id, 0, 9, 9)
+    messages = (await log.changes(lobby.id, 0, 9, 9)).new
     assert [message.author_name for message in messages] == ["Ann", "Anna"]
     assert {message.author_id for message in messages} == {ann.id}
 
@@ -194,11 +195,11 @@ async def test_a_room_without_messages_is_empty(log: Store, lobby: Room) -> None
 
 
 async def _since(log: Store, room: Room, after: int, upto: int, limit: int) -> list[int]:
-    return [message.position for message in await log.since(room.id, after, upto, limit)]
+    return [message.position for message in (await log.changes(room.id, after, upto, limit)).new]
 
 
 async def _before(log: Store, room: Room, position: int, limit: int) -> list[int]:
-    return [message.position for message in await log.before(room.id, position, limit)]
+    return [message.position for message in (await log.before(room.id, position, limit)).messages]
 
 
 # The log as a whole
@@ -285,7 +286,7 @@ async def test_nobody_waits_for_those_who_do_not_come_again(
 async def test_a_commit_announces_how_far_each_room_has_come(log: Store, ann: Member, lobby: Room) -> None:
     tea = await log.create_room("Tea")
     announced: list[tuple[int, int]] = []
-    log.writer.on_commit = lambda room_id, position, messages: announced.append((room_id, position))
+    log.writer.on_commit = lambda room_id, changes: announced.append((room_id, changes.upto))
     await asyncio.gather(
         *(log.append(room.id, ann, f"{n}", f"k{n}") for n in range(10) for room in (lobby, tea)),
     )
@@ -295,8 +296,8 @@ async def test_a_commit_announces_how_far_each_room_has_come(log: Store, ann: Me
 async def test_a_commit_brings_what_is_new_in_the_order_of_the_log(log: Store, ann: Member, lobby: Room) -> None:
     tea = await log.create_room("Tea")
     await log.append(lobby.id, ann, "known", "k")
-    brought: dict[int, Sequence[Message]] = {}
-    log.writer.on_commit = lambda room_id, position, messages: brought.update({room_id: messages})
+    brought: dict[int, Changes] = {}
+    log.writer.on_commit = lambda room_id, changes: brought.update({room_id: changes})
     said = [(lobby, "0", "k0"), (tea, "1", "k1"), (lobby, "known", "k"), (lobby, "2", "k2"), (lobby, "0", "k0")]
     stored = await asyncio.gather(*(log.append(room.id, ann, body, key) for room, body, key in said))
     assert [(each.is_new, each.message.position) for each in stored] == [
@@ -306,9 +307,9 @@ async def test_a_commit_brings_what_is_new_in_the_order_of_the_log(log: Store, a
         (True, 3),
         (False, 2),
     ]
-    assert brought == {room.id: await log.since(room.id, after, 9, 9) for room, after in ((lobby, 1), (tea, 0))}
+    assert brought == {room.id: await log.changes(room.id, after, 9, 9) for room, after in ((lobby, 1), (tea, 0))}
     await log.append(lobby.id, ann, "known", "k")
-    assert brought[lobby.id] == []
+    assert brought[lobby.id].new == []
 
 
 async def test_what_is_committed_is_announced_before_its_senders_hear_of_it(
@@ -316,7 +317,7 @@ async def test_what_is_committed_is_announced_before_its_senders_hear_of_it(
 ) -> None:
     said: list[asyncio.Task[Stored]] = []
     answered: list[bool] = []
-    log.writer.on_commit = lambda room_id, position, messages: answered.extend(each.done() for each in said)
+    log.writer.on_commit = lambda room_id, changes: answered.extend(each.done() for each in said)
     said += [asyncio.create_task(log.append(lobby.id, ann, f"{n}", f"k{n}")) for n in range(3)]
     await asyncio.gather(*said)
     assert answered == [False, False, False]
@@ -324,7 +325,7 @@ async def test_what_is_committed_is_announced_before_its_senders_hear_of_it(
 
 @pytest.mark.breaks("app/store/writer.py", 'log.exception("not announced")', "raise")
 async def test_a_listener_that_fails_takes_no_receipt_from_anybody(log: Store, ann: Member, lobby: Room) -> None:
-    def fail(room_id: int, position: int, messages: Sequence[Message]) -> None:
+    def fail(room_id: int, changes: Changes) -> None:
         raise LookupError("a mistake")
 
     log.writer.on_commit = fail
@@ -347,9 +348,7 @@ async def test_what_no_trouble_of_the_database_explains_is_logged_once(log: Stor
     assert [(line["event"], type(line["exc_info"])) for line in logged] == [("cannot be stored", NoResultFound)]
 
 
-@pytest.mark.breaks(
-    "app/store/writer.py", "partial(message_queries.commit, ", "partial(message_queries.commit_unknown, "
-)
+@pytest.mark.breaks("app/store/writer.py", "partial(append_queries.commit, ", "partial(append_queries.commit_unknown, ")
 async def test_a_new_submission_costs_no_lookup(log: Store, ann: Member, lobby: Room) -> None:
     """A transaction, the room's row, the messages: each statement more is paid for by every message."""
     with statements() as run:
@@ -373,7 +372,7 @@ def statements() -> Iterator[list[str]]:
 
 async def test_what_is_announced_can_be_read(log: Store, ann: Member, lobby: Room) -> None:
     reads: list[asyncio.Task[int]] = []
-    log.writer.on_commit = lambda room_id, position, messages: reads.append(asyncio.create_task(log.head(room_id)))
+    log.writer.on_commit = lambda room_id, changes: reads.append(asyncio.create_task(log.head(room_id)))
     await log.append(lobby.id, ann, "hello", "k1")
     assert await asyncio.gather(*reads) == [1]
 
@@ -382,7 +381,7 @@ async def test_who_leaves_before_the_receipt_has_said_it_and_disturbs_nobody(
     log: Store, ann: Member, lobby: Room
 ) -> None:
     announced: list[int] = []
-    log.writer.on_commit = lambda room_id, position, messages: announced.append(position)
+    log.writer.on_commit = lambda room_id, changes: announced.append(changes.upto)
     said = [asyncio.create_task(log.append(lobby.id, ann, f"{n}", f"k{n}")) for n in range(5)]
     await asyncio.sleep(0)
     said[2].cancel()
@@ -628,7 +627,7 @@ async def test_of_many_who_want_an_abandoned_name_at_once_one_gets_it(log: Store
 
 def writes(log: Store) -> bool:
     """Whether the writer has taken what was to be stored."""
-    return log.writer._appending is not None and not log.writer.waiting
+    return log.writer._writing is not None and not log.writer.waiting
 
 
 @pytest.mark.parametrize("lock_wait", [0.1])
@@ -740,7 +739,7 @@ async def test_a_commit_that_only_seemed_to_fail_is_one_message_and_announced(
     monkeypatch: pytest.MonkeyPatch, log: Store, ann: Member, lobby: Room
 ) -> None:
     commit, announced = log.writer._commit, list[tuple[int, int, int]]()
-    log.writer.on_commit = lambda room_id, position, messages: announced.append((room_id, position, len(messages)))
+    log.writer.on_commit = lambda room_id, changes: announced.append((room_id, changes.upto, len(changes.new)))
 
     async def commit_and_fail(batch: list[Append]) -> None:
         await commit(batch)
@@ -757,7 +756,7 @@ async def test_a_commit_that_only_seemed_to_fail_is_one_message_and_announced(
 
 
 @pytest.mark.breaks(
-    "app/store/message_queries.py", "coalesce(position - count, 0) + number", "position - count + number"
+    "app/store/append_queries.py", "coalesce(position - count, 0) + number", "position - count + number"
 )
 @pytest.mark.parametrize(("room_id", "author_id"), [(1, "nobody"), (4711, None)])
 async def test_an_error_does_not_tell_what_was_said(

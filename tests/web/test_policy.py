@@ -7,6 +7,7 @@ no expression, no style but with the nonce; nothing from elsewhere. On the wire,
 import re
 import subprocess
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,12 @@ from bs4 import BeautifulSoup
 from bs4.element import Tag
 from jinja2 import Environment, nodes
 
-from app.chat.messages import Cursor
+from app.chat.messages import Cursor, Reaction, Reactor
 from app.chat.timeline import Gap, Page, arrange
 from app.html.fragments import Fragments, Place
 from app.settings import Settings
 from tests.cast import ANN, BOB, LOBBY, START, WATERCOOLER, message
-from tests.hostile import BODIES
+from tests.hostile import BODIES, NAMES
 
 ROOT = Path(__file__).parent.parent.parent
 TEMPLATES = ROOT / "templates"
@@ -145,9 +146,16 @@ def test_the_page_loads_htmx_and_its_two_extensions_and_no_other_script() -> Non
 ENTER = "[key=='Enter'&&!shiftKey&&!isComposing&&keyCode!=229&&(ctrlKey||target.parentNode.clientLeft==0)]"
 
 
-def test_one_trigger_has_a_filter_and_that_is_enter() -> None:
+ESCAPE, ARROW_UP = "[key=='Escape']", "[key=='ArrowUp'&&target.value=='']"
+
+
+def test_triggers_have_filters_for_keys_and_no_others() -> None:
     found = {name_of(path): filters(path.read_text()) for path in templates() if filters(path.read_text())}
-    assert found == {"templates/partials/composer.html": [ENTER]}
+    assert found == {
+        "templates/partials/composer.html": [ENTER],
+        "templates/partials/edit.html": [ENTER, ESCAPE],
+        "templates/partials/wiring.html": [ESCAPE, ARROW_UP],
+    }
 
 
 @pytest.mark.parametrize("path", [path for path in templates() if path.parent.name == "frames"], ids=name_of)
@@ -186,9 +194,12 @@ def frames() -> dict[str, str]:
     log = [message(number, body, (ANN, BOB)[number % 2], number) for number, body in enumerate(BODIES[::20], start=2)]
     entries = arrange(log, None, START.tzinfo, Settings().group_window)  # type: ignore[arg-type]
     cursor, page = Cursor("0a1b2c3d", len(log) + 1), Page(entries, len(log) + 1, older=2)
+    reaction = Reaction(BODIES[0], tuple(Reactor(name, name, 1) for name in NAMES[:30]))
+    changed = [replace(each, edited_at=START, reactions=(reaction,)) for each in log]
     return {
-        "appended": fragments.appended(entries, cursor, "UTC"),
-        "appended after a gap": fragments.appended(entries, cursor, "UTC", Gap(0, 2)),
+        "changed": fragments.changed(changed, "UTC"),
+        "changes": fragments.changes(LOBBY, entries, cursor, "UTC", changed),
+        "changes after a gap": fragments.changes(LOBBY, entries, cursor, "UTC", gap=Gap(0, 2, 1)),
         "missed": fragments.missed(137),
         "trimmed": fragments.trimmed(LOBBY, 7),
         "replaced": fragments.replaced(LOBBY, page, cursor, "UTC"),
@@ -200,6 +211,9 @@ def frames() -> dict[str, str]:
         "resumed": fragments.resumed([LOBBY, WATERCOOLER], LOBBY, [ANN, BOB]),
         "receipt": fragments.receipt([Place(1, "k1"), Place(2, "k2")], [Place(3, "k3")], BODIES[0], ["k4", "k5"]),
         "notice": fragments.notice(BODIES[0]),
+        "rechecked": fragments.rechecked(cursor),
+        "let_go": fragments.let_go(from_editor=True, from_question=True),
+        "editor": fragments.editor(log[0], "UTC"),
     }
 
 
