@@ -34,7 +34,10 @@ LAYERS: tuple[set[str], ...] = (
 # Which modules or folders alone may use a library; the rest goes through them.
 KEEPERS = {
     "jinja2": {"html.templates"},
-    "markupsafe": {"html.filters", "html.fragments"},
+    "markupsafe": {"html.bodies", "html.filters", "html.fragments"},
+    "emoji": {"chat.emojis"},
+    "markdown_it": {"chat.markup"},
+    "pygments": {"html.highlight"},
     "sqlalchemy": {"store", "operations", "__main__"},
     "asyncpg": {"operations.doctor.postgres", "cluster.notify", "store.postgres"},
     "alembic": {"store.migrations"},
@@ -52,7 +55,9 @@ PLAIN = {
     "environment",
     "settings",
     "html.etags",
+    "html.bodies",
     "html.filters",
+    "html.highlight",
     "delivery.encoding",
     "store.topics",
     "web.forms",

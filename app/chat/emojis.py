@@ -1,5 +1,6 @@
 """Emoji: which there are, what they are called, and a search by name. Unicode's list, from the package `emoji`."""
 
+import re
 from functools import cache
 
 import emoji
@@ -12,6 +13,7 @@ POPULAR = (
     *("🔥", "✨", "⭐", "💯", "✅", "❌", "❓", "❗", "💡", "🚀", "🐛", "🎂", "☕", "🍕", "🌈"),
 )
 LONGEST_QUERY = 50  # characters
+NAME = re.compile(r":([a-z0-9_+-]{1,60}):")
 
 
 def is_emoji(text: str) -> bool:
@@ -50,4 +52,31 @@ def _words() -> dict[str, list[str]]:
         each: " ".join(called).casefold().replace("_", " ").replace(":", " ").split()
         for each, called in names.items()
         if "skin_tone" not in called[0]
+    }
+
+
+def named(text: str) -> str:
+    """Return `text` with emoji instead of their names: `:rocket:`."""
+    return NAME.sub(_by_name, text) if ":" in text else text
+
+
+def count_if_alone(text: str) -> int:
+    """Return how many emoji a text consists of; 0 where there is anything else in it but spaces."""
+    found = emoji.emoji_list(text)
+    left = "".join(text.split())
+    return len(found) if "".join(each["emoji"] for each in found) == left else 0
+
+
+def _by_name(found: re.Match[str]) -> str:
+    return _names().get(found[1], found[0])
+
+
+@cache
+def _names() -> dict[str, str]:
+    """Return every emoji by each of its names, as people write them between colons."""
+    return {
+        called.strip(":"): each
+        for each, known in emoji.EMOJI_DATA.items()
+        if known["status"] == emoji.STATUS["fully_qualified"]
+        for called in (known["en"], *known.get("alias", ()))
     }

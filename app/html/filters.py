@@ -10,9 +10,11 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from markupsafe import Markup
 
-from app.chat import links
+from app.chat.markup import is_emoji_alone
 from app.chat.names import name_key
+from app.html.bodies import body_html
 
+LINES_SHOWN = 20  # of a long text; static/css/messages.css shows as many
 HUES = 12  # colours of avatars; `static/css/avatar.css` has as many
 
 
@@ -29,6 +31,11 @@ def utc(moment: datetime) -> str:
 def day(value: date) -> str:
     """Return a date as people read it: `Monday, 23 November 2026`."""
     return f"{value:%A}, {value.day} {value:%B %Y}"
+
+
+def is_long(body: str) -> bool:
+    """Whether a text is folded until somebody wants to see all of it."""
+    return body.count("\n") >= LINES_SHOWN
 
 
 def initial(name: str) -> str:
@@ -71,11 +78,13 @@ def time_zones() -> tuple[str, ...]:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
+    "body": body_html,
     "clock": clock,
     "data_url": data_url,
     "day": day,
     "hue": hue,
     "initial": initial,
-    "parts": links.split,
+    "is_emoji_alone": is_emoji_alone,
+    "is_long": is_long,
     "utc": utc,
 }
