@@ -526,6 +526,86 @@ OVERLONG = (
 )
 
 
+# Markup around, across and inside of what would run or load something; and markup without end.
+ADDRESSES_IN_MARKUP = (
+    "javascript:pwned()",
+    "JaVaScRiPt:pwned()",
+    "java\tscript:pwned()",
+    " javascript:pwned()",
+    "data:text/html,<script>pwned()</script>",
+    "vbscript:pwned()",
+    "//evil.example/",
+    "https://good.example@evil.example/",
+    "https:evil.example",
+    'https://evil.example/" onmouseover="pwned()',
+    "<https://evil.example/>",
+    "https://evil.example/<script>pwned()</script>",
+    "&#106;avascript:pwned()",
+    "javascript&colon;pwned()",
+    "%6Aavascript:pwned()",
+    "file:///etc/passwd",
+)
+AROUND_ADDRESSES = (
+    "[click]({})",
+    "[click]( {} 'title')",
+    '[click]({} "onload=pwned()")',
+    "![image]({})",
+    "[![both]({})](https://evil.example/)",
+    "[ref]: {}",
+)
+MARKUP = (
+    *(around.format(address) for around, address in product(AROUND_ADDRESSES, ADDRESSES_IN_MARKUP)),
+    *(
+        f"```{language}\n<script>pwned()</script>\n```"
+        for language in ("html", "js", "<b>", '"onload=', "x" * 500, "\u202e")
+    ),
+    *(f"{mark}<img src=x onerror=pwned()>{mark}" for mark in ("*", "**", "_", "~~", "`", "``", "***")),
+    *(f"{begin}<script>pwned()</script>" for begin in ("> ", "- ", "1. ", "> > ", "- - ", "> - 1. ", "# ", "    ")),
+    "*<b*>pwned()</b>",
+    "**[a](https://x.org**)pwned()",
+    "`<script>`pwned()`</script>`",
+    "[a](https://x.org`)<script>pwned()</script>`",
+    "[</a><script>pwned()</script>](https://x.org)",
+    "[<img src=x onerror=pwned()>](https://x.org)",
+    "[https://bank.example](https://evil.example)",
+    "[bank.example](https://evil.example)",
+    "[\u202egro.knab](https://evil.example)",
+    "<https://evil.example>",
+    "<javascript:pwned()>",
+    "```\n</code></pre><script>pwned()</script>\n```",
+    "```html\n</span><script>pwned()</script>",
+    "~~~\n<script>pwned()</script>\n~~~",
+    "999999999. <script>pwned()</script>",
+    "0. zero\n- <b>",
+    "&lt;script&gt;*pwned()*&lt;/script&gt;",
+    "\\<script>pwned()\\</script>",
+    ":rocket:<script>pwned()</script>:+1:",
+    ":" + "a" * 4_000 + ":",
+    "@<script>pwned()</script>",
+    "[" * 4_000,
+    "]" * 4_000,
+    "*" * 4_000,
+    "_" * 4_000,
+    "`" * 4_000,
+    "~" * 4_000,
+    "\\" * 4_000,
+    "[a](" * 1_000,
+    "![" * 2_000,
+    "*a_b~~" * 600,
+    "**a*b" * 800,
+    "[[[]]]" * 600,
+    "> " * 2_000 + "deep",
+    "- " * 2_000 + "deep",
+    ">" * 4_000,
+    "\n".join(" " * depth + "- a" for depth in range(80)),
+    "\n".join(">" * depth + " a" for depth in range(1, 80)),
+    " ".join("`" * length for length in range(1, 85)),
+    "```\n" * 1_000,
+    "1. a\n\n" * 600,
+    "- a\n\n  b\n" * 400,
+)
+
+
 def _all() -> Iterable[str]:
     yield from (closing + element for closing, element in product(CLOSINGS, LIVE))
     yield from (*ELEMENTS, *ATTRIBUTES, *MUTATIONS, *DANGLING, *CLOBBERING)
@@ -534,7 +614,7 @@ def _all() -> Iterable[str]:
         yield f'" data-{name}="{value}'
     yield from (*OUT_OF_BAND, *TEMPLATES, *ENCODINGS, *STYLE_SHEETS, *FORBIDDEN_URLS)
     yield from (around.format(url) for around, url in product(EMBEDDED, FORBIDDEN_URLS[::3]))
-    yield from (*LINKS, *CHARACTERS, *OVERLONG)
+    yield from (*LINKS, *CHARACTERS, *OVERLONG, *MARKUP)
 
 
 BODIES = tuple(dict.fromkeys(_all()))

@@ -18,8 +18,10 @@ from app.chat.frames import parse, parse_cursor
 from app.chat.limits import is_among as is_address_among
 from app.chat.limits import site
 from app.chat.links import split
+from app.chat.markup import parse as parse_markup
 from app.chat.messages import Refused, clean
 from app.html.etags import is_among
+from app.html.highlight import highlighted
 from app.web.cookies import drop_foreign_cookies
 from app.web.forms import read_form
 from app.web.identity import Signer
@@ -64,6 +66,8 @@ READERS: dict[str, Callable[[str], object]] = {
     "etag": lambda text: is_among('"etag"', text),
     "address": lambda text: site.__wrapped__(text),
     "links": lambda text: split(text),
+    "markup": parse_markup,
+    "code": lambda text: [list(highlighted(text, language)) for language in ("python", "c++", "html", "sh")],
     "proxy": lambda text: is_address_among.__wrapped__(text, "127.0.0.1,::1"),
 }
 

@@ -17,6 +17,7 @@ from tests.browser.conftest import GENEROUS, Gather
 from tests.hostile import DIRECTIONS, LONGEST
 from tests.html.test_injection import STORED, TAKEN
 from tests.server import Server, serving
+from tests.shown import shown_text
 
 PAGE_SIZE = 500  # the most that a page may show
 PARTS = 5  # a room of its own for each: the longer a page, the slower
@@ -136,7 +137,7 @@ def test_hostile_texts_are_shown_as_text(cast: Cast, room: str, part: int) -> No
     ann.page.evaluate(SEND, texts)
     ann.has_receipt()
     # The browser itself has put replacements for halves of surrogate pairs, as `clean` does.
-    expected = [clean(text, LONGEST) for text in texts]
+    expected = [shown_text(clean(text, LONGEST)) for text in texts]
     expect(bob.bodies).to_have_count(len(texts))
     for person in (ann, bob):
         assert shown(person) == expected
