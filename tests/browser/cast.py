@@ -176,6 +176,45 @@ class Person:
             assert answer.status == 303, answer.text()
         return self
 
+    # What people do with messages
+
+    def picks(self, text: str) -> Locator:
+        """Pick a message, and return the toolbar."""
+        self.message(text).locator(".message__pick").click()
+        actions = self.page.locator("#actions")
+        expect(actions).to_be_visible()
+        return actions
+
+    def reacts(self, text: str, emoji: str) -> Self:
+        """Put one of the quick emoji under a message."""
+        self.picks(text).locator(f"[name=react][value='{emoji}']").click()
+        expect(self.page.locator("#actions")).to_be_hidden()
+        return self
+
+    def edits(self, text: str, other: str) -> Self:
+        """Give a message of one's own another text."""
+        self.picks(text).locator("[name=editor]").click()
+        self.editor.fill(other)
+        self.editor.press("Enter")
+        expect(self.editor).to_have_count(0)
+        return self
+
+    def deletes(self, text: str) -> Self:
+        """Delete a message of one's own."""
+        self.picks(text).locator("[popovertarget=delete]").click()
+        self.page.locator("#delete [name=delete]").click()
+        expect(self.page.locator("#delete")).to_be_hidden()
+        return self
+
+    @property
+    def editor(self) -> Locator:
+        """The field of a message that is edited."""
+        return self.page.locator("#editing textarea")
+
+    def reactions(self, text: str) -> Locator:
+        """The reactions under a message, each as it is to this person."""
+        return self.message(text).locator(".reaction button:visible")
+
     # Reading
 
     @property

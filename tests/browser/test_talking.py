@@ -43,12 +43,12 @@ def test_a_continuation_tells_its_time_to_the_pointer_and_to_the_keyboard(ann: P
     ann.composer.hover()
     expect(second).to_have_css("opacity", "0")
 
-    ann.page.locator("#scroller").focus()
-    ann.presses("Tab")
-    expect(ann.message("two")).to_be_focused()
+    ann.message("one").locator(".message__pick").click()
+    ann.presses("ArrowDown")
+    expect(ann.message("two").locator("input")).to_be_focused()
     expect(second).to_have_css("opacity", "1")
-    ann.presses("Tab")
-    expect(ann.message("three")).to_be_focused()
+    ann.presses("ArrowDown")
+    expect(ann.message("three").locator("input")).to_be_focused()
     expect(third).to_have_css("opacity", "1")
     expect(second).to_have_css("opacity", "0")
 

@@ -26,8 +26,8 @@ def test_code_that_could_take_long_is_shown_as_it_is(code: str) -> None:
     assert list(highlighted(code, "python")) == [("", code)]
 
 
-@given(st.sampled_from(sorted(LANGUAGES)), st.text(st.sampled_from("ab1 \n\t\r'\"<>/*#{}()$@:=\\-\ufffd"), max_size=80))
+@given(st.sampled_from(sorted(LANGUAGES)), st.text(st.sampled_from("ab1 \n\t'\"<>/*#{}()$@:=\\-\ufffd"), max_size=80))
 def test_nothing_is_lost(language: str, code: str) -> None:
     words = list(highlighted(code, language))
-    assert "".join(word for _, word in words).replace("\r", "\n") == code.replace("\r", "\n")
+    assert "".join(word for _, word in words) == code
     assert {kind for kind, _ in words} <= {"", *(name for _, name in KINDS)}
