@@ -47,6 +47,8 @@ class Delivery:
         audience = self._hub.audience(room_id)
         if audience is None or audience in self._deliveries or changes.after != audience.position:
             return
+        if changes.upto == changes.after:  # what was done changed nothing
+            return
         try:
             at_once = next(split(changes, LARGEST_BATCH, RENDERED_CHARACTERS))  # the rest is read from the log
             for part in split(at_once, FRAME_MESSAGES, RENDERED_CHARACTERS):

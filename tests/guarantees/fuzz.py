@@ -278,6 +278,9 @@ async def _drain(socket: ClientConnection) -> None:
             return
 
 
+EMOJI = ["👍", "1 👍", "2 ❤️", "x 👍", "👍👍", "a", " ", ""]
+
+
 def _almost_frame(random: Random) -> str:
     """Return a frame as a browser sends it, with something wrong."""
     fields: dict[str, Any] = {}
@@ -286,6 +289,20 @@ def _almost_frame(random: Random) -> str:
         fields["key"] = _value(random, ["k1", "k2", 'a"b', "a'b", "", "k" * 200, "\ud800", "é"])
     if random.random() < 0.4:
         fields["cursor"] = _value(random, [*CURSORS, "", "00000000:1"])
+    if random.random() < 0.4:
+        fields["pick"] = _value(random, ["1", "2", "0", "-1", "999999", "١", " 1", ""])
+        name, likely = random.choice(
+            [
+                ("edit", SHORT_BODIES),
+                ("delete", ["yes"]),
+                ("react", EMOJI),
+                ("unreact", EMOJI),
+                ("editor", ["yes", "last"]),
+            ]
+        )
+        fields[name] = _value(random, likely)
+    if random.random() < 0.2:
+        fields["changes"] = _value(random, [*CURSORS, "", "00000000:1"])
     if random.random() < 0.3:
         fields["headers"] = _value(random, ["x"])
     if random.random() < 0.2:
@@ -523,8 +540,9 @@ HEADERS = """Sec-Fetch-Site X-Forwarded-For X-Forwarded-Proto Accept Accept-Enco
 PATHS = """/ /rooms /rooms/{slug} /rooms/{slug}/messages /rooms/{slug}/messages /rooms/{slug}/gap /name /name
     /healthz /readyz /metrics /ws /ws/{slug} /static /static/x /static/.. /static/%2e%2e/pyproject.toml /static/..\\..
     /docs * //evil.example/ http://evil.example/ /../ /./ /rooms/../name /static/%00 /{slug}"""
+CHANGING = ["", "edit", "delete", "react", "unreact", "pick"]
 BYTES = ("utf-8", "surrogatepass")  # halves of surrogate pairs too, which nothing should send
-POSTED = "/name " * 4 + "/rooms/{slug}/messages " * 8 + "/rooms"
+POSTED = "/name " * 4 + "/rooms/{slug}/messages " * 8 + "/rooms/{slug}/messages/1 " * 8 + "/rooms"
 FILES = ("", "", "; filename=x", "; filename*=x")
 # Python knows some encodings that are no character sets, and some that fail in ways of their own.
 CHARSETS = (
@@ -536,7 +554,7 @@ def _form(random: Random) -> tuple[str, bytes]:
     """Return the kind of a form's content, and the content, which may be of another kind."""
     fields = [
         (
-            random.choice(["message", "message", "key", "name", "name", "time_zone", "room", _text(random)]),
+            random.choice(["message", "message", "key", "name", "name", "time_zone", "room", _text(random), *CHANGING]),
             random.choice([*SHORT_BODIES, *NAMES[:30], *TIME_ZONES, _text(random), "lobby", "\\ud800"]),
         )
         for _ in range(random.choice([0, 1, 2, 3, 50]))

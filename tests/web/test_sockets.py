@@ -342,6 +342,17 @@ def test_where_the_next_message_is_refused_what_belongs_to_it_stays(client: Test
         ('{"message": "  ", "key": "k"}', "Write something"),
         (json.dumps({"message": "x" * 4001, "key": "k"}), "4,001 characters"),
         ("[" * 50_000, "with strings"),
+        ('{"changes": "nonsense"}', "epoch:position"),
+        ('{"changes": ["00000000:1", "x"]}', "epoch:position"),
+        ('{"changes": 7}', "with strings"),
+        ('{"delete": "yes"}', "position of a message"),
+        ('{"pick": "x", "delete": "yes"}', "position of a message"),
+        ('{"pick": "9223372036854775808", "delete": "yes"}', "position of a message"),
+        ('{"pick": "٣", "delete": "yes"}', "position of a message"),
+        ('{"react": "x 👍"}', "position of a message"),
+        ('{"pick": "1", "edit": "a", "delete": "yes"}', "one change"),
+        ('{"pick": "1", "react": ["👍", "🎉"]}', "with strings"),
+        ('{"editor": "yes"}', "position of a message"),
         ('"' + "x" * 400_000 + '"', "too large"),
     ],
     ids=lambda value: str(value)[:30],
@@ -357,6 +368,126 @@ def test_what_cannot_be_is_said_to_its_sender_alone(
         assert sentence in notice(ann.frame())
         ann.say("still here", key="next")
         assert bodies(reader.frame()) == ["still here"]
+
+
+def content(frame: BeautifulSoup, position: int = 1) -> str:
+    (found,) = frame.select(f"#content-{position}")
+    return found.text
+
+
+def test_a_change_is_shown_to_everybody_and_lets_go_of_the_message(client: TestClient, other: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann, browser(other) as reader:
+        ann.resume()
+        ann.say("helo")
+        reader.resume()
+        ann.send(pick="1", edit="hello")
+        assert content(reader.frame_with("#content-1")).startswith("helloedited")
+        done = ann.frame_with("#pick-none")
+        assert done.select("[hx-swap-oob='innerHTML:#editing']")
+        assert notice(done) == ""
+        ann.send(react="1 👍")
+        frame = reader.frame_with("#content-1")
+        assert frame.select(".reaction__react")[0].text == "👍 1"
+        assert str(frame.select("#cursor")[0]["value"]).endswith(":3")
+        ann.send(pick="1", delete="yes")
+        assert content(reader.frame_with("#content-1")) == "This message was deleted."
+        # Nothing changes: nobody is told, and the next frame is another message's.
+        ann.send(pick="1", delete="yes")
+        ann.say("the next one", "k2")
+        assert bodies(reader.frame()) == ["the next one"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"pick": "1", "edit": "mine now"}, "only your own"),
+        ({"pick": "1", "delete": "yes"}, "only your own"),
+        ({"pick": "1", "editor": "yes"}, "only your own"),
+        ({"pick": "7", "delete": "yes"}, "does not exist"),
+        ({"pick": "1", "react": "<b>"}, "no emoji"),
+        ({"pick": "1", "edit": " "}, "Write something"),
+        ({"editor": "last"}, "no message of yours"),
+    ],
+)
+def test_what_cannot_be_done_with_a_message_is_said_to_one_alone(
+    client: TestClient, other: TestClient, fields: dict[str, str], sentence: str
+) -> None:
+    join(client, "Ann")
+    join(other, "Bob")
+    with browser(client) as ann, browser(other) as bob:
+        ann.resume()
+        ann.say("hers")
+        bob.resume()
+        bob.send(**fields)
+        assert sentence in notice(bob.frame_with("[hx-swap-oob='innerHTML:#notice']:not(:empty)"))
+        bob.say("still here", "k2")
+        ann.frame_with("#message-2")
+    assert bodies(BeautifulSoup(client.get("/").text, "html.parser")) == ["hers", "still here"]
+
+
+def test_who_has_no_name_is_told_where_to_choose_one(client: TestClient, other: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann, browser(other) as nobody:
+        ann.say("hello")
+        nobody.resume()
+        nobody.send(react="1 👍")
+        assert "Choose a name" in notice(nobody.frame_with("[hx-swap-oob='innerHTML:#notice']:not(:empty)"))
+
+
+@pytest.mark.breaks("app/rooms/changing.py", "await self._limits.message(member, address, body)", "pass")
+def test_changes_are_limited_as_messages_are(settings: Settings) -> None:
+    slow = settings.model_copy(update={"messages_burst": 2, "messages_per_second": 0.001})
+    with TestClient(create_app(slow, Clock())) as client:
+        join(client, "Ann")
+        with browser(client) as ann:
+            ann.say("hello")
+            ann.send(react="1 👍")
+            ann.frame_with("#pick-none")
+            ann.send(react="1 🎉")
+            assert "too fast" in notice(ann.frame_with("[hx-swap-oob='innerHTML:#notice']:not(:empty)"))
+
+
+def test_a_text_to_be_edited_comes_to_one_alone(client: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann:
+        ann.resume()
+        ann.say("one", "k1")
+        ann.say("two", "k2")
+        for fields, text in (({"editor": "last"}, "two"), ({"pick": "1", "editor": "yes"}, "one")):
+            ann.send(**fields)
+            editor = ann.frame_with("[hx-swap-oob='innerHTML:#editing']")
+            assert editor.select("textarea")[0].text.strip() == text
+
+
+@pytest.mark.breaks(
+    "app/rooms/resuming.py", "position = await self._send_changed(audience, connection, position, since)", "pass"
+)
+def test_what_was_not_rechecked_is_rechecked_when_the_page_is_back(client: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann:
+        cursor = ann.resume().select("#cursor")[0]["value"]
+        ann.say("helo")
+        ann.send(pick="1", edit="hello")
+        ann.frame_with("#content-1")
+        ann.frame_with("#pick-none")
+        epoch = str(cursor).split(":")[0]
+        # Older messages have come by HTTP as they were at position 1; the page is complete up to 2.
+        ann.send(changes=f"{epoch}:1")
+        assert content(ann.frame_with("#content-1")).startswith("hello")
+        assert (
+            ann.frame_with("[hx-swap-oob^='delete target:']")
+            .select("i")[0]["hx-swap-oob"]
+            .endswith(f'[value="{epoch}:1"])\'')
+        )
+    with browser(client) as ann:
+        ann.send(cursor=f"{epoch}:2", changes=[f"{epoch}:2", f"{epoch}:1"])
+        assert content(ann.frame_with("#content-1")).startswith("hello")
+    with browser(client) as ann:  # one that did not resume yet has it answered as well
+        ann.send(changes=f"{epoch}:1")
+        assert content(ann.frame_with("#content-1")).startswith("hello")
+        ann.send(changes="00000000:1")
+        ann.resume()
 
 
 def test_bytes_are_not_a_frame(client: TestClient) -> None:
