@@ -220,7 +220,8 @@ async def _neighbour(server: Server, result: Result) -> Any:
 
         async def hear() -> None:
             async for frame in ear:
-                heard.extend(map(int, re.findall(r">neighbour (\d+)\.</div>", str(frame))))
+                new = "".join(re.findall("<ol.*</ol>", str(frame), re.DOTALL))  # others react to what is there
+                heard.extend(map(int, re.findall(r">neighbour (\d+)\.</div>", new)))
 
         saying, hearing = asyncio.create_task(say()), asyncio.create_task(hear())
         yield
@@ -278,7 +279,10 @@ async def _drain(socket: ClientConnection) -> None:
             return
 
 
-EMOJI = ["👍", "1 👍", "2 ❤️", "x 👍", "👍👍", "a", " ", ""]
+CHANGES = [
+    *(("edit", SHORT_BODIES), ("delete", ["yes"]), ("editor", ["yes", "last"])),
+    *((name, ["👍", "1 👍", "2 ❤️", "x 👍", "👍👍", "a", " ", ""]) for name in ("react", "unreact")),
+]
 
 
 def _almost_frame(random: Random) -> str:
@@ -290,16 +294,8 @@ def _almost_frame(random: Random) -> str:
     if random.random() < 0.4:
         fields["cursor"] = _value(random, [*CURSORS, "", "00000000:1"])
     if random.random() < 0.4:
-        fields["pick"] = _value(random, ["1", "2", "0", "-1", "999999", "١", " 1", ""])
-        name, likely = random.choice(
-            [
-                ("edit", SHORT_BODIES),
-                ("delete", ["yes"]),
-                ("react", EMOJI),
-                ("unreact", EMOJI),
-                ("editor", ["yes", "last"]),
-            ]
-        )
+        fields["pick"] = _value(random, ["1", "2", "0", "-1", "999999", "\u0661", " 1", ""])
+        name, likely = random.choice(CHANGES)
         fields[name] = _value(random, likely)
     if random.random() < 0.2:
         fields["changes"] = _value(random, [*CURSORS, "", "00000000:1"])

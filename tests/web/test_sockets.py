@@ -460,9 +460,7 @@ def test_a_text_to_be_edited_comes_to_one_alone(client: TestClient) -> None:
             assert editor.select("textarea")[0].text.strip() == text
 
 
-@pytest.mark.breaks(
-    "app/rooms/resuming.py", "position = await self._send_changed(audience, connection, position, since)", "pass"
-)
+@pytest.mark.breaks("app/rooms/resuming.py", "elif since:", "elif False:")
 def test_what_was_not_rechecked_is_rechecked_when_the_page_is_back(client: TestClient) -> None:
     join(client, "Ann")
     with browser(client) as ann:
@@ -475,11 +473,8 @@ def test_what_was_not_rechecked_is_rechecked_when_the_page_is_back(client: TestC
         # Older messages have come by HTTP as they were at position 1; the page is complete up to 2.
         ann.send(changes=f"{epoch}:1")
         assert content(ann.frame_with("#content-1")).startswith("hello")
-        assert (
-            ann.frame_with("[hx-swap-oob^='delete target:']")
-            .select("i")[0]["hx-swap-oob"]
-            .endswith(f'[value="{epoch}:1"])\'')
-        )
+        (answered,) = ann.frame_with("[hx-swap-oob^='delete target:']").select("i")
+        assert f'[value="{epoch}:1"]' in answered["hx-swap-oob"]
     with browser(client) as ann:
         ann.send(cursor=f"{epoch}:2", changes=[f"{epoch}:2", f"{epoch}:1"])
         assert content(ann.frame_with("#content-1")).startswith("hello")
