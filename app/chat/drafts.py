@@ -97,14 +97,15 @@ def plan_messages(drafts: Sequence[Draft], sent: Sequence[str | None], is_open: 
     for number, (draft, before) in enumerate(zip(drafts, sent, strict=True), start=1):
         gained = typed_since(before or "", draft.body)
         if before is None:
-            planned.append(PlannedMessage((*carried_numbers, number), Draft(carried + gained, draft.key)))
+            message = Draft(carried + gained, draft.key, draft.reply_to)
+            planned.append(PlannedMessage((*carried_numbers, number), message))
             carried_numbers, carried = [], ""
         elif not gained:
             # A blank draft was not stored, and is refused each time.
             planned.append(PlannedMessage((number,), draft if is_blank(before) else None))
         elif is_open and number == len(drafts):
             # With a key of its own: the same text once more is another message.
-            planned.append(PlannedMessage((number,), Draft(gained, f"{draft.key}+{len(before)}")))
+            planned.append(PlannedMessage((number,), Draft(gained, f"{draft.key}+{len(before)}", draft.reply_to)))
         else:
             carried_numbers.append(number)
             carried += gained

@@ -58,6 +58,13 @@ class ChangeMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class StartReply:
+    """Asks to make the draft that is being written a reply to the message at `position`."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class OpenEditor:
     """Asks for the text of the message at `position`, to edit it; None asks for one's last message."""
 
@@ -72,7 +79,7 @@ class Malformed:
     sentence: str
 
 
-Frame = Resume | Say | Recheck | ChangeMessage | OpenEditor | Malformed
+Frame = Resume | Say | Recheck | ChangeMessage | StartReply | OpenEditor | Malformed
 
 
 class Fields(msgspec.Struct):
@@ -81,6 +88,7 @@ class Fields(msgspec.Struct):
     cursor: str | msgspec.UnsetType = msgspec.UNSET
     message: str | list[str] = []
     key: str | list[str] = []
+    reply: str | list[str] = []
     open: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     changes: str | list[str] = []
     pick: str = ""
@@ -136,11 +144,14 @@ def _read(fields: Fields) -> Frame:
     if fields.editor is not msgspec.UNSET:
         position = parse_position(fields.pick)
         return OpenEditor(position) if position or fields.editor == LAST else BAD_PICK
+    if fields.pick and fields.reply and not fields.message:
+        position = parse_position(fields.pick)
+        return StartReply(position) if position else BAD_PICK
     return _change(fields) or _talk(fields, since)
 
 
 def _talk(fields: Fields, since: Cursor | None) -> Frame:
-    drafts = _drafts(fields.message, fields.key)
+    drafts = _drafts(fields.message, fields.key, fields.reply)
     left_out = 0 if isinstance(fields.message, str) else max(0, len(fields.message) - MOST_DRAFTS)
     if drafts is None:
         return Malformed("bad-message", "The server could not read this frame: each message needs a key.")
@@ -197,10 +208,15 @@ def parse_cursor(text: str) -> Cursor | None:
     return Cursor(epoch, int(digits)) if int(digits) <= LARGEST_POSITION else None
 
 
-def _drafts(messages: str | list[str], keys: str | list[str]) -> tuple[Draft, ...] | None:
-    """Return the drafts: the n-th message has the n-th key. A page sends all keys it holds, used or not."""
-    messages = [messages] if isinstance(messages, str) else messages[:MOST_DRAFTS]
-    keys = [keys] if isinstance(keys, str) else keys[:MOST_DRAFTS]
+def _drafts(messages: str | list[str], keys: str | list[str], replies: str | list[str]) -> tuple[Draft, ...] | None:
+    """Return the drafts: the n-th message has the n-th key, and is a reply to the n-th of `replies` ("": to none).
+
+    A page sends all keys it holds, used or not.
+    """
+    messages, keys, replies = (
+        [each] if isinstance(each, str) else each[:MOST_DRAFTS] for each in (messages, keys, replies)
+    )
     if (messages and not keys) or not all(map(KEY.fullmatch, keys)):
         return None
-    return tuple(Draft(body, key) for body, key in zip_longest(messages, keys[: len(messages)], fillvalue=""))
+    columns = zip_longest(messages, keys[: len(messages)], replies[: len(messages)], fillvalue="")
+    return tuple(Draft(body, key, parse_position(reply)) for body, key, reply in columns)

@@ -59,13 +59,14 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A text that is not stored yet. `key` makes sending it twice harmless.
+    """A text that is not stored yet. `key` makes sending it twice harmless. It may be a reply to a message.
 
     A draft has an empty key if its page had none left. It cannot be stored then.
     """
 
     body: str
     key: str
+    reply_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,15 @@ class Reaction:
 
 
 @dataclass(frozen=True, slots=True)
+class Quote:
+    """What a reply shows of the message at `position`: its author, and its first line; of a deleted one, None."""
+
+    position: int
+    author_name: str
+    line: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A stored text, as it is now. `author_name` is the name at the time of writing.
 
@@ -103,6 +113,7 @@ class Message:
     edited_at: datetime | None = None
     is_deleted: bool = False
     reactions: tuple[Reaction, ...] = ()
+    reply: Quote | None = None
 
 
 @dataclass(frozen=True, slots=True)

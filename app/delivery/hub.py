@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from app.chat.messages import Message, Room
 from app.chat.presence import Presence
+from app.chat.quotes import requoted
 from app.chat.timeline import Changes, Excerpt
 from app.delivery.connection import Connection
 from app.delivery.encoding import Frame
@@ -54,10 +55,21 @@ class Audience:
         """The newest message that was shown, which decides how the next one is grouped."""
         return self.tail[-1] if self.tail else None
 
+    def with_quotes(self, messages: Sequence[Message]) -> list[Message]:
+        """Return `messages` with what they quote as it was shown here last."""
+        return [requoted(each, self._known(each.reply.position)) if each.reply else each for each in messages]
+
+    def _known(self, position: int) -> Message | None:
+        """Return the message at `position`, if it is one of the newest or of those that changed."""
+        return self.changed.get(position) or next((each for each in self.tail if each.position == position), None)
+
     def advance(self, changes: Changes) -> None:
         """Note that the next `changes` have been shown."""
         for message in changes.changed:
             self._replace(message)
+            for place, each in enumerate(self.tail):
+                self.tail[place] = requoted(each, message)
+            self.changed = {position: requoted(each, message) for position, each in self.changed.items()}
         for message in changes.new:
             if len(self.tail) == self.tail.maxlen and self.tail[0].changed:
                 self._keep_changed(self.tail[0])

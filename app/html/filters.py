@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from markupsafe import Markup
 
+from app.chat import quotes
 from app.chat.markup import is_emoji_alone
 from app.chat.names import name_key
 from app.html.bodies import body_html
@@ -78,6 +79,7 @@ def time_zones() -> tuple[str, ...]:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
+    "quote": quotes.quote,
     "body": body_html,
     "clock": clock,
     "data_url": data_url,

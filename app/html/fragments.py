@@ -14,7 +14,7 @@ from cachetools import LRUCache
 from markupsafe import Markup, escape
 
 from app.chat import emojis, links
-from app.chat.messages import Cursor, Member, Message, Refused, Room
+from app.chat.messages import Cursor, Member, Message, Quote, Refused, Room
 from app.chat.timeline import MOST_COUNTED, Entry, Gap, Page
 from app.html.filters import FILTERS, zone_options
 from app.html.templates import Templates
@@ -24,6 +24,7 @@ KEPT_CHARACTERS = 4_000_000  # of messages and pages: about 7,000 messages
 MACROS = {
     "chat": "partials/chat.html",
     "draft": "partials/draft.html",
+    "quoted": "partials/quoted.html",
     "content": "partials/content.html",
 }  # that stand in several templates
 # Stands for a nonce that is not known yet. No user's text can look like this, because it is escaped.
@@ -135,11 +136,11 @@ class Fragments:
         messages = self._messages(entries, zone, room)
         messages = messages if is_announced else _unannounced(messages)
         values = {"changed": changed, "zone": zone, "messages": messages, "cursor": cursor, "gap": gap}
-        return self._render("partials/frames/changes.html", **values)
+        return self._render("partials/frames/changes.html", **values, room=room.slug)
 
-    def changed(self, messages: Sequence[Message], zone: str) -> str:
+    def changed(self, room: Room, messages: Sequence[Message], zone: str) -> str:
         """Return a frame with `messages` that changed, for a page that may have them."""
-        return self._render("partials/frames/changed.html", changed=messages, zone=zone)
+        return self._render("partials/frames/changed.html", changed=messages, zone=zone, room=room.slug)
 
     def trimmed(self, room: Room, first: int) -> str:
         """Return a frame that removes the messages before the position `first` from open pages."""
@@ -213,6 +214,10 @@ class Fragments:
     def let_go(self, from_editor: bool = False, from_question: bool = False) -> str:
         """Return a frame that lets go of a message with which something was done, and closes where it was asked for."""
         return self._render("partials/frames/let_go.html", from_editor=from_editor, from_question=from_question)
+
+    def reply(self, quote: Quote, room: Room) -> str:
+        """Return a frame that makes the draft that is being written a reply."""
+        return self._render("partials/frames/reply.html", quote=quote, room=room.slug)
 
     def editor(self, message: Message, zone: str) -> str:
         """Return a frame with the text of `message`, to be edited."""

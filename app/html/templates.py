@@ -48,8 +48,9 @@ class Templates:
         )
         self._environment.filters |= filters
         self._environment.globals |= names
-        # To import them where they are called would be done anew at each rendering.
-        self._environment.globals |= {name: self.macro(file, name) for name, file in macros.items()}
+        # To import them where they are called would be done anew at each rendering. Each knows those before it.
+        for name, file in macros.items():
+            self._environment.globals[name] = self.macro(file, name)
         self._known: dict[str, Template] = {}
 
     def render(self, name: str, **values: Any) -> str:

@@ -4,8 +4,9 @@ import structlog
 
 from app.chat.changes import Change, Delete, Edit, React, check_editable
 from app.chat.emojis import is_emoji
-from app.chat.frames import ChangeMessage, OpenEditor
+from app.chat.frames import ChangeMessage, OpenEditor, StartReply
 from app.chat.messages import Member, Message, Refused, Room, clean
+from app.chat.quotes import quote
 from app.delivery.connection import Connection
 from app.delivery.hub import Audience
 from app.html.fragments import Fragments
@@ -16,6 +17,8 @@ from app.settings import Settings
 from app.store.change_queries import Request
 from app.store.errors import StoreUnavailable
 from app.store.store import Store
+
+Asked = ChangeMessage | StartReply | OpenEditor
 
 log = structlog.get_logger("parlor.rooms")
 
@@ -32,7 +35,7 @@ class Changing:
         self._fragments = fragments
         self._metrics = metrics
 
-    async def take(self, audience: Audience, connection: Connection, asked: ChangeMessage | OpenEditor) -> None:
+    async def take(self, audience: Audience, connection: Connection, asked: Asked) -> None:
         """Do what a browser asks for, and tell it that this is done, or why not."""
         is_edit = isinstance(asked, ChangeMessage) and isinstance(asked.change, Edit)
         is_deletion = isinstance(asked, ChangeMessage) and isinstance(asked.change, Delete)
@@ -41,6 +44,9 @@ class Changing:
                 case ChangeMessage(position, change):
                     await self.change(audience.room, connection.member, position, change, connection.address)
                     connection.offer(self._fragments.let_go(is_edit, is_deletion))
+                case StartReply(position):
+                    original = await self._find(audience.room, position)
+                    connection.offer(self._fragments.reply(quote(original), audience.room))
                 case OpenEditor(position):
                     message = await self._editable(audience, connection.member, position)
                     connection.offer(self._fragments.editor(message, connection.time_zone))
@@ -72,20 +78,23 @@ class Changing:
         """Return the message at `position`, or the last one of `member`, if they may edit it. Raises `Refused`."""
         if member is None:
             raise NAMELESS()
-        message = self._last_of(audience, member) if position is None else await self.find(audience.room, position)
-        if message is None:
-            raise Refused("no-message", "There is no message of yours to edit here.")
+        message = self._last_of(audience, member) if position is None else await self._find(audience.room, position)
         check_editable(message, member, self._store.now(), self._settings.edit_window)
         return message
 
-    async def find(self, room: Room, position: int) -> Message | None:
-        """Return the message at `position`, if there is one. Raises `Refused`."""
+    async def _find(self, room: Room, position: int) -> Message:
+        """Return the message at `position`. Raises `Refused`."""
         try:
-            return await self._store.message(room.id, position)
+            message = await self._store.message(room.id, position)
         except StoreUnavailable as error:
             raise UNSTORED() from error
+        if message is None:
+            raise Refused("no-message", "This message does not exist.")
+        return message
 
-    def _last_of(self, audience: Audience, member: Member) -> Message | None:
-        """Return the newest message of `member` among the newest of the room."""
-        own = (each for each in reversed(audience.tail) if each.author_id == member.id and not each.is_deleted)
-        return next(own, None)
+    def _last_of(self, audience: Audience, member: Member) -> Message:
+        """Return the newest message of `member` among the newest of the room. Raises `Refused`."""
+        for message in reversed(audience.tail):
+            if message.author_id == member.id and not message.is_deleted:
+                return message
+        raise Refused("no-message", "There is no message of yours to edit here.")

@@ -6,6 +6,7 @@ the log by one task per room. `publish` never waits, so a slow browser delays no
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -115,6 +116,8 @@ class Delivery:
 
     def _show(self, audience: Audience, changes: Changes) -> None:
         cursor = self._history.cursor(changes.upto)
+        # What a reply quotes may have changed since its sender read it.
+        changes = replace(changes, new=audience.with_quotes(changes.new))
 
         def render(zone: str) -> str:
             entries = self._history.arrange(changes.new, audience.last, zone)

@@ -10,6 +10,7 @@ import structlog
 from app.chat.characters import is_blank
 from app.chat.drafts import SentDrafts, plan_messages
 from app.chat.messages import Draft, Member, Refused, Room, clean
+from app.chat.quotes import quote
 from app.cluster.drafts import SharedDrafts
 from app.delivery.connection import Connection
 from app.delivery.hub import Audience
@@ -129,7 +130,9 @@ class Posting:
         body = clean(draft.body, self._settings.message_length)
         await self._limits.message(member, address, body)
         try:
-            stored = await self._store.append(room.id, member, body, draft.key)
+            original = await self._store.message(room.id, draft.reply_to) if draft.reply_to else None
+            reply = quote(original) if original else None  # what is not there is not quoted
+            stored = await self._store.append(room.id, member, body, draft.key, reply)
         except StoreUnavailable as error:
             log.error("not stored", room=room.slug, error=str(error))
             self._limits.refund_message(member, address, body)

@@ -127,7 +127,7 @@ class Resumption:
             return await self._send_newest(audience, connection)
         if changed:
             for part in split(Changes(position, position, (), changed), FRAME_MESSAGES, RENDERED_CHARACTERS):
-                connection.offer(self._fragments.changed(part.changed, connection.time_zone))
+                connection.offer(self._fragments.changed(audience.room, part.changed, connection.time_zone))
                 await connection.drained()
         return position
 

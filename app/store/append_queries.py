@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Dialect, Insert, Update, bindparam, insert, select, update
 
-from app.chat.messages import Member, Message
+from app.chat.messages import Member, Message, Quote
 from app.store.message_queries import IN_ROOM, MESSAGE, moment, read
 from app.store.tables import messages, rooms
 
@@ -21,6 +21,7 @@ class Submission(NamedTuple):
     author: Member
     body: str
     digest: bytes
+    reply: Quote | None = None
 
 
 class Committed(NamedTuple):
@@ -46,7 +47,7 @@ _ADVANCE = (
     .returning(rooms.c.position)
 )
 _INSERT = insert(messages)
-_COLUMNS = ("room_id", "position", "author_id", "author_name", "body", "created_at", "submission")  # of a row
+_ROW = ("room_id", "position", "author_id", "author_name", "body", "created_at", "submission", "reply_to")
 # The same for all rooms of a batch in one trip, for PostgreSQL: the network is between it and us, and as long as a
 # transaction lasts, all other appends to its rooms wait. Rooms are locked in one order, which prevents deadlocks.
 # Where a room is not there, nothing is stored: its messages refer to none. (One without a position would be refused,
@@ -54,8 +55,8 @@ _COLUMNS = ("room_id", "position", "author_id", "author_name", "body", "created_
 _COMMIT = """
 WITH said AS (
     SELECT *, row_number() OVER (PARTITION BY room_id ORDER BY place) AS number
-    FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::bytea[])
-        WITH ORDINALITY AS each (room_id, author_id, author_name, body, submission, place)
+    FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bigint[])
+        WITH ORDINALITY AS each (room_id, author_id, author_name, body, submission, reply_to, place)
 ), counted AS (
     SELECT room_id, count(*) AS count FROM said GROUP BY room_id
 ), held AS (
@@ -64,8 +65,8 @@ WITH said AS (
     UPDATE rooms SET position = position + count FROM held JOIN counted ON room_id = id WHERE rooms.id = held.id
     RETURNING rooms.id, position, count
 ), added AS (
-    INSERT INTO messages (room_id, position, author_id, author_name, body, created_at, submission)
-    SELECT room_id, coalesce(position - count, 0) + number, author_id, author_name, body, $6, submission
+    INSERT INTO messages (room_id, position, author_id, author_name, body, created_at, submission, reply_to)
+    SELECT room_id, coalesce(position - count, 0) + number, author_id, author_name, body, $7, submission, reply_to
     FROM said LEFT JOIN advanced ON id = room_id
 )
 SELECT id, position FROM advanced
@@ -75,7 +76,7 @@ SELECT id, position FROM advanced
 @cache
 def _sql(statement: Insert | Update, dialect: Dialect) -> str:
     """Return `statement` as SQL, compiled once: SQLAlchemy's own cache costs a lookup per message."""
-    return str(statement.compile(dialect=dialect, column_keys=_COLUMNS if statement is _INSERT else None))
+    return str(statement.compile(dialect=dialect, column_keys=_ROW if statement is _INSERT else None))
 
 
 def commit(connection: Connection, submissions: Iterable[Submission], now: int) -> dict[int, Committed]:
@@ -113,7 +114,7 @@ def _append_together(
     connection: Connection, by_room: Mapping[int, Mapping[bytes, Submission]], now: int
 ) -> dict[int, Committed]:
     rows = [
-        (room_id, each.author.id, each.author.name, each.body, digest)
+        (room_id, each.author.id, each.author.name, each.body, digest, _reply_to(each.reply))
         for room_id, new in by_room.items()
         for digest, each in new.items()
     ]
@@ -133,7 +134,10 @@ def _append(
         return Committed(position, {}, known)
     said = _said(position, new, now)
     rows = [
-        (room_id, message.position, message.author_id, message.author_name, message.body, now, digest)
+        (
+            *(room_id, message.position, message.author_id, message.author_name, message.body, now, digest),
+            _reply_to(message.reply),
+        )
         for digest, message in said.items()
     ]
     connection.exec_driver_sql(_sql(_INSERT, connection.dialect), rows)
@@ -144,9 +148,13 @@ def _said(position: int, new: Mapping[bytes, Submission], now: int) -> dict[byte
     """Return the `new` messages of a room by their digest, whose last one stands at `position`."""
     at = moment(now)
     return {
-        digest: Message(place, each.author.id, each.author.name, each.body, at)
+        digest: Message(place, each.author.id, each.author.name, each.body, at, reply=each.reply)
         for place, (digest, each) in enumerate(new.items(), start=position - len(new) + 1)
     }
+
+
+def _reply_to(reply: Quote | None) -> int | None:
+    return reply.position if reply else None
 
 
 def advance(connection: Connection, room_id: int, count: int) -> int:

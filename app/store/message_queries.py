@@ -5,6 +5,7 @@ what is read may be newer than that, and never older.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, func, literal, null, 
 
 from app.chat.changes import in_order
 from app.chat.messages import Message, Reaction, Reactor
+from app.chat.quotes import quote
 from app.chat.timeline import Changes, Excerpt
 from app.store.tables import messages, reactions, rooms, versions
 
@@ -26,6 +28,7 @@ MESSAGE = (
     messages.c.changed,
     messages.c.edited_at,
     messages.c.deleted_at,
+    messages.c.reply_to,
 )
 IN_ROOM = messages.c.room_id == bindparam("room")
 _HEAD = select(rooms.c.position).where(rooms.c.id == bindparam("room"))
@@ -141,10 +144,17 @@ def head(connection: Connection, room_id: int) -> int:
 
 
 def read(connection: Connection, room_id: int, rows: Sequence[Any]) -> list[Message]:
-    """Return the messages in `rows`, with their reactions: those that never changed have none."""
-    changed = [row[0] for row in rows if row[5] and not row[7]]
-    found = _reactions(connection, room_id, changed) if changed else {}
-    return [_message(row, found.get(row[0], ())) for row in rows]
+    """Return the messages in `rows`, with their reactions (those that never changed have none) and what they quote."""
+    said = [_message(row) for row in rows]
+    changed = [message.position for message in said if message.changed and not message.is_deleted]
+    if changed:
+        found = _reactions(connection, room_id, changed)
+        said = [replace(each, reactions=found[each.position]) if each.position in found else each for each in said]
+    if quoted := {row[8] for row in rows if row[8]}:
+        originals = connection.execute(_AT, {"room": room_id, "positions": list(quoted)}).all()
+        quotes = {row[0]: quote(_message(row)) for row in originals}
+        said = [replace(each, reply=quotes.get(row[8])) for each, row in zip(said, rows, strict=True)]
+    return said
 
 
 def _reactions(connection: Connection, room_id: int, positions: list[int]) -> dict[int, tuple[Reaction, ...]]:
@@ -154,11 +164,11 @@ def _reactions(connection: Connection, room_id: int, positions: list[int]) -> di
     return {position: in_order(found) for position, found in by.items()}
 
 
-def _message(row: Row[Any], reactions: tuple[Reaction, ...]) -> Message:
-    position, author_id, author_name, body, created_at, changed, edited_at, deleted_at = row[: len(MESSAGE)]
+def _message(row: Sequence[Any]) -> Message:
+    position, author_id, author_name, body, created_at, changed, edited_at, deleted_at = row[:8]
     edited = moment(edited_at) if edited_at else None
     at = moment(created_at)
-    return Message(position, author_id, author_name, body, at, changed or 0, edited, deleted_at is not None, reactions)
+    return Message(position, author_id, author_name, body, at, changed or 0, edited, deleted_at is not None)
 
 
 def moment(milliseconds: int) -> datetime:

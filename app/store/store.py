@@ -18,7 +18,7 @@ from typing import Any, Self
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
-from app.chat.messages import Member, Message, Refused, Room
+from app.chat.messages import Member, Message, Quote, Refused, Room
 from app.chat.names import name_key, skeleton
 from app.chat.timeline import Changes, Excerpt
 from app.store import cluster_queries, log_queries, member_queries, message_queries, room_queries, topics
@@ -81,13 +81,13 @@ class Store:
 
     # Messages
 
-    async def append(self, room_id: int, author: Member, body: str, key: str) -> Stored:
+    async def append(self, room_id: int, author: Member, body: str, key: str, reply: Quote | None = None) -> Stored:
         """Store a message and return it once it is committed; for a submission stored before, return that one.
 
         Raises `StoreUnavailable`.
         """
         self._check_replaced()
-        return await self.writer.append(room_id, author, body, key)
+        return await self.writer.append(room_id, author, body, key, reply)
 
     async def change(self, request: Request) -> Message:
         """Change a message and return it, once that is committed.

@@ -109,6 +109,8 @@ messages = Table(
     Column("submission", LargeBinary(32), nullable=False),
     # The position of the last change; null, and not in the index, while there was none: most never change.
     Column("changed", BigInteger),
+    # The position of the message that this one replies to.
+    Column("reply_to", BigInteger),
     Column("edited_at", BigInteger),
     Column("deleted_at", BigInteger),
     UniqueConstraint("room_id", "submission"),

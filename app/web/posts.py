@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app.chat.changes import Edit
-from app.chat.frames import CHANGES, KEY, Malformed, read_change
+from app.chat.frames import CHANGES, KEY, Malformed, parse_position, read_change
 from app.chat.messages import Draft, Member, Refused
 from app.html.filters import time_zones
 from app.rooms.posting import new_keys
@@ -77,8 +77,9 @@ class Posts:
         if key and not KEY.fullmatch(key):
             raise HTTPException(422)
         room, member = await self._page.find(slug), await self._authenticator.member(request)
+        draft = Draft(message, key or new_keys(1)[0], parse_position(form.get("reply", "")))
         try:
-            await self._rooms.posting.post(room, member, Draft(message, key or new_keys(1)[0]), address_of(request))
+            await self._rooms.posting.post(room, member, draft, address_of(request))
         except Refused as refusal:
             return await self._page.refuse(request, room, refusal, text=message)
         return redirect(room)

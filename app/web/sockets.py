@@ -12,7 +12,18 @@ from fastapi import WebSocket, WebSocketDisconnect
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
-from app.chat.frames import MOST_DRAFTS, ChangeMessage, Frame, Malformed, OpenEditor, Recheck, Resume, Say, parse
+from app.chat.frames import (
+    MOST_DRAFTS,
+    ChangeMessage,
+    Frame,
+    Malformed,
+    OpenEditor,
+    Recheck,
+    Resume,
+    Say,
+    StartReply,
+    parse,
+)
 from app.chat.limits import Limits, Quota, ReadLimit
 from app.chat.messages import Room
 from app.delivery import websocket_protocol
@@ -241,7 +252,7 @@ class Sockets:
                     await self._rooms.resumption.resume(audience, connection, cursor, since)
                 case Recheck(since):
                     await self._rooms.resumption.recheck(audience, connection, since)
-                case ChangeMessage() | OpenEditor():
+                case ChangeMessage() | StartReply() | OpenEditor():
                     await self._rooms.changing.take(audience, connection, frame)
         except StoreUnavailable as error:
             # Only a resume or a recheck comes here: the page cannot be completed now, and has to come back.

@@ -50,6 +50,35 @@ def test_a_reaction_is_counted_and_ones_own_is_marked(ann: Person, bob: Person) 
     assert bob.reloads().reactions("lunch?").inner_text() == f"{THUMBS_UP} 1"
 
 
+@pytest.mark.engines
+def test_a_reply_quotes_what_it_answers_and_follows_it(ann: Person, bob: Person) -> None:
+    ann.says("shall we?", "now")
+    bob.reads("now").picks("shall we?").locator("[name=reply]").click()
+    expect(bob.page.locator(".draft__quote")).to_contain_text("shall we?")
+    bob.says("yes")
+    expect(bob.page.locator(".draft__quote:visible")).to_have_count(0)
+    bob.says("let's go")
+    for person in (ann, bob):
+        expect(person.message("yes").locator(".message__quote")).to_have_text("Ann shall we?")
+        expect(person.message("let's go").locator(".message__quote")).to_have_count(0)
+    ann.edits("shall we?", "shall we go?")
+    expect(bob.message("yes").locator(".message__quote")).to_have_text("Ann shall we go?")
+    ann.deletes("shall we go?")
+    expect(bob.message("yes").locator(".message__quote")).to_have_text("Ann deleted message")
+    expect(bob.reloads().message("yes").locator(".message__quote")).to_have_text("Ann deleted message")
+
+
+def test_a_reply_can_be_let_be(ann: Person, bob: Person) -> None:
+    ann.says("shall we?")
+    bob.reads("shall we?").writes("no,").picks("shall we?").locator("[name=reply]").click()
+    bob.page.locator(".draft__unreply").click()
+    expect(bob.page.locator(".draft__quote")).to_have_count(0)
+    expect(bob.composer).to_have_value("no,")
+    bob.says("no")
+    ann.reads("no")
+    expect(ann.page.locator(".message__quote")).to_have_count(0)
+
+
 def test_who_reacted_is_told_to_the_pointer_and_to_the_keyboard(ann: Person, bob: Person) -> None:
     ann.says("lunch?").reacts("lunch?", THUMBS_UP)
     bob.reads("lunch?").reacts("lunch?", THUMBS_UP)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from app.chat.messages import Cursor, Member, Message, Reaction, Reactor, Refused
+from app.chat.messages import Cursor, Member, Message, Quote, Reaction, Reactor, Refused
 from app.chat.timeline import Entry, Gap, Page, arrange
 from app.html.filters import HUES, data_url, day, hue, initial, time_zones
 from app.html.fragments import Fragments, Place, RoomView
@@ -154,7 +154,7 @@ def test_the_oldest_messages(fragments: Fragments, snapshot: Snapshot) -> None:
 
 
 def test_messages_that_changed(fragments: Fragments, snapshot: Snapshot) -> None:
-    snapshot("frame_changed", fragments.changed(CHANGED, "Asia/Tokyo"))
+    snapshot("frame_changed", fragments.changed(LOBBY, CHANGED, "Asia/Tokyo"))
 
 
 def test_new_messages_and_some_that_changed(fragments: Fragments, snapshot: Snapshot) -> None:
@@ -168,10 +168,22 @@ def test_a_change_without_a_new_message(fragments: Fragments, snapshot: Snapshot
 
 def test_messages_look_on_a_page_as_the_frame_that_changed_them(fragments: Fragments) -> None:
     page = BeautifulSoup(fragments.changes(LOBBY, entries(CHANGED), CURSOR, "UTC"), "html.parser")
-    frame = BeautifulSoup(fragments.changed(CHANGED, "UTC"), "html.parser")
-    for part in frame.select("[hx-swap-oob]"):
+    frame = BeautifulSoup(fragments.changed(LOBBY, CHANGED, "UTC"), "html.parser")
+    for part in frame.select("[hx-swap-oob=outerMorph]"):
         del part["hx-swap-oob"]
         assert page.select_one(f"#{part['id']}") == part
+
+
+def test_a_draft_that_becomes_a_reply(fragments: Fragments, snapshot: Snapshot) -> None:
+    snapshot("frame_reply", fragments.reply(Quote(12, "Ann", "<b> hello"), LOBBY))
+
+
+def test_replies_quote_what_they_answer(fragments: Fragments, snapshot: Snapshot) -> None:
+    replies = [
+        replace(message(4, "yes", BOB), reply=Quote(1, "Ann", "hello")),
+        replace(message(5, "no"), reply=Quote(2, "Ann", None)),
+    ]
+    snapshot("frame_changes_replies", fragments.changes(LOBBY, entries(replies), CURSOR, "UTC"))
 
 
 def test_a_recheck_that_is_answered(fragments: Fragments, snapshot: Snapshot) -> None:
@@ -339,7 +351,7 @@ def test_every_part_of_a_frame_is_out_of_band_and_inert(fragments: Fragments) ->
         fragments.room_added(WATERCOOLER),
         fragments.heartbeat(),
         fragments.notice("hello"),
-        fragments.changed(CHANGED, "UTC"),
+        fragments.changed(LOBBY, CHANGED, "UTC"),
         fragments.rechecked(CURSOR),
         fragments.let_go(from_editor=True, from_question=True),
         fragments.editor(message(1, "</textarea>"), "UTC"),

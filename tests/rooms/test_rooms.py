@@ -243,15 +243,22 @@ async def members(here: World, *names: str) -> list[Member]:
     return [await here.rooms.creation.take_name(None, name, "UTC", "") for name in names]
 
 
-async def say(here: World, room: Room, member: Member, text: str, key: str | None = None) -> None:
-    await here.rooms.posting.post(room, member, Draft(text, key or new_keys(1)[0]), "")
+async def say(
+    here: World, room: Room, member: Member, text: str, key: str | None = None, reply_to: int | None = None
+) -> None:
+    await here.rooms.posting.post(room, member, Draft(text, key or new_keys(1)[0], reply_to), "")
 
 
 async def alter(here: World, room: Room, member: Member, back: int, change: Change) -> None:
     """Change the message that was said so many messages ago, where `member` may do so."""
-    found = (await here.store.before(room.id, reading.NEWEST, back)).messages
     with suppress(Refused):
-        await here.rooms.changing.change(room, member, found[0].position if found else 1, change, "")
+        await here.rooms.changing.change(room, member, await found(here, room, back), change, "")
+
+
+async def found(here: World, room: Room, back: int) -> int:
+    """Return the position of what was said so many messages ago; of the first, if there are fewer."""
+    messages = (await here.store.before(room.id, reading.NEWEST, back)).messages
+    return messages[0].position if messages else 1
 
 
 # Who looks at which room: one stays in each, the others drop and come back.
@@ -265,6 +272,7 @@ CHANGES = st.sampled_from(
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("say"), st.sampled_from(["Ann", "Bob"]), st.sampled_from(["hi", "<b>", "a\nb", "www.x.org"])),
+        st.tuples(st.just("reply"), st.sampled_from(["Ann", "Bob"]), st.integers(1, 12)),
         st.tuples(st.just("wait"), st.sampled_from([1, 4, 6, 60 * 11, 60 * 24])),
         st.tuples(st.just("set the clock"), st.sampled_from([-60 * 24, -60, -1, 60, 60 * 24])),
         st.tuples(st.just("say elsewhere"), st.sampled_from(["hi", "there"])),
@@ -339,6 +347,9 @@ async def test_live_resumed_and_reloaded_pages_are_the_same(
                     case "burst", count:
                         texts = (f"{place} of {number}" for place in range(count))
                         await asyncio.gather(*(say(here, rooms["lobby"], people["Ann"], text) for text in texts))
+                    case "reply", name, back:
+                        original = await found(here, rooms["lobby"], back)
+                        await say(here, rooms["lobby"], people[name], f"{number}", reply_to=original)
                     case "change", name, back, change:
                         await alter(here, rooms["lobby"], people[name], back, change)
                     case "change at once", changes:

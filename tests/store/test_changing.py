@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import Connection, Table, func, select
 
 from app.chat.changes import Change, Delete, Edit, React, Unreact
-from app.chat.messages import Member, Message, Refused, Room
+from app.chat.messages import Member, Message, Quote, Refused, Room
+from app.chat.quotes import quote
 from app.chat.timeline import Changes
 from app.store import room_queries, tables
 from app.store.change_queries import Request
@@ -131,6 +132,23 @@ async def test_messages_and_changes_at_once_share_the_positions(
     assert await log.head(lobby.id) == 14
     assert [each.after for each in seen] == [1, *(each.upto for each in seen[:-1])]
     assert seen[-1].upto == 14
+
+
+@pytest.mark.breaks("app/store/message_queries.py", "reply=quotes.get(row[8])", "reply=None")
+async def test_a_reply_quotes_its_message_as_it_is_now(
+    log: Store, ann: Member, bob: Member, lobby: Room, said: Message
+) -> None:
+    stored = await log.append(lobby.id, bob, "hi", "k2", quote(said))
+    assert stored.message.reply == Quote(1, "Ann", "hello")
+    assert (await log.changes(lobby.id, 1, NEWEST, 9)).new == [stored.message]
+    await change(log, lobby, ann, Edit("*good* bye\nnow"))
+    reply = await log.message(lobby.id, 2)
+    assert reply
+    assert reply.reply == Quote(1, "Ann", "good bye")
+    await change(log, lobby, ann, Delete())
+    reply = await log.message(lobby.id, 2)
+    assert reply
+    assert reply.reply == Quote(1, "Ann", None)
 
 
 # Reading what changed

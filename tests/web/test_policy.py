@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup
 from bs4.element import Tag
 from jinja2 import Environment, nodes
 
-from app.chat.messages import Cursor, Reaction, Reactor
+from app.chat.messages import Cursor, Quote, Reaction, Reactor
 from app.chat.timeline import Gap, Page, arrange
 from app.html.fragments import Fragments, Place
 from app.settings import Settings
@@ -197,7 +197,8 @@ def frames() -> dict[str, str]:
     reaction = Reaction(BODIES[0], tuple(Reactor(name, name, 1) for name in NAMES[:30]))
     changed = [replace(each, edited_at=START, reactions=(reaction,)) for each in log]
     return {
-        "changed": fragments.changed(changed, "UTC"),
+        "changed": fragments.changed(LOBBY, changed, "UTC"),
+        "reply": fragments.reply(Quote(7, BODIES[0], BODIES[1]), LOBBY),
         "changes": fragments.changes(LOBBY, entries, cursor, "UTC", changed),
         "changes after a gap": fragments.changes(LOBBY, entries, cursor, "UTC", gap=Gap(0, 2, 1)),
         "missed": fragments.missed(137),

@@ -1,4 +1,4 @@
-"""Messages that were edited or deleted, earlier versions of them, and reactions.
+"""Messages that were edited or deleted, earlier versions of them, replies and reactions.
 
 No message is rewritten: the new columns are null where nothing has changed, and their index is empty at first.
 """
@@ -11,7 +11,7 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-COLUMNS = ("changed", "edited_at", "deleted_at")
+COLUMNS = ("changed", "reply_to", "edited_at", "deleted_at")
 
 
 def upgrade() -> None:
