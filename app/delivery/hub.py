@@ -67,9 +67,8 @@ class Audience:
         """Note that the next `changes` have been shown."""
         for message in changes.changed:
             self._replace(message)
-            for place, each in enumerate(self.tail):
-                self.tail[place] = requoted(each, message)
-            self.changed = {position: requoted(each, message) for position, each in self.changed.items()}
+            if message.edited_at or message.is_deleted:
+                self._requote(message)
         for message in changes.new:
             if len(self.tail) == self.tail.maxlen and self.tail[0].changed:
                 self._keep_changed(self.tail[0])
@@ -86,6 +85,11 @@ class Audience:
                     self.tail[place] = message
         else:
             self._keep_changed(message)
+
+    def _requote(self, original: Message) -> None:
+        for place, each in enumerate(self.tail):
+            self.tail[place] = requoted(each, original)
+        self.changed = {position: requoted(each, original) for position, each in self.changed.items()}
 
     def _keep_changed(self, message: Message) -> None:
         self.changed.pop(message.position, None)

@@ -4,7 +4,7 @@ Nothing here depends on who looks at it, except by the time zone: a frame is ren
 everybody. What differs from person to person ("mine") is one CSS rule in the page's own style.
 """
 
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,7 +25,6 @@ MACROS = {
     "chat": "partials/chat.html",
     "draft": "partials/draft.html",
     "quoted": "partials/quoted.html",
-    "content": "partials/content.html",
 }  # that stand in several templates
 # Stands for a nonce that is not known yet. No user's text can look like this, because it is escaped.
 HOLE = Markup("<nonce>")
@@ -77,7 +76,10 @@ class Fragments:
             "quick_emoji": emojis.QUICK,
         }
         self._templates = Templates(FILTERS, names, MACROS)
-        self._message: Callable[[Entry, str, str], Markup] = self._templates.macro("partials/message.html", "message")
+        self._content: Callable[[Message, str, str], Markup] = self._templates.macro("partials/content.html", "content")
+        self._message: Callable[[Entry, str, str, Markup], Markup] = self._templates.macro(
+            "partials/message.html", "message"
+        )
         # A page of 50 messages takes 0.6 ms because its messages are rendered already: docs/performance.md, "A page".
         self._cache: LRUCache[Hashable, Markup] = LRUCache(kept_characters, getsizeof=len)
         # Receipts of one stored draft, by its number: rendering each took 14 % of the time of a stored message.
@@ -135,12 +137,13 @@ class Fragments:
         """
         messages = self._messages(entries, zone, room)
         messages = messages if is_announced else _unannounced(messages)
-        values = {"changed": changed, "zone": zone, "messages": messages, "cursor": cursor, "gap": gap}
-        return self._render("partials/frames/changes.html", **values, room=room.slug)
+        contents = self._contents(changed, zone, room)
+        values = {"changed": contents, "messages": messages, "cursor": cursor, "gap": gap}
+        return self._render("partials/frames/changes.html", **values)
 
     def changed(self, room: Room, messages: Sequence[Message], zone: str) -> str:
         """Return a frame with `messages` that changed, for a page that may have them."""
-        return self._render("partials/frames/changed.html", changed=messages, zone=zone, room=room.slug)
+        return self._render("partials/frames/changed.html", changed=self._contents(messages, zone, room))
 
     def trimmed(self, room: Room, first: int) -> str:
         """Return a frame that removes the messages before the position `first` from open pages."""
@@ -243,16 +246,32 @@ class Fragments:
     def _entry(self, entry: Entry, zone: str, room: Room) -> Markup:
         # A page reuses what was rendered for a frame: an equal entry looks the same everywhere in a room.
         key = (entry, zone, room.id)
-        return self._cache.get(key) or self._keep(key, self._message(entry, zone, room.slug))
+        known = self._cache.get(key)
+        if known is None:
+            content = self._content(entry.message, zone, room.slug)
+            known = self._keep(key, self._message(entry, zone, room.slug, content))
+        return known
 
-    def forget(self, room_id: int, positions: Collection[int]) -> None:
-        """Forget how messages looked that were deleted, and every page."""
+    def _contents(self, messages: Sequence[Message], zone: str, room: Room) -> list[tuple[Message, Markup]]:
+        """Return what can change in each of `messages`, cached: whoever asks for it again and again costs no more."""
+        contents = []
+        for message in messages:
+            key = (message, zone, room.id)
+            content = self._cache.get(key) or self._keep(key, self._content(message, zone, room.slug))
+            contents.append((message, content))
+        return contents
+
+    def forget(self, room_id: int, positions: Set[int]) -> None:
+        """Forget how messages looked that were deleted, those that quote them, and every page."""
         for key in list(self._cache):
             match key:
-                case (Entry() as entry, _, room) if room != room_id or entry.message.position not in positions:
-                    pass
+                case (Entry(message) | (Message() as message), _, room):
+                    quoted = message.reply.position if message.reply else 0
+                    is_kept = room != room_id or positions.isdisjoint({message.position, quoted})
                 case _:
-                    del self._cache[key]
+                    is_kept = False
+            if not is_kept:
+                del self._cache[key]
         links.forget()
 
     def _keep(self, key: Hashable, html: Markup) -> Markup:

@@ -108,14 +108,18 @@ class Resumption:
         Older messages come over HTTP, as they were when they were read. When they are shown, a change of one of them
         may have come before, and found nothing to change.
         """
-        is_live = connection in audience
-        self._hub.pause(audience, connection)
-        position = await self._send_changed(audience, connection, audience.position, since)
-        if since.epoch == self._store.epoch:
-            connection.offer(self._fragments.rechecked(since))
-        if is_live:
-            await self._catch_up(audience, connection, position)
-            self._hub.join(audience, connection)
+        if since.epoch != self._store.epoch:
+            return  # it gets all anew, when it resumes
+        position = audience.position
+        # Most often, nothing has: then what changes from now on finds its message.
+        if await self._store.changed(audience.room.id, since.position, position, position, 1):
+            is_live = connection in audience
+            self._hub.pause(audience, connection)
+            position = await self._send_changed(audience, connection, audience.position, since)
+            if is_live:
+                await self._catch_up(audience, connection, position)
+                self._hub.join(audience, connection)
+        connection.offer(self._fragments.rechecked(since))
 
     async def _send_changed(self, audience: Audience, connection: Connection, position: int, since: Cursor) -> int:
         """Send the messages up to `position` that changed `since` then. Return the position, or that of a new page."""

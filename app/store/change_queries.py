@@ -12,6 +12,7 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, Table, bindpara
 
 from app.chat.changes import Act, Change, apply
 from app.chat.messages import Member, Message, Reactor, Refused
+from app.chat.quotes import requoted
 from app.chat.timeline import Changes
 from app.store import message_queries
 from app.store.append_queries import advance
@@ -82,6 +83,7 @@ def _make(connection: Connection, room_id: int, requests: Sequence[Request], now
     if steps:
         advance(connection, room_id, len(steps))
     last = sorted((each for each in after.values() if each.changed > head), key=lambda message: message.changed)
+    last = [requoted(each, after.get(each.reply.position)) if each.reply else each for each in last]
     if last:
         _save(connection, room_id, [(before[message.position], message) for message in last], now)
         _save_versions(connection, room_id, steps, now)

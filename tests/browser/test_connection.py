@@ -210,7 +210,7 @@ def test_a_proxy_that_misses_its_server_is_asked_until_it_has_found_it(
 
 @pytest.mark.breaks(
     "templates/partials/wiring.html",
-    'autocomplete="off" hx-ws:send hx-nonce="{{ nonce }}" hx-include="#keys, #drafts > :not(:last-child)"',
+    'autocomplete="off" hx-ws:send hx-nonce="{{ nonce }}" hx-include="#keys, #drafts > :not(:last-child), #recheck"',
     'autocomplete="off" hx-ws:send hx-nonce="{{ nonce }}" hx-include="#keys"',
 )
 def test_what_was_on_its_way_when_the_server_stopped_arrives_once(

@@ -100,7 +100,7 @@ async def test_the_same_submission_at_two_processes_is_one_message(both: list[Br
 
 
 @by_bell_alone
-@pytest.mark.breaks("app/main.py", "bus.announce(topics.log_of(room_id), position)", "pass")
+@pytest.mark.breaks("app/main.py", "bus.announce(topics.log_of(room_id), changes.upto)", "pass")
 async def test_a_notification_delivers_it_and_not_the_poll(both: list[Browser], other: Process) -> None:
     ann, *_ = both
     for number in range(5):

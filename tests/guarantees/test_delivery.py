@@ -25,8 +25,8 @@ async def test_who_is_dropped_again_and_again_is_shown_everything_once(tmp_path:
 
 @pytest.mark.breaks(
     "app/rooms/posting.py",
-    "stored = await self._store.append(room.id, member, body, draft.key)",
-    "asyncio.create_task(self._store.append(room.id, member, body, draft.key)); return",
+    "stored = await self._store.append(room.id, member, body, draft.key, reply)",
+    "asyncio.create_task(self._store.append(room.id, member, body, draft.key, reply)); return",
 )
 async def test_a_server_that_is_killed_keeps_what_had_a_receipt(tmp_path: Path) -> None:
     check(await kill(tmp_path, times=3, writers=4, readers=2))
@@ -51,7 +51,6 @@ async def test_a_reader_that_stalls_is_cut_off_and_comes_back(tmp_path: Path) ->
     check(await slow(tmp_path, readers=10, rounds=1, seconds=1, stall_seconds=1, outbox_length=10**8, judged=False))
 
 
-@pytest.mark.breaks("app/delivery/websocket_rules.py", "self.reader.is_held = frame.opcode is not Opcode.CLOSE", "pass")
 async def test_attackers_cost_the_server_next_to_nothing(tmp_path: Path) -> None:
     check(await attack(tmp_path, sockets=20, names=("bombs", "ghosts"), timed=False))
 

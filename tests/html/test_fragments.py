@@ -329,7 +329,7 @@ def test_what_is_kept_is_what_would_be_rendered(said: list[Message], zone: str) 
 def test_a_message_is_rendered_once_for_all_frames_and_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     fragments, rendered = Fragments(Settings(), "/static/DIGEST"), Counter[int]()
 
-    def render(entry: Entry, zone: str, room: str) -> Markup:
+    def render(entry: Entry, zone: str, room: str, content: Markup) -> Markup:
         rendered[entry.message.position] += 1
         return Markup("<li></li>")
 

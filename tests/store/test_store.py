@@ -686,7 +686,7 @@ async def test_however_many_wait_for_a_lock_nobody_waits_longer(
     assert (await log.append(lobby.id, ann, "1", "k1")).message.position == 1
 
 
-@pytest.mark.breaks("app/store/writer.py", "if len(self._appends) >= MOST_WAITING:", "if False:")
+@pytest.mark.breaks("app/store/writer.py", "if len(self._queue) >= MOST_WAITING:", "if False:")
 async def test_of_a_flood_that_cannot_be_stored_only_so_much_waits(
     monkeypatch: pytest.MonkeyPatch, opening: Opener, store_url: str
 ) -> None:
@@ -733,7 +733,7 @@ async def test_no_page_waits_for_its_visit_to_be_recorded(
 
 
 @pytest.mark.breaks(
-    "app/store/writer.py", "self._announce(room_id, room)", "room.new and self._announce(room_id, room)"
+    "app/store/writer.py", "self._announce(room_id, Changes(", "new and self._announce(room_id, Changes("
 )
 async def test_a_commit_that_only_seemed_to_fail_is_one_message_and_announced(
     monkeypatch: pytest.MonkeyPatch, log: Store, ann: Member, lobby: Room
