@@ -14,6 +14,11 @@ from tests.page import Page
 COMPARED = ("#cursor", "#rooms", "#members")
 MOST_TURNS = 40  # messages of a script: they fit on one page
 SETTLING_SECONDS = 10  # until who is here is the same everywhere
+CHANGES = (
+    *({"edit": text} for text in ("edited", "again")),
+    *({name: emoji} for name in ("react", "unreact") for emoji in ("👍", "🎉")),
+    {"delete": "yes"},
+)
 TEXTS = ("hi", "<b>", "a\nb", "www.example.org")
 
 
@@ -50,7 +55,7 @@ async def load(host: str, room: str, cookie: str) -> Page:
 
 
 async def same(cluster: Cluster, scripts: int = 20, seed: int = 1) -> Outcome:
-    """Play random scripts of talking, dropping, returning elsewhere, renaming and making rooms; compare all pages."""
+    """Play random scripts of talking, changing, dropping, returning elsewhere, renaming; compare all pages."""
     chance = random.Random(seed)  # noqa: S311
     failures: list[str] = []
     turns = 0
@@ -92,12 +97,16 @@ class Script:
         self.turns += 1
         choose = self._chance.choice
         window, host = choose(self.windows), choose(self._cluster.hosts)
-        match choose(("say", "say", "post", "return", "return", "rename", "make a room")):
+        match choose(("say", "say", "post", "change", "change", "return", "return", "rename", "make a room")):
             case "say":
                 await window.receipt(await window.say(choose(TEXTS)))
             case "post":
                 form = {"message": choose(TEXTS)}
                 await request(host, "POST", f"/rooms/{self._room}/messages", form, window.cookie)
+            case "change":
+                # Of whatever stands there, if it may be: the others are refused.
+                of = f"/rooms/{self._room}/messages/{self._chance.randint(1, self.turns)}"
+                await request(host, "POST", of, choose(CHANGES), window.cookie)
             case "return":
                 await choose(self._wanderers).returns_to(host)
             case "rename":

@@ -99,6 +99,22 @@ async def test_the_same_submission_at_two_processes_is_one_message(both: list[Br
         await all_show([*both, again], "once")
 
 
+async def test_what_is_changed_at_one_process_is_shown_at_all(both: list[Browser], one: Process) -> None:
+    ann, bob, *_ = both
+    await ann.said("helo")
+    await all_show(both, "helo")
+    ann.send(pick="1", edit="hello")
+    await all_show(both, "hello")
+    bob.send(pick="1", react="👍")
+    for each in both:
+        await until(lambda each=each: len(each.page.soup.select(".reaction")) == 1)  # type: ignore[misc]
+    fresh = Browser(one).of(ann)
+    await fresh.load()
+    assert all(each.page.timeline() == fresh.page.timeline() for each in both)
+    ann.send(pick="1", delete="yes")
+    await all_show(both)
+
+
 @by_bell_alone
 @pytest.mark.breaks("app/main.py", "bus.announce(topics.log_of(room_id), changes.upto)", "pass")
 async def test_a_notification_delivers_it_and_not_the_poll(both: list[Browser], other: Process) -> None:
