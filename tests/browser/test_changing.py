@@ -236,7 +236,7 @@ def test_without_script_the_same_is_done_on_the_page_of_the_message(cast: Cast, 
     bob.opens(room)
     vera.posts(room, "helo")
     opens(vera, room).message("helo").locator(".message__time").click()
-    vera.page.locator(".about textarea").fill("hello")
+    vera.page.locator(".about [name=edit]").fill("hello")
     vera.page.locator(".about").get_by_role("button", name="Save").click()
     bob.sees("hello")
     vera.page.locator(f".about [value='{THUMBS_UP}']").click()

@@ -229,5 +229,5 @@ def test_a_direction_left_open_ends_with_its_message(cast: Cast, room: str) -> N
     ann.reloads()
     heads = ann.page.locator(".message:not(.message--continuation)")
     expect(heads).to_have_count(4)
-    places = heads.locator(".message__author, .message__time, .message__body").evaluate_all(PLACES)
+    places = heads.locator(".message__author, .message__time time, .message__body").evaluate_all(PLACES)
     assert places[6:] == places[:6]

@@ -52,7 +52,7 @@ def test_joining(cast: Cast, room: str, phone: dict[str, Any]) -> None:
 @phones
 def test_talking(cast: Cast, room: str, phone: dict[str, Any], bob: Person) -> None:
     ann = cast.member("Ann", **phone).opens(room)
-    ann.taps(ann.composer).writes("from my phone").taps(ann.page.locator("#composer button:visible")).has_receipt()
+    ann.taps(ann.composer).writes("from my phone").taps(ann.page.locator("#composer .send:visible")).has_receipt()
     bob.reads("from my phone").says("w" * 300, "several words " * 20)
     expect(ann.bodies).to_have_count(3)
     fits(ann)
@@ -66,7 +66,7 @@ def test_what_one_talks_with_is_for_fingers(cast: Cast, room: str, phone: dict[s
     ann = cast.member("Ann", **phone).opens(room).writes("from my phone")
     is_for_fingers(
         ann.composer,
-        ann.page.locator("#composer button:visible"),
+        ann.page.locator("#composer .send:visible"),
         ann.page.locator(".header__menu"),
         ann.page.locator(".account"),
     )
@@ -78,7 +78,7 @@ def test_enter_breaks_the_line_on_a_touch_keyboard(cast: Cast, room: str, phone:
     ann = cast.member("Ann", **phone).opens(room)
     ann.taps(ann.composer).types("one\ntwo")
     expect(ann.composer).to_have_value("one\ntwo")
-    ann.taps(ann.page.locator("#composer button:visible")).has_receipt().sees("one\ntwo")
+    ann.taps(ann.page.locator("#composer .send:visible")).has_receipt().sees("one\ntwo")
     ann.types("by keys").presses("Control+Enter").has_receipt().sees("one\ntwo", "by keys")
 
 

@@ -35,7 +35,7 @@ def test_a_group_shows_its_author_once_and_another_author_ends_it(ann: Person, b
 
 def test_a_continuation_tells_its_time_to_the_pointer_and_to_the_keyboard(ann: Person) -> None:
     ann.says("one", "two", "three")
-    first, second, third = (ann.message(text).locator("time") for text in ("one", "two", "three"))
+    first, second, third = (ann.message(text).locator(".message__time") for text in ("one", "two", "three"))
     expect(first).to_have_css("opacity", "1")
     expect(second).to_have_css("opacity", "0")
     ann.message("two").hover()

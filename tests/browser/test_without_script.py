@@ -17,7 +17,7 @@ def test_one_reads_joins_and_writes(cast: Cast, room: str, bob: Person) -> None:
     bob.says("hello")
     vera = opens(cast.somebody(java_script_enabled=False), room).sees("hello")
     vera.joins_as("Vera").sees("hello")
-    vera.writes("hello from long ago").page.locator("#composer button:visible").click()
+    vera.writes("hello from long ago").page.locator("#composer .send:visible").click()
     vera.sees("hello", "hello from long ago")
     assert vera.page.url == f"{vera.url}/rooms/{room}"
     expect(vera.composer).to_have_value("")
@@ -46,17 +46,17 @@ def test_one_signs_out(cast: Cast, room: str) -> None:
 def test_nothing_is_shown_that_only_works_with_script(cast: Cast, room: str) -> None:
     vera = opens(cast.member("Ann", java_script_enabled=False), room)
     expect(vera.status).to_be_hidden()
-    expect(vera.page.locator("#composer button:visible")).to_have_count(1)
-    expect(vera.page.locator("#composer button:visible")).to_be_enabled()
+    expect(vera.page.locator("#composer .send:visible")).to_have_count(1)
+    expect(vera.page.locator("#composer .send:visible")).to_be_enabled()
 
 
 def test_what_is_refused_stays_in_the_composer(cast: Cast, room: str) -> None:
     text = "a long story " * 400
     vera = opens(cast.member("Ann", java_script_enabled=False).foresees("422"), room).writes(text)
-    vera.page.locator("#composer button:visible").click()
+    vera.page.locator("#composer .send:visible").click()
     expect(vera.notice).to_contain_text("too long")
     expect(vera.composer).to_have_value(text)
-    vera.writes("a short story").page.locator("#composer button:visible").click()
+    vera.writes("a short story").page.locator("#composer .send:visible").click()
     vera.sees("a short story")
     expect(vera.notice).to_be_empty()
 
@@ -70,7 +70,7 @@ def test_older_messages_are_a_link_away_and_so_are_the_newest(cast: Cast, room: 
     vera.page.get_by_role("link", name="Older messages").click()
     vera.sees(*texts[:20])
     expect(vera.page.get_by_text(re.compile("This is where .* begins"))).to_be_visible()
-    vera.page.locator(".newer a").click()
+    vera.page.locator(".newer a", has_text="Newest").click()
     vera.sees(*texts[70:])
 
 
