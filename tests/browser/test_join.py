@@ -7,7 +7,6 @@ from playwright.sync_api import Locator
 
 from tests.browser.cast import Cast, Person, expect
 
-
 SENDS = ":is(.when-ready, .when-idle):visible"
 
 
