@@ -150,6 +150,7 @@ def _another(name: str, default: object) -> object:
         "allowed_origins": ("https://one.example", "https://two.example"),
         "data_dir": Path("/srv/parlor"),
         "database_url": "sqlite:////srv/chat.db",
+        "edit_minutes": 15.0,
         "reconnect_delay": 0.6,
         "reconnect_max_delay": 2.2,
     }

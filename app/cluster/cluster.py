@@ -70,7 +70,7 @@ def join_cluster(
     return Cluster(
         bus,
         Watchdog(lambda: store.positions(served()), bus, pause, monotonic, metrics.bus),
-        SharedPresence(store, bus, hub, process_id, settings.presence_grace, pause, monotonic),
-        SharedDrafts(store),
-        SharedLimits(settings, store),
+        SharedPresence(store.shared, bus, hub, process_id, settings.presence_grace, pause, monotonic),
+        SharedDrafts(store.shared),
+        SharedLimits(settings, store.shared),
     )

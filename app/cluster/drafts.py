@@ -12,7 +12,7 @@ import structlog
 from app.chat.drafts import SentDrafts
 from app.chat.messages import Draft
 from app.store.errors import StoreUnavailable
-from app.store.store import Store
+from app.store.shared_tables import SharedTables
 
 log = structlog.get_logger("parlor.drafts")
 
@@ -20,8 +20,8 @@ log = structlog.get_logger("parlor.drafts")
 class SharedDrafts:
     """Writes the texts of lingering drafts to the database, and reads them back."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, tables: SharedTables) -> None:
+        self._tables = tables
         self._unshared: dict[tuple[str, str], str] = {}  # by author and key
         self._sharing: asyncio.Task[None] | None = None
 
@@ -35,7 +35,7 @@ class SharedDrafts:
         try:
             while self._unshared:
                 said, self._unshared = self._unshared, {}
-                await self._store.shared.note_drafts(said)
+                await self._tables.note_drafts(said)
         except Exception as error:  # whatever it is: no second try, for it is rare that anybody asks
             log.warning("not shared", error=type(error).__name__)
         finally:
@@ -47,7 +47,7 @@ class SharedDrafts:
         if not author or not unknown:
             return
         try:
-            found = await self._store.shared.noted_drafts(author, unknown)
+            found = await self._tables.noted_drafts(author, unknown)
         except StoreUnavailable:  # then nothing will be stored, either
             return
         for key, body in found.items():

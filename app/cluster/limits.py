@@ -16,7 +16,7 @@ from app.chat.limits import DAY_SECONDS, WIDER, networks
 from app.settings import Settings
 from app.store.cluster_queries import Grant, TokenRequest
 from app.store.errors import StoreUnavailable
-from app.store.store import Store
+from app.store.shared_tables import SharedTables
 
 log = structlog.get_logger("parlor.limits")
 
@@ -55,12 +55,12 @@ class SharedLimits:
 
     MESSAGE, ADDRESS, CREATION, ROOM = "message", "address", "creation", "room"
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, tables: SharedTables) -> None:
         self._messages = Pace(self.MESSAGE, settings.messages_per_second, settings.messages_burst)
         self._addresses = Pace(self.ADDRESS, settings.address_messages_per_second, settings.address_messages_burst)
         self._creations = Pace(self.CREATION, settings.creations_per_minute / 60, settings.creations_burst)
         self._rooms = Pace(self.ROOM, settings.rooms_per_day / DAY_SECONDS, settings.rooms_burst)
-        self._store = store
+        self._tables = tables
         self._asked: list[tuple[Sequence[Token], asyncio.Future[Denial | None]]] = []
         self._refunds: Counter[Token] = Counter()
         self._is_sweep_due = False
@@ -132,14 +132,14 @@ class SharedLimits:
 
     async def _ask(self, asked: Sequence[Sequence[Token]], refunds: Counter[Token]) -> list[Denial | None]:
         requests = wish(asked, refunds)
-        denials, left = share(asked, refunds, await self._store.shared.take_tokens(requests) if requests else {})
+        denials, left = share(asked, refunds, await self._tables.take_tokens(requests) if requests else {})
         self._refunds.update(left)
         return denials
 
     async def _sweep(self) -> None:
         self._is_sweep_due = False
         with suppress(StoreUnavailable):  # they can wait
-            await self._store.shared.forget_full_buckets()
+            await self._tables.forget_full_buckets()
 
 
 def tokens_of(pace: Pace, address: str) -> list[Token]:

@@ -17,7 +17,7 @@ from app.store import topics
 from app.store.batch_loader import BatchLoader
 from app.store.cluster_queries import Attendance, Seat
 from app.store.errors import StoreUnavailable
-from app.store.store import Store
+from app.store.shared_tables import SharedTables
 
 log = structlog.get_logger("parlor.presence")
 
@@ -34,9 +34,16 @@ class SharedPresence:
     """
 
     def __init__(
-        self, store: Store, bus: Bus, hub: Hub, process_id: str, grace: float, pause: float, now: Callable[[], float]
+        self,
+        tables: SharedTables,
+        bus: Bus,
+        hub: Hub,
+        process_id: str,
+        grace: float,
+        pause: float,
+        now: Callable[[], float],
     ) -> None:
-        self._store = store
+        self._tables = tables
         self._bus = bus
         self._hub = hub
         self._process_id = process_id
@@ -91,7 +98,7 @@ class SharedPresence:
         began = self._now()
         arrived, departed = here - self._noted, self._noted - here
         expiry = self._expiry if self._may_judge(began) else None
-        is_first, versions = await self._store.shared.attend(self._process_id, arrived, departed, expiry, ahead)
+        is_first, versions = await self._tables.attend(self._process_id, arrived, departed, expiry, ahead)
         if began - self._noted_at > self._expiry:
             self._noting_since = began
         was_known, self._noted_at = self._noted_at > NEVER, began
@@ -123,7 +130,7 @@ class SharedPresence:
         return found.members if found else []
 
     async def _look_up(self, room_ids: Sequence[str]) -> Mapping[str, Attendance]:
-        found = await self._store.shared.attendance(self._process_id, [int(room_id) for room_id in room_ids])
+        found = await self._tables.attendance(self._process_id, [int(room_id) for room_id in room_ids])
         return {str(room_id): attendance for room_id, attendance in found.items()}
 
     def _heard(self, topic: str, position: int) -> None:
@@ -154,7 +161,7 @@ class SharedPresence:
 
     async def _read(self, room_ids: Collection[int]) -> int:
         """Read the presence elsewhere in these rooms, and return how many members that are."""
-        found = await self._store.shared.attendance(self._process_id, room_ids)
+        found = await self._tables.attendance(self._process_id, room_ids)
         for room_id, attendance in found.items():
             if audience := self._hub.audience(room_id):
                 audience.presence.set_elsewhere(attendance.members, attendance.version)

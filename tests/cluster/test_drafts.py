@@ -10,7 +10,7 @@ from app.chat.drafts import SentDrafts
 from app.chat.messages import Draft
 from app.cluster.drafts import SharedDrafts
 from app.store.errors import StoreUnavailable
-from app.store.store import Store
+from app.store.shared_tables import SharedTables
 from tests.logs import until
 
 
@@ -46,7 +46,7 @@ def shared() -> Shared:
 
 @pytest.fixture
 def shared_drafts(shared: Shared) -> SharedDrafts:
-    return SharedDrafts(cast(Store, shared))
+    return SharedDrafts(cast(SharedTables, shared))
 
 
 async def test_a_draft_shared_by_one_process_is_found_by_another(shared_drafts: SharedDrafts, shared: Shared) -> None:

@@ -13,7 +13,7 @@ from app.cluster.limits import Denial, Pace, SharedLimits, Token, share, wish
 from app.settings import Settings
 from app.store.cluster_queries import Grant, TokenRequest
 from app.store.errors import StoreUnavailable
-from app.store.store import Store
+from app.store.shared_tables import SharedTables
 from tests.logs import until
 
 BURST = 3
@@ -55,7 +55,7 @@ def shared() -> Shared:
 @pytest.fixture
 def shared_limits(shared: Shared) -> SharedLimits:
     settings = Settings(messages_burst=BURST, address_messages_burst=5, creations_burst=2)
-    return SharedLimits(settings, cast(Store, shared))
+    return SharedLimits(settings, cast(SharedTables, shared))
 
 
 async def idle(shared_limits: SharedLimits) -> None:

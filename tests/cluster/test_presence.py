@@ -14,7 +14,7 @@ from app.cluster.presence import SharedPresence
 from app.delivery.hub import Audience, Hub
 from app.store.cluster_queries import Attendance, Attended, Seat
 from app.store.errors import StoreUnavailable
-from app.store.store import Store
+from app.store.shared_tables import SharedTables
 from tests.cast import ANN, BOB, LOBBY, WATERCOOLER
 from tests.conftest import Clock
 from tests.logs import until
@@ -71,7 +71,7 @@ def bus() -> LocalBus:
 
 @pytest.fixture
 def roll(shared: Shared, hub: Hub, bus: LocalBus, clock: Clock) -> SharedPresence:
-    return SharedPresence(cast(Store, shared), bus, hub, "one", GRACE, PAUSE, lambda: clock.elapsed)
+    return SharedPresence(cast(SharedTables, shared), bus, hub, "one", GRACE, PAUSE, lambda: clock.elapsed)
 
 
 @pytest.fixture

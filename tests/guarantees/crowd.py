@@ -52,7 +52,9 @@ CROWD: dict[str, object] = {
 }
 FILES = 8192  # that may be open at once, in this process and in a server that it starts
 
-MESSAGE = re.compile(r'<li id="message-(\d+)".*?<div class="message__body" dir="auto">(.*?)</div></li>', re.DOTALL)
+MESSAGE = re.compile(
+    r'<li id="message-(\d+)"(?:(?!<li id=).)*?<div class="message__body[^"]*" dir="auto">(.*?)</div>', re.DOTALL
+)
 GAP = re.compile(r'<li id="gap-(\d+)"')
 REPLACED = 'hx-swap-oob="innerHTML:#messages"'
 CURSOR = re.compile(r'id="cursor"[^>]* value="([^"]*)"|value="([^"]*)"[^>]* id="cursor"')
