@@ -147,6 +147,7 @@ def test_a_page_that_stays_open_keeps_the_newest_and_shows_the_others_to_who_scr
     assert first.position > 200
     # Up there, what was forgotten loads again, and stays while somebody looks at it.
     ann.reads_up_to(330)
+    ann.page.locator("#scroller").evaluate("element => element.scrollTo(0, -element.scrollHeight)")
     expect(ann.message("line 1")).to_be_in_viewport()
     bob.posts(room, *lines(331, 400))
     ann.reads("line 400")
