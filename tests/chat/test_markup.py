@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.chat import links
@@ -92,6 +92,7 @@ def test_marks_in_an_address_are_none() -> None:
 
 
 @pytest.mark.breaks("app/chat/markup.py", "token.content = state.getLines", "_ = state.getLines")
+@example("a\n\n   b")
 @given(st.text(st.sampled_from("ab \n\t.,:!?#|=&<>()12\u00e9\u7528")))
 def test_text_without_markup_is_what_it_was(body: str) -> None:
     """With markup before it, too: then all of it is parsed."""
