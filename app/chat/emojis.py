@@ -29,7 +29,7 @@ def search(query: str, most: int) -> list[tuple[str, str]]:
     """
     if not query.strip():
         return [(each, name(each)) for each in POPULAR]
-    wanted = query[:LONGEST_QUERY].casefold().replace("_", " ").replace(":", " ").split()
+    wanted = _split(query[:LONGEST_QUERY])
     found = [
         (each, words)
         for each, words in _words().items()
@@ -44,15 +44,16 @@ def name(text: str) -> str:
     return str(emoji.EMOJI_DATA[text]["en"]).strip(":").replace("_", " ")
 
 
+def _split(names: str) -> list[str]:
+    """Return the words of names, with or without colons: `:thumbs_up:`."""
+    return names.casefold().replace("_", " ").replace(":", " ").split()
+
+
 @cache
 def _words() -> dict[str, list[str]]:
     """Return the words of the names of every emoji, without those for shades of skin."""
     names = {each: [known["en"], *known.get("alias", ())] for each, known in emoji.EMOJI_DATA.items() if is_emoji(each)}
-    return {
-        each: " ".join(called).casefold().replace("_", " ").replace(":", " ").split()
-        for each, called in names.items()
-        if "skin_tone" not in called[0]
-    }
+    return {each: _split(" ".join(called)) for each, called in names.items() if "skin_tone" not in called[0]}
 
 
 def named(text: str) -> str:
@@ -77,6 +78,6 @@ def _names() -> dict[str, str]:
     return {
         called.strip(":"): each
         for each, known in emoji.EMOJI_DATA.items()
-        if known["status"] == emoji.STATUS["fully_qualified"]
+        if is_emoji(each)
         for called in (known["en"], *known.get("alias", ()))
     }

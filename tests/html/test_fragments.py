@@ -124,6 +124,12 @@ def test_an_error_page(fragments: Fragments, snapshot: Snapshot) -> None:
     snapshot("page_error", fragments.error(404, "Not Found", "There is nothing here.", "NONCE"))
 
 
+def test_a_room_without_messages_has_an_empty_list(fragments: Fragments) -> None:
+    """CSS shows "No messages yet." after `:empty`, which a space would end."""
+    (messages,) = BeautifulSoup(room_page(fragments, ANN, page=page(())), "html.parser").select("#messages")
+    assert messages.contents == []
+
+
 def test_a_page_around_a_message(fragments: Fragments, snapshot: Snapshot) -> None:
     snapshot("page_permalink", room_page(fragments, ANN, is_newest=False, newer=Gap(5, 9, 1001)))
 
