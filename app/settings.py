@@ -113,6 +113,8 @@ class Settings(BaseSettings):
     session_days: float = Field(365, gt=0, description="Days for which a browser keeps its name without a visit.")
     messages_per_second: float = Field(1, gt=0, description="Messages a member may send per second, in the long run.")
     messages_burst: int = Field(20, ge=1, description="Messages a member may send at once, after a pause.")
+    everybody_per_hour: float = Field(4, gt=0, description="Times an hour that a member may write @room, on average.")
+    everybody_burst: int = Field(2, ge=1, description="Times in a row that a member may write @room, after a pause.")
     address_messages_per_second: float = Field(
         50, gt=0, description="Messages that may come per second from one address, in the long run."
     )
@@ -180,12 +182,8 @@ class Settings(BaseSettings):
         description="Longest wait between two tries, in seconds, give or take 30 %: 3 seconds at most.",
     )
     heartbeat: float = Field(5, gt=0, description="Seconds between two signs of life to every browser.")
-    stale_after: float = Field(
-        12, gt=0, description="Seconds of silence until a page shows that it is connecting (yellow)."
-    )
-    lost_after: float = Field(
-        27, gt=0, description="Seconds of silence until a page shows that it is disconnected (red)."
-    )
+    stale_after: float = Field(12, gt=0, description="Seconds of silence until a page says that it connects (yellow).")
+    lost_after: float = Field(27, gt=0, description="Seconds of silence until a page says it is disconnected (red).")
     presence_grace: float = Field(
         10, ge=0, description="Seconds for which somebody who disconnects still counts as here."
     )

@@ -32,6 +32,8 @@ class Transport(asyncio.Transport):
         return self.unsent
 
     def write(self, data: Any) -> None:
+        if self.is_closing():  # as uvloop's
+            raise RuntimeError("the handler is closed")
         self.written += bytes(data)
 
     def abort(self) -> None:

@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from app.chat.messages import Member, Message, Reaction, Reactor, Refused
+from app.chat.messages import Member, Mention, Message, Reaction, Reactor, Refused
 
 MOST_KINDS = 20  # different reactions under one message
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Gives a message another text."""
+    """Gives a message another text, with its own mentions."""
 
     body: str
+    mentions: tuple[Mention, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,8 @@ def apply(act: Act, message: Message, window: timedelta | None) -> Message:
     match act.change:
         case Delete():
             changed = _delete(message, act)
-        case Edit(body):
-            changed = _edit(body, message, act, window)
+        case Edit():
+            changed = _edit(act.change, message, act, window)
         case React(emoji):
             changed = _react(emoji, message, act)
         case Unreact(emoji):
@@ -77,14 +78,18 @@ def check_editable(message: Message, member: Member, at: datetime, window: timed
         raise Refused("too-late", "This message can no longer be edited.")
 
 
-def _edit(body: str, message: Message, act: Act, window: timedelta | None) -> Message:
+def _edit(edit: Edit, message: Message, act: Act, window: timedelta | None) -> Message:
     check_editable(message, act.member, act.at, window)
-    return message if body == message.body else replace(message, body=body, edited_at=act.at)
+    if edit.body == message.body:
+        return message
+    return replace(message, body=edit.body, mentions=edit.mentions, edited_at=act.at)
 
 
 def _delete(message: Message, act: Act) -> Message:
     _check_author(message, act.member)
-    return message if message.is_deleted else replace(message, body="", edited_at=None, is_deleted=True, reactions=())
+    if message.is_deleted:
+        return message
+    return replace(message, body="", edited_at=None, is_deleted=True, reactions=(), mentions=())
 
 
 def _react(emoji: str, message: Message, act: Act) -> Message:

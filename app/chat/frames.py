@@ -72,6 +72,13 @@ class OpenEditor:
 
 
 @dataclass(frozen=True, slots=True)
+class Typing:
+    """Says that somebody types, and what stands in the draft now: blank if it was removed, None if that is not said."""
+
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Malformed:
     """Not a frame. `reason` is a short word for metrics, `sentence` is shown to the sender."""
 
@@ -79,7 +86,7 @@ class Malformed:
     sentence: str
 
 
-Frame = Resume | Say | Recheck | ChangeMessage | StartReply | OpenEditor | Malformed
+Frame = Resume | Say | Recheck | ChangeMessage | StartReply | OpenEditor | Typing | Malformed
 
 
 class Fields(msgspec.Struct):
@@ -92,6 +99,7 @@ class Fields(msgspec.Struct):
     open: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     changes: str | list[str] = []
     pick: str = ""
+    typing: str | msgspec.UnsetType = msgspec.UNSET
     editor: str | msgspec.UnsetType = msgspec.UNSET
     edit: str | msgspec.UnsetType = msgspec.UNSET
     delete: str | msgspec.UnsetType = msgspec.UNSET
@@ -120,7 +128,7 @@ CHANGES: dict[str, Callable[[str], Change]] = {
 
 def parse(text: str, largest: int) -> Frame:
     """Return what `text` says: a flat JSON object with `cursor`, or `message` and `key` (and `open`), or all three;
-    or `changes`; or what is to be done with the message `pick`.
+    or `changes`; or `typing`; or what is to be done with the message `pick`.
 
     `largest` limits the text's length in characters. Fields that are not known are ignored.
     """
@@ -141,6 +149,8 @@ def _read(fields: Fields) -> Frame:
         return since
     if since and fields.cursor is msgspec.UNSET:
         return Recheck(since)
+    if fields.typing is not msgspec.UNSET:
+        return _typing(fields.message)
     if fields.editor is not msgspec.UNSET:
         position = parse_position(fields.pick)
         return OpenEditor(position) if position or fields.editor == LAST else BAD_PICK
@@ -148,6 +158,11 @@ def _read(fields: Fields) -> Frame:
         position = parse_position(fields.pick)
         return StartReply(position) if position else BAD_PICK
     return _change(fields) or _talk(fields, since)
+
+
+def _typing(message: str | list[str]) -> Typing:
+    texts = [message] if isinstance(message, str) else message
+    return Typing(texts[-1] if texts else None)
 
 
 def _talk(fields: Fields, since: Cursor | None) -> Frame:

@@ -18,7 +18,7 @@ CHARACTERS, CHARACTERS_AT_ONCE = 400, 100
 WIDER = {56: 4, 48: 16}
 SITE_BITS = 64  # of an IPv6 address: one household or server, https://www.rfc-editor.org/rfc/rfc6177
 
-DAY_SECONDS = 86_400
+HOUR_SECONDS, DAY_SECONDS = 3_600, 86_400
 
 
 class Bucket:
@@ -141,6 +141,7 @@ class Limits:
     def __init__(self, settings: Settings) -> None:
         # By member
         self.messages = Buckets(settings.messages_per_second, settings.messages_burst)
+        self.everybody = Buckets(settings.everybody_per_hour / HOUR_SECONDS, settings.everybody_burst)
         # By address
         self.address_messages = AddressBuckets(settings.address_messages_per_second, settings.address_messages_burst)
         self.characters = AddressBuckets(
@@ -171,6 +172,7 @@ class Limits:
     def _all(self) -> tuple[Buckets | AddressBuckets, ...]:
         return (
             self.messages,
+            self.everybody,
             self.address_messages,
             self.characters,
             self.creations,

@@ -12,6 +12,7 @@ from app.chat.characters import is_blank
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # Control characters but tab and line feed, and halves of surrogate pairs: Unicode's categories Cc and Cs.
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+EVERYBODY = "room"  # in the place of a member's id and name, where all of a room are meant
 SLACK = 4  # times the limit that a text may be long before it is cleaned: a line break may come as two characters
 BLANK_START = re.compile(r"\A(?:[^\S\n]*\n)+")  # lines with nothing but spaces
 
@@ -96,12 +97,21 @@ class Quote:
 
 
 @dataclass(frozen=True, slots=True)
+class Mention:
+    """Where `@` and `written` stand in a text, this member is meant, by the name they had then: or `EVERYBODY`."""
+
+    member_id: str
+    name: str
+    written: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A stored text, as it is now. `author_name` is the name at the time of writing.
 
     `position` is the message's place in its room's log, from 1, and its id. Changes take positions, too, so those of
     messages need not be consecutive. `changed` is the position of its last change; 0 if there was none. Times are in
-    UTC. A deleted message keeps its place, and has neither body nor reactions.
+    UTC. A deleted message keeps its place, and has neither body, mentions nor reactions.
     """
 
     position: int
@@ -114,6 +124,7 @@ class Message:
     is_deleted: bool = False
     reactions: tuple[Reaction, ...] = ()
     reply: Quote | None = None
+    mentions: tuple[Mention, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

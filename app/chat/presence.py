@@ -4,7 +4,7 @@ A member is present from their first connection until `grace` seconds after the 
 absence. Members are here, in this process, or elsewhere, in others. The caller brings the time; no I/O.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from app.chat.messages import Member
@@ -39,6 +39,15 @@ class Presence:
     def members(self) -> list[Member]:
         """Return the present members, sorted by name."""
         return sorted(self._all().values(), key=_by_name)
+
+    def get(self, member_id: str) -> Member | None:
+        """Return the member with this id, if they are present."""
+        attendance = self._here.get(member_id)
+        return attendance.member if attendance else self._elsewhere.get(member_id)
+
+    def find(self, is_called: Callable[[str], bool]) -> list[Member]:
+        """Return the present members with such names."""
+        return [member for member in self._all().values() if is_called(member.name)]
 
     def _all(self) -> dict[str, Member]:
         return self._elsewhere | {key: attendance.member for key, attendance in self._here.items()}
@@ -76,8 +85,7 @@ class Presence:
 
     def rename(self, member: Member) -> None:
         """Show `member` by the name they have now, if they are present."""
-        attendance = self._here.get(member.id)
-        known = attendance.member if attendance else self._elsewhere.get(member.id)
+        attendance, known = self._here.get(member.id), self.get(member.id)
         if attendance:
             attendance.member = member
         if member.id in self._elsewhere:

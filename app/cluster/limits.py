@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import structlog
 
-from app.chat.limits import DAY_SECONDS, WIDER, networks
+from app.chat.limits import DAY_SECONDS, HOUR_SECONDS, WIDER, networks
 from app.settings import Settings
 from app.store.cluster_queries import Grant, TokenRequest
 from app.store.errors import StoreUnavailable
@@ -53,13 +53,14 @@ class Denial(NamedTuple):
 class SharedLimits:
     """The shared buckets. If the database does not answer, they refuse nothing: each process has its own, too."""
 
-    MESSAGE, ADDRESS, CREATION, ROOM = "message", "address", "creation", "room"
+    MESSAGE, ADDRESS, CREATION, ROOM, EVERYBODY = "message", "address", "creation", "room", "everybody"
 
     def __init__(self, settings: Settings, tables: SharedTables) -> None:
         self._messages = Pace(self.MESSAGE, settings.messages_per_second, settings.messages_burst)
         self._addresses = Pace(self.ADDRESS, settings.address_messages_per_second, settings.address_messages_burst)
         self._creations = Pace(self.CREATION, settings.creations_per_minute / 60, settings.creations_burst)
         self._rooms = Pace(self.ROOM, settings.rooms_per_day / DAY_SECONDS, settings.rooms_burst)
+        self._everybody = Pace(self.EVERYBODY, settings.everybody_per_hour / HOUR_SECONDS, settings.everybody_burst)
         self._tables = tables
         self._asked: list[tuple[Sequence[Token], asyncio.Future[Denial | None]]] = []
         self._refunds: Counter[Token] = Counter()
@@ -73,6 +74,10 @@ class SharedLimits:
     def refund_message(self, member_id: str, address: str) -> None:
         """Put back the tokens of a message that was not stored."""
         self._refund([Token(self._messages, member_id), *tokens_of(self._addresses, address)])
+
+    async def everybody(self, member_id: str) -> Denial | None:
+        """Take a token for a member who mentions everybody; return a denial, or None."""
+        return await self._take(Token(self._everybody, member_id))
 
     async def creation(self, address: str) -> Denial | None:
         """Take a token for a name or a room that an address asks for; return a denial, or None."""

@@ -134,7 +134,7 @@ class SharedPresence:
         return {str(room_id): attendance for room_id, attendance in found.items()}
 
     def _heard(self, topic: str, position: int) -> None:
-        kind, room_id = topics.split(topic)
+        kind, room_id, _ = topics.split(topic)
         if kind == topics.PRESENCE_KIND:
             audience = self._hub.audience(room_id)
             if audience and position > audience.presence.version:

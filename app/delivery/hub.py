@@ -13,6 +13,7 @@ from app.chat.messages import Message, Room
 from app.chat.presence import Presence
 from app.chat.quotes import requoted
 from app.chat.timeline import Changes, Excerpt
+from app.chat.typing_members import Typing
 from app.delivery.connection import Connection
 from app.delivery.encoding import Frame
 from app.delivery.fanout import Channel
@@ -42,6 +43,8 @@ class Audience:
         self.shown = self.position  # grows with each message, and not with what changes in one
         self.presence = Presence()
         self.members_due = 0.0  # the list of members is not sent again before this time
+        self.typing = Typing()
+        self.typing_due = 0.0  # who is typing is not sent again before this time
         self.resumed_frame: Frame | None = None  # the frame that ends a resume, rendered once for all (guarantee G5)
         self.visitors: set[Connection] = set()  # whose socket is open; until they resume, they get nothing
         self.channels: dict[str, Channel] = {}  # connections that resumed, by time zone
@@ -73,6 +76,7 @@ class Audience:
             if len(self.tail) == self.tail.maxlen and self.tail[0].changed:
                 self._keep_changed(self.tail[0])
             self.tail.append(message)
+            self.typing.stop(message.author_id)
         self.shown += len(changes.new)
         self.position = changes.upto
         self.reached = max(self.reached, self.position)

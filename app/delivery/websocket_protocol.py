@@ -104,8 +104,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         elif self.conn.parser_exc is None:
             self._keep()
         else:
+            self._fail()
+
+    def _fail(self) -> None:
+        """End the connection with the reason, unless it is gone: then nobody is there, and uvloop would raise."""
+        if not self.transport.is_closing():
             self.handle_parser_exception()
-            self.disconnected = True  # nothing that the application still sends can be sent
+        self.disconnected = True  # nothing that the application still sends can be sent
 
     def handle_events(self) -> None:
         """Pass on the frame that was read, and charge it. Fragments, pings and pongs count, too."""
@@ -168,7 +173,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if not quota.acquire(address, unread):
             self._counted = 0
             self.conn.fail(TRY_LATER)
-            self.handle_parser_exception()
+            self._fail()
 
     def handle_connect(self, event: Request) -> None:
         """Accept the request as uvicorn does, and put this transport into its scope."""
@@ -180,8 +185,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.set_write_buffer_limits(high=0)  # what the kernel does not take waits in the outbox
             if socket := self.transport.get_extra_info("socket"):
                 limit_buffers(socket)
-
-    # The transport of frames
 
     @property
     def encoding(self) -> Encoding:
@@ -233,20 +236,19 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         return not self._has_left()
 
     def _has_left(self) -> bool:
-        return self.disconnected or self.conn.state is not State.OPEN or self._has_left_unheard()
+        is_over = self.disconnected or self.transport.is_closing() or self.conn.state is not State.OPEN
+        return is_over or self._has_left_unheard()
 
     def _has_left_unheard(self) -> bool:
         """Check whether the browser left, though its bytes are unread; drop the connection if so."""
-        socket = self.transport.get_extra_info("socket")
-        if socket is None:
+        if (socket := self.transport.get_extra_info("socket")) is None:
             return False
         if not self.unsent:
             # The system of a browser that left answers this with a reset, even if the end itself is still on its way
             # behind more bytes than the kernel takes.
             self.conn.send_ping(b"")
             self.transport.write(b"".join(self.conn.data_to_send()))
-        has_left = has_hung_up(socket)
-        if has_left:
+        if has_left := has_hung_up(socket):
             self.abort()
         return has_left
 
@@ -254,8 +256,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Drop the connection and its unsent bytes."""
         self.stop_keepalive()
         self.transport.abort()
-
-    # Callbacks of the transport
 
     def pause_writing(self) -> None:
         """The write buffer is full."""

@@ -1,20 +1,37 @@
 """The HTML of a message's body, piece by piece: each text is escaped as it is put in, and each tag is one of ours."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
 from markupsafe import Markup, escape
 
 from app.chat.links import Part
 from app.chat.markup import Close, Code, Link, Open, Piece, parse
+from app.chat.mentions import split
+from app.chat.messages import Mention
 from app.html.highlight import highlighted
 
 REL = Markup(' rel="noopener nofollow ugc"')
 
 
-def body_html(body: str) -> Markup:
-    """Return the HTML of `body`."""
-    return _join(map(_piece, parse(body)))
+def body_html(body: str, mentions: Sequence[Mention] = ()) -> Markup:
+    """Return the HTML of `body`, with these `mentions` in it."""
+    pieces = parse(body)
+    return _join(_with_mentions(pieces, mentions) if mentions else map(_piece, pieces))
+
+
+def _with_mentions(pieces: Iterable[Piece], mentions: Sequence[Mention]) -> Iterator[Markup]:
+    for piece in pieces:
+        if isinstance(piece, Part) and not piece.href:
+            yield from map(_text, split(piece.text, mentions))
+        else:
+            yield _piece(piece)
+
+
+def _text(text: str | Mention) -> Markup:
+    if isinstance(text, str):
+        return escape(text)
+    return Markup('<bdi class="mention" data-for="{}">@{}</bdi>').format(text.member_id, text.name)
 
 
 def _piece(piece: Piece) -> Markup:

@@ -6,18 +6,19 @@ everybody. What differs from person to person ("mine") is one CSS rule in the pa
 
 from collections.abc import Callable, Hashable, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from cachetools import LRUCache
 from markupsafe import Markup, escape
 
 from app.chat import emojis, links
-from app.chat.messages import Cursor, Member, Message, Quote, Refused, Room
+from app.chat.mentions import Meant
+from app.chat.messages import EVERYBODY, Cursor, Member, Message, Quote, Room
 from app.chat.timeline import MOST_COUNTED, Entry, Gap, Page
+from app.chat.typing_members import MOST_NAMED
 from app.html.filters import FILTERS, zone_options
 from app.html.templates import Templates
+from app.html.views import Place, RoomView
 from app.settings import Settings
 
 KEPT_CHARACTERS = 4_000_000  # of messages and pages: about 7,000 messages
@@ -33,36 +34,6 @@ ARTICLE = ' role="article"'  # in the tag of a message
 NAMES_SHOWN = 20  # of those who reacted; the others are counted
 
 
-class Place(NamedTuple):
-    """Where a draft stood in its frame, from 1, and the key it had."""
-
-    number: int
-    key: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class RoomView:
-    """The contents of a room's page, and its viewer."""
-
-    room: Room
-    rooms: Sequence[Room]
-    members: Sequence[Member]  # present in the room
-    member: Member | None  # the viewer; None without a name
-    page: Page
-    cursor: Cursor
-    zone: str
-    keys: Sequence[str]  # for the next drafts
-    nonce: str
-    is_newest: bool = True  # false for a page of history
-    newer: Gap | None = None  # what comes after such a page
-    about: Message | None = None  # the message that a permalink leads to
-    versions: Sequence[tuple[str, datetime]] = ()  # earlier texts of it, for its author; until when each was there
-    refusal: Refused | None = None  # of the form with the values `entered`
-    entered: dict[str, str] = field(default_factory=dict)
-    notice: str = ""  # another sentence for the viewer
-    enter: str = ""  # what Enter does: "send", "line" (a line break), or "" for the device's default
-
-
 class Fragments:
     """Renders fragments, and caches up to `kept_characters` of rendered messages."""
 
@@ -74,6 +45,8 @@ class Fragments:
             "names_shown": NAMES_SHOWN,
             "most_counted": MOST_COUNTED,
             "quick_emoji": emojis.QUICK,
+            "everybody": EVERYBODY,
+            "most_typing": MOST_NAMED,
         }
         self._templates = Templates(FILTERS, names, MACROS)
         self._content: Callable[[Message, str, str], Markup] = self._templates.macro("partials/content.html", "content")
@@ -161,6 +134,10 @@ class Fragments:
         """Return a frame with the list of rooms, for pages that show `room`."""
         return self._render("partials/frames/rooms.html", rooms=rooms, room=room)
 
+    def typing(self, typing: Sequence[tuple[Member, int]]) -> str:
+        """Return a frame that shows who is typing, and how many seconds ago each last did."""
+        return self._render("partials/frames/typing.html", typing=typing)
+
     def heartbeat(self) -> str:
         """Return a frame that says the server is there."""
         return self._render("partials/frames/heartbeat.html")
@@ -221,6 +198,10 @@ class Fragments:
     def reply(self, quote: Quote, room: Room) -> str:
         """Return a frame that makes the draft that is being written a reply."""
         return self._render("partials/frames/reply.html", quote=quote, room=room.slug)
+
+    def meant(self, meant: Sequence[Meant]) -> str:
+        """Return a frame that says whom the draft mentions that is being written."""
+        return self._render("partials/frames/meant.html", meant=meant)
 
     def editor(self, message: Message, zone: str) -> str:
         """Return a frame with the text of `message`, to be edited."""

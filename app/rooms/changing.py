@@ -12,6 +12,7 @@ from app.delivery.hub import Audience
 from app.html.fragments import Fragments
 from app.metrics import Metrics
 from app.rooms.limiting import RateLimits
+from app.rooms.mentioning import Mentioning
 from app.rooms.posting import NAMELESS, UNSTORED
 from app.settings import Settings
 from app.store.change_queries import Request
@@ -27,11 +28,18 @@ class Changing:
     """Makes changes of messages. One per process."""
 
     def __init__(
-        self, settings: Settings, store: Store, fragments: Fragments, metrics: Metrics, limits: RateLimits
+        self,
+        settings: Settings,
+        store: Store,
+        fragments: Fragments,
+        metrics: Metrics,
+        limits: RateLimits,
+        mentioning: Mentioning,
     ) -> None:
         self._settings = settings
         self._store = store
         self._limits = limits
+        self._mentioning = mentioning
         self._fragments = fragments
         self._metrics = metrics
 
@@ -68,6 +76,9 @@ class Changing:
         body = change.body if isinstance(change, Edit) else ""
         await self._limits.message(member, address, body)
         try:
+            if isinstance(change, Edit) and "@" in body:
+                before = await self._find(room, position)
+                change = Edit(body, await self._mentioning.new_mentions(room, member, body, before.mentions))
             return await self._store.change(Request(room.id, position, member, change, self._settings.edit_window))
         except StoreUnavailable as error:
             log.error("not changed", room=room.slug, error=str(error))

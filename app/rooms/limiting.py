@@ -61,6 +61,16 @@ class RateLimits:
         self._limits.address_messages.refund(address)
         self._limits.characters.refund(address, len(body))
 
+    async def everybody(self, member: Member) -> None:
+        """Count a mention of everybody. Raises `Refused` ("everybody")."""
+        wait = self._limits.everybody.take(member.id, self._now())
+        if not wait and self._shared and (denial := await self._shared.everybody(member.id)):
+            self._limits.everybody.refund(member.id)
+            wait = denial.wait
+        if wait:
+            sentence = f"You mentioned everybody a short while ago. Wait {_long(wait)}, or write it without @room."
+            raise Refused("everybody", sentence, wait)
+
     # Names and rooms
 
     async def creation(self, address: str) -> None:

@@ -1,6 +1,7 @@
 """Posting: drafts become messages, each once, and one receipt tells the sender what became of each."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from secrets import token_urlsafe
@@ -14,9 +15,11 @@ from app.chat.quotes import quote
 from app.cluster.drafts import SharedDrafts
 from app.delivery.connection import Connection
 from app.delivery.hub import Audience
-from app.html.fragments import Fragments, Place
+from app.html.fragments import Fragments
+from app.html.views import Place
 from app.metrics import Metrics
 from app.rooms.limiting import RateLimits
+from app.rooms.mentioning import Mentioning
 from app.settings import Settings
 from app.store.errors import StoreUnavailable
 from app.store.store import Store
@@ -45,6 +48,7 @@ class Posting:
         fragments: Fragments,
         metrics: Metrics,
         limits: RateLimits,
+        mentioning: Mentioning,
         shared: SharedDrafts | None,
         now: Callable[[], float],
     ) -> None:
@@ -53,6 +57,7 @@ class Posting:
         self._fragments = fragments
         self._metrics = metrics
         self._limits = limits
+        self._mentioning = mentioning
         self._shared = shared
         self._now = now
         self._sent = SentDrafts()
@@ -130,17 +135,30 @@ class Posting:
         body = clean(draft.body, self._settings.message_length)
         await self._limits.message(member, address, body)
         try:
-            original = await self._store.message(room.id, draft.reply_to) if draft.reply_to else None
-            reply = quote(original) if original else None  # what is not there is not quoted
-            stored = await self._store.append(room.id, member, body, draft.key, reply)
-        except StoreUnavailable as error:
-            log.error("not stored", room=room.slug, error=str(error))
+            is_new = await self._store_message(room, member, replace(draft, body=body))
+        except (StoreUnavailable, Refused) as error:
             self._limits.refund_message(member, address, body)
+            if isinstance(error, Refused):
+                raise
+            log.error("not stored", room=room.slug, error=str(error))
             raise UNSTORED() from error
-        if stored.is_new:
+        if is_new:
             self._metrics.message()
         else:
             self._limits.refund_message(member, address, body)
+
+    async def _store_message(self, room: Room, member: Member, draft: Draft) -> bool:
+        """Store a message with all that belongs to it, and return whether it is new. Raises `Refused`."""
+        original = await self._store.message(room.id, draft.reply_to) if draft.reply_to else None
+        reply = quote(original) if original else None  # what is not there is not quoted
+        try:
+            mentions = await self._mentioning.new_mentions(room, member, draft.body)
+        except Refused:
+            # One that is stored already must not be refused: its page would keep it.
+            if await self._store.is_stored(room.id, member, draft.body, draft.key):
+                return False
+            raise
+        return (await self._store.append(room.id, member, draft.body, draft.key, reply, mentions)).is_new
 
     def share_drafts(self) -> None:
         """Share the texts of drafts that linger in their pages."""

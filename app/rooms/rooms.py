@@ -21,9 +21,11 @@ from app.rooms.changing import Changing
 from app.rooms.creating import Creation
 from app.rooms.delivering import Delivery, in_any_zone
 from app.rooms.limiting import RateLimits
+from app.rooms.mentioning import Mentioning
 from app.rooms.posting import Posting
 from app.rooms.reading import History
 from app.rooms.resuming import Resumption
+from app.rooms.typing_notes import TypingNotes
 from app.settings import Settings
 from app.store import topics
 from app.store.errors import StoreUnavailable
@@ -63,8 +65,10 @@ class Rooms:
         self.delivery = Delivery(settings, store, hub, fragments, metrics, self.history)
         chapters = (self.directory, self.history, self.delivery)
         self.resumption = Resumption(settings, store, hub, cluster, *chapters, fragments, now)
-        self.posting = Posting(settings, store, fragments, metrics, self.limits, cluster.drafts, now)
-        self.changing = Changing(settings, store, fragments, metrics, self.limits)
+        mentioning = Mentioning(store, hub, self.limits)
+        self.posting = Posting(settings, store, fragments, metrics, self.limits, mentioning, cluster.drafts, now)
+        self.changing = Changing(settings, store, fragments, metrics, self.limits, mentioning)
+        self.typing = TypingNotes(settings, hub, cluster.bus, fragments, mentioning, now)
         cluster.bus.listen(self._heard)
 
     async def present(self, room: Room) -> list[Member]:
@@ -79,9 +83,11 @@ class Rooms:
 
     def _heard(self, topic: str, position: int) -> None:
         """A topic has come to `position`, here or in another process. Never waits."""
-        kind, room_id = topics.split(topic)
+        kind, room_id, member_id = topics.split(topic)
         if kind == topics.LOG_KIND:
             self.delivery.reached(room_id, position)
+        elif kind == topics.TYPING_KIND:
+            self.typing.reached(room_id, member_id)
         elif kind == topics.ROOMS:
             self.directory.reached(position)
 
@@ -120,8 +126,9 @@ class Rooms:
                 log.exception("a heartbeat failed")
 
     def tick(self) -> None:
-        """Show arrivals and departures since the last tick."""
+        """Show arrivals, departures and who is typing, since the last tick."""
         self.posting.share_drafts()
+        self.typing.tick()
         for audience in self.hub.audiences():
             audience.presence.sweep(self._now(), self._settings.presence_grace)
             if audience.presence.changed and self._now() >= audience.members_due:

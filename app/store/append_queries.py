@@ -5,13 +5,13 @@ Times are whole milliseconds since 1970 in UTC, as in the tables.
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Dialect, Insert, Update, bindparam, insert, select, update
 
-from app.chat.messages import Member, Message, Quote
+from app.chat.messages import Member, Mention, Message, Quote
 from app.store.message_queries import IN_ROOM, MESSAGE, moment, read
-from app.store.tables import messages, rooms
+from app.store.tables import mentions, messages, rooms
 
 
 class Submission(NamedTuple):
@@ -22,6 +22,7 @@ class Submission(NamedTuple):
     body: str
     digest: bytes
     reply: Quote | None = None
+    mentions: tuple[Mention, ...] = ()
 
 
 class Committed(NamedTuple):
@@ -47,6 +48,8 @@ _ADVANCE = (
     .returning(rooms.c.position)
 )
 _INSERT = insert(messages)
+MENTION = insert(mentions)
+_JOIN = "INSERT INTO memberships (room_id, member_id) VALUES (?, ?) ON CONFLICT DO NOTHING"  # SQLite
 _ROW = ("room_id", "position", "author_id", "author_name", "body", "created_at", "submission", "reply_to")
 # The same for all rooms of a batch in one trip, for PostgreSQL: the network is between it and us, and as long as a
 # transaction lasts, all other appends to its rooms wait. Rooms are locked in one order, which prevents deadlocks.
@@ -64,10 +67,19 @@ WITH said AS (
 ), advanced AS (
     UPDATE rooms SET position = position + count FROM held JOIN counted ON room_id = id WHERE rooms.id = held.id
     RETURNING rooms.id, position, count
+), placed AS (
+    SELECT said.*, coalesce(position - count, 0) + number AS position FROM said LEFT JOIN advanced ON id = room_id
 ), added AS (
     INSERT INTO messages (room_id, position, author_id, author_name, body, created_at, submission, reply_to)
-    SELECT room_id, coalesce(position - count, 0) + number, author_id, author_name, body, $7, submission, reply_to
-    FROM said LEFT JOIN advanced ON id = room_id
+    SELECT room_id, position, author_id, author_name, body, $7, submission, reply_to FROM placed
+), mentioned AS (
+    INSERT INTO mentions (room_id, position, written, member_id, member_name)
+    SELECT room_id, position, written, member_id, member_name
+    FROM unnest($8::int[], $9::text[], $10::text[], $11::text[]) AS each (place, written, member_id, member_name)
+        JOIN placed USING (place)
+), joined AS (
+    INSERT INTO memberships (room_id, member_id)
+    SELECT DISTINCT room_id, author_id FROM placed JOIN held ON id = room_id ON CONFLICT DO NOTHING
 )
 SELECT id, position FROM advanced
 """
@@ -119,7 +131,13 @@ def _append_together(
         for digest, each in new.items()
     ]
     columns = map(list, zip(*rows, strict=True))
-    positions: dict[int, int] = dict(connection.exec_driver_sql(_COMMIT, (*columns, now)).all())
+    meant = [
+        (place, mention.written, mention.member_id, mention.name)
+        for place, each in enumerate((each for new in by_room.values() for each in new.values()), start=1)
+        for mention in each.mentions
+    ]
+    mentioned = map(list, zip(*meant, strict=True)) if meant else ([], [], [], [])
+    positions: dict[int, int] = dict(connection.exec_driver_sql(_COMMIT, (*columns, now, *mentioned)).all())
     return {
         room_id: Committed(positions[room_id], _said(positions[room_id], new, now), {})
         for room_id, new in by_room.items()
@@ -141,14 +159,33 @@ def _append(
         for digest, message in said.items()
     ]
     connection.exec_driver_sql(_sql(_INSERT, connection.dialect), rows)
+    if mentioned := [row for message in said.values() for row in mention_rows(room_id, message)]:
+        connection.execute(MENTION, mentioned)
+    connection.exec_driver_sql(_JOIN, list({(room_id, message.author_id) for message in said.values()}))
     return Committed(position, said, known)
+
+
+def mention_rows(room_id: int, message: Message) -> list[dict[str, Any]]:
+    """Return the mentions of a message as their table has them."""
+    return [
+        {
+            "room_id": room_id,
+            "position": message.position,
+            "written": mention.written,
+            "member_id": mention.member_id,
+            "member_name": mention.name,
+        }
+        for mention in message.mentions
+    ]
 
 
 def _said(position: int, new: Mapping[bytes, Submission], now: int) -> dict[bytes, Message]:
     """Return the `new` messages of a room by their digest, whose last one stands at `position`."""
     at = moment(now)
     return {
-        digest: Message(place, each.author.id, each.author.name, each.body, at, reply=each.reply)
+        digest: Message(
+            place, each.author.id, each.author.name, each.body, at, reply=each.reply, mentions=each.mentions
+        )
         for place, (digest, each) in enumerate(new.items(), start=position - len(new) + 1)
     }
 

@@ -15,9 +15,9 @@ from app.chat.messages import Member, Message, Reactor, Refused
 from app.chat.quotes import requoted
 from app.chat.timeline import Changes
 from app.store import message_queries
-from app.store.append_queries import advance
+from app.store.append_queries import MENTION, advance, mention_rows
 from app.store.message_queries import milliseconds, moment
-from app.store.tables import messages, reactions, versions
+from app.store.tables import mentions, messages, reactions, versions
 
 
 class Request(NamedTuple):
@@ -47,6 +47,7 @@ def _of_message(table: Table) -> tuple[ColumnElement[bool], ...]:
 
 
 _UPDATE = update(messages).where(*_of_message(messages))
+_FORGET_MENTIONS = delete(mentions).where(*_of_message(mentions))
 _FORGET_VERSIONS = delete(versions).where(*_of_message(versions))
 _UNREACT = delete(reactions).where(
     *_of_message(reactions), reactions.c.emoji == bindparam("with"), reactions.c.member_id == bindparam("by")
@@ -97,7 +98,8 @@ def _apply(request: Request, found: Mapping[int, Message], act: Act) -> Message:
 
 
 def _save(connection: Connection, room_id: int, pairs: Iterable[tuple[Message, Message]], now: int) -> None:
-    """Bring messages, each as it was and as it is, and their reactions up to date."""
+    """Bring messages, each as it was and as it is, up to date, with their reactions and mentions."""
+    pairs = list(pairs)
     rows: list[dict[str, Any]] = []
     added: list[dict[str, Any]] = []
     removed: list[dict[str, Any]] = []
@@ -131,6 +133,14 @@ def _save(connection: Connection, room_id: int, pairs: Iterable[tuple[Message, M
         connection.execute(_UNREACT, removed)
     if added:
         connection.execute(insert(reactions), added)
+    _save_mentions(connection, room_id, [after for before, after in pairs if after.mentions != before.mentions])
+
+
+def _save_mentions(connection: Connection, room_id: int, changed: Sequence[Message]) -> None:
+    if changed:
+        connection.execute(_FORGET_MENTIONS, [{"room": room_id, "of": message.position} for message in changed])
+    if rows := [row for message in changed for row in mention_rows(room_id, message)]:
+        connection.execute(MENTION, rows)
 
 
 def _reactors(message: Message) -> set[tuple[str, Reactor]]:

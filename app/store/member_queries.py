@@ -3,21 +3,45 @@
 Times are whole milliseconds since 1970 in UTC, as in the tables.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, bindparam, delete, insert, or_, select, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from app.chat.messages import Member
 from app.store.errors import NameUnavailable, SessionOutdated
-from app.store.tables import former_names, log, members
+from app.store.tables import former_names, log, members, memberships
 
+LAST = "\U0010ffff"  # no name's key goes further
 _MEMBERS = select(members).where(members.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def find_members(connection: Connection, member_ids: Sequence[str]) -> dict[str, Row[Any]]:
     """Return the rows of existing members, by id."""
     return {row.id: row for row in connection.execute(_MEMBERS, {"ids": member_ids})}
+
+
+def members_called(connection: Connection, room_id: int, beginnings: Collection[str], most: int) -> list[Member]:
+    """Return up to `most` members of a room whose names begin with one of these keys, the shortest names first."""
+    key = members.c.name_key
+    called = or_(*(and_(key >= beginning, key < beginning + LAST) for beginning in beginnings))
+    here = select(members).join(memberships).where(memberships.c.room_id == room_id, called)
+    rows = connection.execute(here.order_by(func.length(key), key).limit(most))
+    return [Member(row.id, row.name, row.time_zone, row.session) for row in rows]
 
 
 def note_visits(connection: Connection, member_ids: Sequence[str], now: int) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, func, literal, null, select, union_all
 
 from app.chat.changes import in_order
-from app.chat.messages import Message, Reaction, Reactor
+from app.chat.mentions import in_order as mentions_in_order
+from app.chat.messages import Mention, Message, Reaction, Reactor
 from app.chat.quotes import quote
 from app.chat.timeline import Changes, Excerpt
-from app.store.tables import messages, reactions, rooms, versions
+from app.store.tables import mentions, messages, reactions, rooms, versions
 
 # Made once: to put a statement together takes several times as long as to run it.
 
@@ -67,6 +68,7 @@ _CHANGED = (
     .order_by(messages.c.changed)
     .limit(bindparam("limit"))
 )
+_STORED = select(messages.c.position).where(IN_ROOM, messages.c.submission == bindparam("digest"))
 _AT = select(*MESSAGE).where(IN_ROOM, messages.c.position.in_(bindparam("positions", expanding=True)))
 _BETWEEN = (
     select(literal(1))
@@ -78,6 +80,9 @@ _REACTIONS = (
     select(reactions.c.position, reactions.c.emoji, reactions.c.member_id, reactions.c.member_name, reactions.c.added)
     .where(reactions.c.room_id == bindparam("room"), reactions.c.position.in_(bindparam("positions", expanding=True)))
     .order_by(reactions.c.added)
+)
+_MENTIONS = select(mentions.c.position, mentions.c.member_id, mentions.c.member_name, mentions.c.written).where(
+    mentions.c.room_id == bindparam("room"), mentions.c.position.in_(bindparam("positions", expanding=True))
 )
 _VERSIONS = (
     select(versions.c.body, versions.c.replaced_at)
@@ -126,6 +131,11 @@ def at(connection: Connection, room_id: int, positions: Collection[int]) -> list
     return read(connection, room_id, connection.execute(_AT, {"room": room_id, "positions": list(positions)}).all())
 
 
+def is_stored(connection: Connection, room_id: int, digest: bytes) -> bool:
+    """Whether the submission with this digest was stored."""
+    return connection.scalar(_STORED, {"room": room_id, "digest": digest}) is not None
+
+
 def count(connection: Connection, room_id: int, after: int, before: int, most: int) -> int:
     """Return how many messages there are at positions `after` < p < `before`, or `most`."""
     values = {"room": room_id, "after": after, "before": before, "most": most}
@@ -144,12 +154,18 @@ def head(connection: Connection, room_id: int) -> int:
 
 
 def read(connection: Connection, room_id: int, rows: Sequence[Any]) -> list[Message]:
-    """Return the messages in `rows`, with their reactions (those that never changed have none) and what they quote."""
+    """Return the messages in `rows`, with what belongs to them.
+
+    Those that never changed have no reactions, and those without an `@` mention nobody.
+    """
     said = [_message(row) for row in rows]
     changed = [message.position for message in said if message.changed and not message.is_deleted]
     if changed:
         found = _reactions(connection, room_id, changed)
         said = [replace(each, reactions=found[each.position]) if each.position in found else each for each in said]
+    if marked := [message.position for message in said if "@" in message.body]:
+        meant = _mentions(connection, room_id, marked)
+        said = [replace(each, mentions=meant[each.position]) if each.position in meant else each for each in said]
     if quoted := {row[8] for row in rows if row[8]}:
         originals = connection.execute(_AT, {"room": room_id, "positions": list(quoted)}).all()
         quotes = {row[0]: quote(_message(row)) for row in originals}
@@ -162,6 +178,13 @@ def _reactions(connection: Connection, room_id: int, positions: list[int]) -> di
     for position, emoji, *reactor in connection.execute(_REACTIONS, {"room": room_id, "positions": positions}):
         by.setdefault(position, {}).setdefault(emoji, []).append(Reactor(*reactor))
     return {position: in_order(found) for position, found in by.items()}
+
+
+def _mentions(connection: Connection, room_id: int, positions: list[int]) -> dict[int, tuple[Mention, ...]]:
+    found: dict[int, list[Mention]] = {}
+    for position, *mention in connection.execute(_MENTIONS, {"room": room_id, "positions": positions}):
+        found.setdefault(position, []).append(Mention(*mention))
+    return {position: mentions_in_order(each) for position, each in found.items()}
 
 
 def _message(row: Sequence[Any]) -> Message:

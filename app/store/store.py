@@ -6,7 +6,7 @@ HTML or presence. Its SQL is in the `…_queries.py`.
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from typing import Any, Self
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
-from app.chat.messages import Member, Message, Quote, Refused, Room
+from app.chat.messages import Member, Mention, Message, Quote, Refused, Room
 from app.chat.names import name_key, skeleton
 from app.chat.timeline import Changes, Excerpt
 from app.store import cluster_queries, log_queries, member_queries, message_queries, room_queries, topics
@@ -28,7 +28,7 @@ from app.store.engines import open_engine
 from app.store.errors import NameUnavailable, SessionOutdated, StoreUnavailable, TooManyRooms, unavailable
 from app.store.shared_tables import SharedTables
 from app.store.work import Result, Work
-from app.store.writer import Stored, Writer
+from app.store.writer import Stored, Writer, digest_of
 
 LOBBY = "lobby"
 VISIT_NOTED_EVERY_MS = 3_600_000
@@ -81,13 +81,27 @@ class Store:
 
     # Messages
 
-    async def append(self, room_id: int, author: Member, body: str, key: str, reply: Quote | None = None) -> Stored:
+    async def append(
+        self,
+        room_id: int,
+        author: Member,
+        body: str,
+        key: str,
+        reply: Quote | None = None,
+        mentions: tuple[Mention, ...] = (),
+    ) -> Stored:
         """Store a message and return it once it is committed; for a submission stored before, return that one.
 
         Raises `StoreUnavailable`.
         """
         self._check_replaced()
-        return await self.writer.append(room_id, author, body, key, reply)
+        return await self.writer.append(room_id, author, body, key, reply, mentions)
+
+    async def is_stored(self, room_id: int, author: Member, body: str, key: str) -> bool:
+        """Whether this submission was stored before."""
+        return await self._read(
+            partial(message_queries.is_stored, room_id=room_id, digest=digest_of(author, key, body))
+        )
 
     async def change(self, request: Request) -> Message:
         """Change a message and return it, once that is committed.
@@ -121,8 +135,7 @@ class Store:
 
     async def count(self, room_id: int, after: int, before: int, most: int) -> int:
         """Return how many messages there are at positions `after` < p < `before`, or `most`."""
-        work = partial(message_queries.count, room_id=room_id, after=after, before=before, most=most)
-        return await self._read(work)
+        return await self._read(partial(message_queries.count, room_id=room_id, after=after, before=before, most=most))
 
     async def head(self, room_id: int) -> int:
         """Return the position of the newest change, 0 if there is none."""
@@ -176,8 +189,7 @@ class Store:
         try:
             return await self._write(partial(room_queries.create_room, name=name, now=self._now(), most=most))
         except TooManyRooms as error:
-            sentence = f"This chat has reached its limit of {most:,} rooms."
-            raise Refused("rooms-full", sentence) from error
+            raise Refused("rooms-full", f"This chat has reached its limit of {most:,} rooms.") from error
         except NameUnavailable as error:
             is_it = name_key(name) in await self._read(partial(room_queries.rooms_with, name=name))
             clash = "already exists" if is_it else "looks too much like another"
@@ -202,6 +214,11 @@ class Store:
     async def _find_members(self, member_ids: Sequence[str]) -> dict[str, Row[Any]]:
         return await self._read(partial(member_queries.find_members, member_ids=member_ids))
 
+    async def members_called(self, room_id: int, beginnings: Collection[str], most: int) -> list[Member]:
+        """Return up to `most` members of a room whose names begin with one of these keys, the shortest names first."""
+        called = partial(member_queries.members_called, room_id=room_id, beginnings=beginnings, most=most)
+        return await self._read(called)
+
     async def saw(self, member_ids: Sequence[str], wait: float | None = None) -> None:
         """Note that these members are here, which keeps their names theirs; wait as long as others, or `wait`."""
         deadline = None if wait is None else asyncio.get_running_loop().time() + wait
@@ -215,9 +232,8 @@ class Store:
         """
         now = self._now()
         keys = {"name_key": name_key(name), "name_skeleton": skeleton(name)}
-        renamed = Member(
-            member.id if member else token_hex(8), name, time_zone, session=member.session if member else 0
-        )
+        member_id, session = (member.id, member.session) if member else (token_hex(8), 0)
+        renamed = Member(member_id, name, time_zone, session)
         save = partial(
             member_queries.save_member,
             member=renamed,

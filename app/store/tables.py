@@ -45,7 +45,8 @@ members = Table(
     Column("id", String(32), primary_key=True),
     Column("name", Text, nullable=False),
     # The keys of equality and of look-alikes; null once another member has taken the name over.
-    Column("name_key", Text, unique=True),
+    # In the order of code points on PostgreSQL, too, so that its index finds the names that begin so.
+    Column("name_key", Text().with_variant(Text(collation="C"), "postgresql"), unique=True),
     Column("name_skeleton", Text),
     Column("time_zone", Text, nullable=False),
     Column("seen_at", BigInteger, nullable=False),
@@ -153,6 +154,27 @@ reactions = Table(
     # The position of the change that put it there.
     Column("added", BigInteger, nullable=False),
     _message(),
+)
+
+# Whom a message means. Not only a member's id stands here: also `EVERYBODY`.
+mentions = Table(
+    "mentions",
+    metadata,
+    Column("room_id", Integer, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("written", Text, primary_key=True),
+    Column("member_id", String(32), nullable=False),
+    Column("member_name", Text, nullable=False),
+    _message(),
+)
+
+# The members of a room: those who have written in it.
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("room_id", Integer, ForeignKey(rooms.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("member_id", String(32), ForeignKey(members.c.id), primary_key=True),
+    Index("ix_memberships_member_id", "member_id"),
 )
 
 # Tables that processes share on PostgreSQL. They are unlogged, because they are worth nothing after a crash, and

@@ -11,9 +11,10 @@ NAMES = "names"  # renamed members; its position counts the renamings
 
 LONGEST_NOTE = 7_999  # bytes: https://www.postgresql.org/docs/current/sql-notify.html
 
-LOG_KIND, PRESENCE_KIND = "room", "present"
+LOG_KIND, PRESENCE_KIND, TYPING_KIND = "room", "present", "typing"
 # Ids and positions are as large as their columns: whatever is larger is none.
-NOTE = re.compile(rf"(?P<topic>{ROOMS}|{NAMES}|({LOG_KIND}|{PRESENCE_KIND}):[0-9]{{1,9}}) (?P<position>[0-9]{{1,18}})")
+_TOPIC = rf"{ROOMS}|{NAMES}|({LOG_KIND}|{PRESENCE_KIND}):[0-9]{{1,9}}|{TYPING_KIND}:[0-9]{{1,9}}:[0-9a-z]{{1,32}}"
+NOTE = re.compile(rf"(?P<topic>{_TOPIC}) (?P<position>[0-9]{{1,18}})")
 
 
 def log_of(room_id: int) -> str:
@@ -26,10 +27,16 @@ def presence_in(room_id: int) -> str:
     return f"{PRESENCE_KIND}:{room_id}"
 
 
-def split(topic: str) -> tuple[str, int]:
-    """Return the kind of a topic, and its room's id; 0 if it has none."""
-    kind, _, room_id = topic.partition(":")
-    return kind, int(room_id or 0)
+def typing_in(room_id: int, member_id: str) -> str:
+    """Return the topic of a member who types in a room; its position counts how often they did."""
+    return f"{TYPING_KIND}:{room_id}:{member_id}"
+
+
+def split(topic: str) -> tuple[str, int, str]:
+    """Return the kind of a topic, its room's id and its member's; 0 and "" if it has none."""
+    kind, _, rest = topic.partition(":")
+    room_id, _, member_id = rest.partition(":")
+    return kind, int(room_id or 0), member_id
 
 
 def raise_to(positions: dict[str, int], topic: str, position: int) -> None:

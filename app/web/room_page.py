@@ -10,7 +10,8 @@ from starlette.exceptions import HTTPException
 from app.chat.messages import Member, Refused, Room
 from app.chat.timeline import Page
 from app.html.etags import Representation, RepresentationCache
-from app.html.fragments import HOLE, Fragments, RoomView
+from app.html.fragments import HOLE, Fragments
+from app.html.views import RoomView
 from app.metrics import Metrics
 from app.rooms.posting import new_keys
 from app.rooms.reading import NEWEST

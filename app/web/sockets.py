@@ -22,6 +22,7 @@ from app.chat.frames import (
     Resume,
     Say,
     StartReply,
+    Typing,
     parse,
 )
 from app.chat.limits import Limits, Quota, ReadLimit
@@ -252,6 +253,8 @@ class Sockets:
                     await self._rooms.resumption.resume(audience, connection, cursor, since)
                 case Recheck(since):
                     await self._rooms.resumption.recheck(audience, connection, since)
+                case Typing(text):
+                    await self._rooms.typing.take(audience, connection, text)
                 case ChangeMessage() | StartReply() | OpenEditor():
                     await self._rooms.changing.take(audience, connection, frame)
         except StoreUnavailable as error:

@@ -135,6 +135,12 @@ class Person:
             self.page.keyboard.press(key)
         return self
 
+    def has_focus(self, field: Locator) -> Self:
+        """What is typed goes there."""
+        self.page.bring_to_front()
+        expect(field).to_be_focused()
+        return self
+
     def taps(self, target: Locator) -> Self:
         """Touch something with a finger; where the engine has none to drive, click it."""
         browser = self.context.browser if isinstance(self.context, BrowserContext) else None

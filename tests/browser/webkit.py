@@ -29,6 +29,7 @@ BROWSERS = "/usr/lib/*/webkit2gtk-4.*/MiniBrowser"
 PATIENCE = 10.0  # seconds for what should be there at once, on a busy machine
 PAUSE = 0.02  # seconds between two looks at a page
 KEYS = {"Enter": Keys.ENTER, "Tab": Keys.TAB, "Escape": Keys.ESCAPE, "Shift": Keys.SHIFT, "Control": Keys.CONTROL}
+KEYS |= {"ArrowUp": Keys.ARROW_UP, "ArrowDown": Keys.ARROW_DOWN, "Backspace": Keys.BACKSPACE}
 
 # Every step narrows or replaces what was found: by a selector, by a text, by what is inside, by a number.
 FIND = """
@@ -304,7 +305,8 @@ class Locator:
         return box
 
     def click(self) -> None:
-        """Click it."""
+        """Click it, once it is in view: in a scroller that is reversed the driver does not see to that."""
+        self.evaluate("element => element.scrollIntoView({block: 'nearest'})")
         self._element().click()
 
     def focus(self) -> None:
@@ -390,6 +392,10 @@ class Expectation:
     def to_be_focused(self) -> None:
         # In its window: of several browsers on a screen without a window manager, one is in front.
         self._one("String(element === document.activeElement)", "true")
+
+    def to_be_checked(self) -> None:
+        """It is chosen."""
+        self._one("String(element.checked)", "true")
 
     def to_be_visible(self) -> None:
         self._one("String(element.checkVisibility({visibilityProperty: true}))", "true")

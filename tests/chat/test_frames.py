@@ -7,7 +7,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.chat.frames import LARGEST_POSITION, MOST_DRAFTS, Fields, Frame, Malformed, Resume, Say, parse, parse_cursor
+from app.chat.frames import (
+    LARGEST_POSITION,
+    MOST_DRAFTS,
+    Fields,
+    Frame,
+    Malformed,
+    Resume,
+    Say,
+    Typing,
+    parse,
+    parse_cursor,
+)
 from app.chat.messages import Cursor, Draft
 
 LARGEST = 10_000
@@ -24,6 +35,7 @@ almost_frames = st.fixed_dictionaries(
     optional={
         "message": any_json | st.lists(st.text(max_size=5), max_size=3),
         "key": any_json | st.lists(st.sampled_from(["k1", "k2"]), max_size=3),
+        "typing": any_json,
         "cursor": any_json | st.sampled_from(["", "0a1b2c3d:7", ":7", "e:"]),
         "headers": any_json,
     },
@@ -51,6 +63,8 @@ def check(frame: Frame) -> None:
         case Say(said):
             assert said
             check_drafts(said)
+        case Typing(text):
+            assert text is None or isinstance(text, str)
         case Resume(cursor, said):
             assert cursor is None or (cursor.epoch and 0 <= cursor.position <= LARGEST_POSITION)
             check_drafts(said)
@@ -274,3 +288,13 @@ def test_the_nth_message_has_the_nth_key_and_keys_to_spare_are_ignored() -> None
 
 def test_messages_beyond_the_keys_have_none() -> None:
     assert said(message=["a", "b"], key="k1") == Say((Draft("a", "k1"), Draft("b", "")))
+
+
+# Typing
+
+
+def test_a_frame_that_says_that_somebody_types_brings_the_draft_of_the_moment() -> None:
+    assert said(typing="yes") == Typing(None)
+    assert said(typing="yes", message="", key="k") == Typing("")
+    assert said(typing="yes", message=["a", "b"]) == Typing("b")
+    assert reason_of(said(typing=["yes"])) == "wrong-type"

@@ -431,6 +431,26 @@ async def test_every_frame_is_charged(some: bytes) -> None:
     await server.end()
 
 
+BAD = bytes((0x8F, 0x80, 0, 0, 0, 0))  # there is no such kind of frame
+
+
+@pytest.mark.breaks(
+    "app/delivery/websocket_protocol.py",
+    "if not self.transport.is_closing():\n            self.handle_parser",
+    "if True:\n            self.handle_parser",
+)
+async def test_of_an_error_that_is_read_when_the_connection_is_gone_nobody_is_told() -> None:
+    """The transport closes when a write fails, and says so a turn later."""
+    server = Paced()
+    await server.shake_hands()
+    server.protocol.data_received(frame(1, b"held") + BAD)
+    server.transport.close()
+    server.may_go_on.set()
+    await turns()
+    assert server.frames == 1
+    await server.end()
+
+
 @pytest.mark.breaks(
     "app/delivery/websocket_protocol.py",
     "if not quota.acquire(address, unread):",

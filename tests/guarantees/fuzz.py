@@ -280,7 +280,7 @@ async def _drain(socket: ClientConnection) -> None:
 
 
 CHANGES = [
-    *(("edit", SHORT_BODIES), ("delete", ["yes"]), ("editor", ["yes", "last"])),
+    *(("typing", ["yes", ""]), ("edit", SHORT_BODIES), ("delete", ["yes"]), ("editor", ["yes", "last"])),
     *((name, ["👍", "1 👍", "2 ❤️", "x 👍", "👍👍", "a", " ", ""]) for name in ("react", "unreact")),
 ]
 

@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from app.chat.messages import Cursor, Member, Message, Quote, Reaction, Reactor, Refused
+from app.chat.mentions import Unclear
+from app.chat.messages import EVERYBODY, Cursor, Member, Mention, Message, Quote, Reaction, Reactor, Refused
 from app.chat.timeline import Entry, Gap, Page, arrange
 from app.html.filters import HUES, data_url, day, hue, initial, time_zones
-from app.html.fragments import Fragments, Place, RoomView
+from app.html.fragments import Fragments
+from app.html.views import Place, RoomView
 from app.settings import Settings
 from tests.cast import ANN, BOB, LOBBY, START, WATERCOOLER, message
 from tests.shown import shown_text
@@ -39,6 +41,9 @@ CHANGED = (
     replace(message(2, ""), changed=5, is_deleted=True),
     replace(message(3, "yes", BOB), changed=7, reactions=(Reaction("👍", MANY[:2]), Reaction("❤️", MANY))),
 )
+
+
+MENTIONS = (Mention(BOB.id, "Bob", "bob"), Mention(EVERYBODY, EVERYBODY, "room"))
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +261,33 @@ def test_who_is_here(fragments: Fragments, snapshot: Snapshot) -> None:
 def test_a_crowd_is_counted(snapshot: Snapshot) -> None:
     crowd = [Member(f"{number:016}", f"Member {number}", "UTC") for number in range(5)]
     snapshot("frame_members_crowd", Fragments(Settings(members_shown=2), "").members(crowd))
+
+
+def test_who_is_typing(fragments: Fragments, snapshot: Snapshot) -> None:
+    snapshot("frame_typing", fragments.typing([(ANN, 0), (replace(BOB, name="<b>"), 3)]))
+
+
+def test_several_who_are_typing(fragments: Fragments, snapshot: Snapshot) -> None:
+    crowd = [(Member(f"{number:016x}", f"Guest {number}", "UTC"), number) for number in range(2, 6)]
+    snapshot("frame_typing_several", fragments.typing(crowd))
+
+
+def test_nobody_is_typing(fragments: Fragments, snapshot: Snapshot) -> None:
+    snapshot("frame_typing_nobody", fragments.typing([]))
+
+
+def test_whom_a_draft_mentions(fragments: Fragments, snapshot: Snapshot) -> None:
+    many = tuple(f"Anna {number}" for number in range(7))
+    unclear = [Unclear("an", ("Ann", "<b>")), Unclear("anna", many), Unclear("<i>", ())]
+    snapshot("frame_meant", fragments.meant([MENTIONS[0], *unclear, MENTIONS[1]]))
+
+
+def test_a_message_that_mentions_somebody(fragments: Fragments, snapshot: Snapshot) -> None:
+    said = [
+        replace(message(1, "**@bob** and @room: `@bob` @bobby https://example.org/@bob"), mentions=MENTIONS),
+        replace(message(2, "> @<b>"), mentions=(Mention(BOB.id, "<b>", "<b>"),)),
+    ]
+    snapshot("frame_changes_mentions", fragments.changes(LOBBY, entries(said), CURSOR, "UTC"))
 
 
 def test_a_new_room(fragments: Fragments, snapshot: Snapshot) -> None:

@@ -24,8 +24,9 @@ from starlette.websockets import WebSocketDisconnect
 from app.chat.messages import Cursor, Member, Refused, Room, clean
 from app.chat.names import clean_name
 from app.chat.timeline import Entry, Gap, Page, arrange
-from app.html.fragments import Fragments, Place, RoomView
+from app.html.fragments import Fragments
 from app.html.highlight import KINDS
+from app.html.views import Place, RoomView
 from app.settings import Settings
 from tests.cast import ANN, BOB, LOBBY, message
 from tests.hostile import (

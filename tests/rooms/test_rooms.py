@@ -27,7 +27,8 @@ from app.cluster.cluster import Cluster
 from app.delivery.connection import Connection
 from app.delivery.hub import Audience, Hub
 from app.delivery.transport import AsgiTransport
-from app.html.fragments import Fragments, RoomView
+from app.html.fragments import Fragments
+from app.html.views import RoomView
 from app.metrics import Metrics
 from app.rooms import delivering, reading, resuming
 from app.rooms.posting import KEY_LENGTH, KEYS_DRAWN, new_keys

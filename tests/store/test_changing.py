@@ -18,14 +18,6 @@ pytestmark = pytest.mark.anyio
 NEWEST = 2**63 - 1
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def store_url(request: pytest.FixtureRequest, tmp_path: object) -> str:
-    """The address of an empty database of each engine."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/parlor.db"
-    return str(request.getfixturevalue("postgres_url"))
-
-
 @pytest.fixture
 async def said(log: Store, ann: Member, lobby: Room) -> Message:
     return (await log.append(lobby.id, ann, "hello", "k1")).message

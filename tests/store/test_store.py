@@ -25,14 +25,6 @@ from tests.conftest import Clock
 from tests.logs import HELD_DAYS, Opener, bodies, locked, until
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database of each engine."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'parlor.db'}"
-    return str(request.getfixturevalue("postgres_url"))
-
-
 async def refused(attempt: Coroutine[Any, Any, object]) -> str:
     with pytest.raises(Refused) as refusal:
         await attempt

@@ -67,6 +67,6 @@ def test_whatever_is_written_on_the_channel_can_be_read(note: str) -> None:
 
 
 def test_a_topic_says_what_it_is_about() -> None:
-    assert topics.split(topics.log_of(7)) == (topics.LOG_KIND, 7)
-    assert topics.split(topics.presence_in(8)) == (topics.PRESENCE_KIND, 8)
-    assert topics.split(topics.NAMES) == (topics.NAMES, 0)
+    assert topics.split(topics.log_of(7)) == (topics.LOG_KIND, 7, "")
+    assert topics.split(topics.presence_in(8)) == (topics.PRESENCE_KIND, 8, "")
+    assert topics.split(topics.NAMES) == (topics.NAMES, 0, "")

@@ -17,7 +17,8 @@ from jinja2 import Environment, nodes
 
 from app.chat.messages import Cursor, Quote, Reaction, Reactor
 from app.chat.timeline import Gap, Page, arrange
-from app.html.fragments import Fragments, Place
+from app.html.fragments import Fragments
+from app.html.views import Place
 from app.settings import Settings
 from tests.cast import ANN, BOB, LOBBY, START, WATERCOOLER, message
 from tests.hostile import BODIES, NAMES

@@ -40,11 +40,11 @@ class Browser:
         self._socket.send_bytes(content)
 
     def frame(self) -> BeautifulSoup:
-        """Return the next frame that is not about who is here, nor a heartbeat."""
+        """Return the next frame that is not about who is here or types, nor a heartbeat."""
         while True:
             soup = BeautifulSoup(self._receive(), "html.parser")
             tops = [part.get("id") for part in soup.find_all(True, recursive=False)]
-            if tops not in (["members"], ["connection"]):
+            if tops not in (["members"], ["connection"], ["typing"]):
                 return soup
 
     def frame_with(self, selector: str) -> BeautifulSoup:
@@ -461,6 +461,91 @@ def test_a_text_to_be_edited_comes_to_one_alone(client: TestClient) -> None:
 
 
 @pytest.mark.breaks("app/rooms/resuming.py", "elif since:", "elif False:")
+def draft_line(browser: Browser, text: str) -> str:
+    """Return what is said to whoever writes `text`."""
+    browser.send(typing="yes", message=text)
+    (line,) = browser.frame_with("[hx-swap-oob*=draft__mentions]").select("[hx-swap-oob]")
+    return line.text.strip()
+
+
+def test_who_writes_is_told_whom_the_text_mentions(client: TestClient, other: TestClient) -> None:
+    join(client, "Ann Lee")
+    join(other, "Bob")
+    with browser(client) as ann, browser(other) as bob:
+        bob.resume()  # and says nothing: it is enough to be there
+        ann.resume()
+        assert draft_line(ann, "hello @bo and @ann le") == "Mentions Bob, Ann Lee."
+        assert draft_line(ann, "hello") == ""
+        assert draft_line(ann, "@Zoe, @room") == "Mentions everybody. @Zoe is nobody here."
+        ann.say("hello @bo")
+        (body,) = bob.frame_with(".message__body").select(".message__body")
+        assert str(body["data-for"]) == str(body.select(".mention")[0]["data-for"]) != ""
+        assert body.text == "hello @Bob"
+
+
+def test_a_name_that_several_begin_with_is_no_mention(client: TestClient, other: TestClient) -> None:
+    join(client, "Anna")
+    join(other, "Anton")
+    with browser(client) as anna, browser(other) as anton:
+        anton.resume()
+        anna.resume()
+        assert draft_line(anna, "@an") == "@an: Anna, Anton? Write more of the name."
+        anna.say("@an")
+        assert not anton.frame_with(".message__body").select(".mention, [data-for]")
+
+
+@pytest.mark.breaks("app/rooms/changing.py", 'isinstance(change, Edit) and "@" in body', "False")
+def test_an_edit_mentions_whom_it_names(client: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann:
+        ann.resume()
+        ann.say("hello")
+        ann.send(pick="1", edit="hello @ann")
+        assert ann.frame_with("#content-1 .message__edited").select(".mention")[0].text == "@Ann"
+        ann.send(pick="1", edit="hello ann")
+        assert not ann.frame_with("#content-1 .message__edited").select(".mention")
+
+
+@pytest.mark.breaks("app/rooms/posting.py", "if await self._store.is_stored(", "if not await self._store.is_stored(")
+@pytest.mark.breaks("app/rooms/mentioning.py", "and not mentions_everybody(before)", "")
+def test_everybody_is_mentioned_only_so_often(client: TestClient) -> None:
+    join(client, "Ann")
+    with browser(client) as ann:
+        ann.resume()
+        for number in range(2):
+            assert notice(ann.say(f"@room {number}", f"k{number}")) == ""
+        assert "You mentioned everybody a short while ago. Wait 15 minutes" in notice(ann.say("@room 2", "k2"))
+        # One that is stored is not refused when it comes again, nor is an edit of it.
+        assert notice(ann.say("@room 1", "k1")) == ""
+        ann.send(pick="1", edit="@room, sorry")
+        assert ann.frame_with("#content-1 .message__edited").select(".mention")
+        assert notice(ann.say("@ann", "k3")) == ""
+
+
+def test_others_see_who_is_typing_until_the_message_comes(client: TestClient, other: TestClient) -> None:
+    join(client, "Ann")
+    join(other, "Bob")
+    with browser(client) as ann, browser(other) as bob:
+        ann.resume()
+        bob.resume()
+        ann.send(typing="yes")
+        assert bob.frame_with("#typing span").select("#typing")[0].text == "Ann is typing…"
+        ann.say("hello")
+        bob.frame_with("#message-1")
+        assert bob.frame_with("#typing").select("#typing")[0].text == ""
+        ann.send(typing="yes", message="more")
+        bob.frame_with("#typing span")
+        ann.send(typing="yes", message="")  # removed
+        assert not bob.frame_with("#typing").select("#typing span")
+
+
+def test_who_has_no_name_types_for_nobody(client: TestClient) -> None:
+    with browser(client) as nobody:
+        nobody.resume()
+        nobody.send(typing="yes", message="@Ann")
+        assert "Choose a name" in notice(nobody.frame())
+
+
 def test_what_was_not_rechecked_is_rechecked_when_the_page_is_back(client: TestClient) -> None:
     join(client, "Ann")
     with browser(client) as ann:
