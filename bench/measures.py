@@ -4,6 +4,7 @@ It starts the server, warms it up, plays a scenario of the load client's, and re
 tables show.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,9 +15,10 @@ from statistics import median
 from types import MappingProxyType
 from typing import Any
 
-from bench import bell, machine, open_page, pages, parlor
+from bench import bell, changing, machine, open_page, pages, parlor
 from bench.client import Failed, crowd, load
 from bench.postgres import Asked
+from bench.rendering import times
 from bench.servers import Competitor, Server, running
 from bench.sizes import Sizes
 
@@ -163,6 +165,28 @@ def stored(competitor: Competitor, sizes: Sizes) -> Figures:
         "p99": found["p99"] * MILLI,
         "client": found["client_share"],
     }
+
+
+def changed(competitor: Competitor, sizes: Sizes) -> Figures:
+    """Members who each await the answer: new messages, edits and reactions, in turn."""
+    with started(competitor, sizes.senders, NO_HEARTBEAT) as server:
+        cookies = (server.folder / "cookies").read_text().splitlines()
+        (room,) = parlor.make_rooms(server.port, cookies[0], ["Changes"])
+        with machine.pinned(machine.cores()[1]):
+            found = asyncio.run(changing.play(server.port, server.pid, cookies, room, sizes.turns, sizes.turn))
+    costs = {kind: found[kind] / MICRO for kind in changing.KINDS}
+    return {
+        **found,
+        **costs,
+        "edit_ratio": found["edit"] / found["append"],
+        "react_ratio": found["react"] / found["append"],
+    }
+
+
+def rendered(competitor: Competitor, sizes: Sizes) -> Figures:
+    """What it takes to render a message, here, on the servers' core."""
+    with machine.pinned(machine.cores()[0]):
+        return {name: seconds / MICRO for name, seconds in times().items()}
 
 
 def shared_as_fast_as_it_goes(competitor: Competitor, sizes: Sizes, readers: str) -> Figures:

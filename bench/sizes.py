@@ -17,6 +17,8 @@ class Sizes:
     senders: int = 32  # that await their receipts
     writers: int = 100  # of the readers, where messages come at a rate: nobody writes a hundred times a second
     seconds: int = 5  # of a rate that is tried, and of pages
+    turns: int = 8  # of new messages, edits and reactions
+    turn: float = 1.0  # seconds of each
     slow_seconds: int = 15  # longer than a reader may stall
     slow_none: int = 0  # readers that stall at once
     slow_one: int = 1
@@ -48,6 +50,8 @@ QUICK = Sizes(
     senders=8,
     writers=10,
     seconds=1,
+    turns=2,
+    turn=0.3,
     slow_seconds=12,
     slow_many=10,
     slow_many_seconds=12,

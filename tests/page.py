@@ -101,7 +101,7 @@ class Page:
 def _swap(part: Tag) -> tuple[str, str]:
     """Return the style and the target's selector of an out-of-band part."""
     spec = str(part.attrs.pop("hx-swap-oob"))
-    if long := re.fullmatch(r"(\w+) target:'?([^']+?)'?( strip:true)?", spec):
+    if long := re.fullmatch(r"(\w+)(?: swap:\w+)? target:'?([^']+?)'?( strip:true)?", spec):
         return (f"{long[1]} strip" if long[3] else long[1]), long[2]
     style, _, selector = spec.partition(":")
     return style, selector or f"#{part['id']}"
@@ -109,6 +109,8 @@ def _swap(part: Tag) -> tuple[str, str]:
 
 def _insert(part: Tag, style: str, target: Tag) -> None:
     match style:
+        case "outerMorph" if "draft" in target.get_attribute_list("class"):
+            pass  # its children are left alone (room.html), and it has no more
         case "true" | "outerHTML" | "outerMorph":
             target.replace_with(part)
         case "outerHTML strip":

@@ -31,10 +31,10 @@ class Changing:
         self,
         settings: Settings,
         store: Store,
-        fragments: Fragments,
-        metrics: Metrics,
         limits: RateLimits,
         mentioning: Mentioning,
+        fragments: Fragments,
+        metrics: Metrics,
     ) -> None:
         self._settings = settings
         self._store = store

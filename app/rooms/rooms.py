@@ -67,7 +67,7 @@ class Rooms:
         self.resumption = Resumption(settings, store, hub, cluster, *chapters, fragments, now)
         mentioning = Mentioning(store, hub, self.limits)
         self.posting = Posting(settings, store, fragments, metrics, self.limits, mentioning, cluster.drafts, now)
-        self.changing = Changing(settings, store, fragments, metrics, self.limits, mentioning)
+        self.changing = Changing(settings, store, self.limits, mentioning, fragments, metrics)
         self.typing = TypingNotes(settings, hub, cluster.bus, fragments, mentioning, now)
         cluster.bus.listen(self._heard)
 

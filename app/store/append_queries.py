@@ -5,9 +5,10 @@ Times are whole milliseconds since 1970 in UTC, as in the tables.
 
 from collections.abc import Iterable, Mapping
 from functools import cache
+from hashlib import sha256
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, Insert, Update, bindparam, insert, select, update
+from sqlalchemy import Connection, Dialect, Insert, Update, bindparam, insert, select, text, update
 
 from app.chat.messages import Member, Mention, Message, Quote
 from app.store.message_queries import IN_ROOM, MESSAGE, moment, read
@@ -23,6 +24,11 @@ class Submission(NamedTuple):
     digest: bytes
     reply: Quote | None = None
     mentions: tuple[Mention, ...] = ()
+
+
+def digest_of(author: Member, key: str, body: str) -> bytes:
+    """Return by what a submission is known."""
+    return sha256("\0".join((author.id, key, body)).encode("utf-8", "surrogatepass")).digest()
 
 
 class Committed(NamedTuple):
@@ -49,7 +55,7 @@ _ADVANCE = (
 )
 _INSERT = insert(messages)
 MENTION = insert(mentions)
-_JOIN = "INSERT INTO memberships (room_id, member_id) VALUES (?, ?) ON CONFLICT DO NOTHING"  # SQLite
+_JOIN = text("INSERT INTO memberships (room_id, member_id) VALUES (:room, :author) ON CONFLICT DO NOTHING")
 _ROW = ("room_id", "position", "author_id", "author_name", "body", "created_at", "submission", "reply_to")
 # The same for all rooms of a batch in one trip, for PostgreSQL: the network is between it and us, and as long as a
 # transaction lasts, all other appends to its rooms wait. Rooms are locked in one order, which prevents deadlocks.
@@ -161,7 +167,8 @@ def _append(
     connection.exec_driver_sql(_sql(_INSERT, connection.dialect), rows)
     if mentioned := [row for message in said.values() for row in mention_rows(room_id, message)]:
         connection.execute(MENTION, mentioned)
-    connection.exec_driver_sql(_JOIN, list({(room_id, message.author_id) for message in said.values()}))
+    authors = {message.author_id for message in said.values()}
+    connection.execute(_JOIN, [{"room": room_id, "author": author} for author in authors])
     return Committed(position, said, known)
 
 

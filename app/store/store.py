@@ -22,13 +22,14 @@ from app.chat.messages import Member, Mention, Message, Quote, Refused, Room
 from app.chat.names import name_key, skeleton
 from app.chat.timeline import Changes, Excerpt
 from app.store import cluster_queries, log_queries, member_queries, message_queries, room_queries, topics
+from app.store.append_queries import Submission, digest_of
 from app.store.batch_loader import BatchLoader
 from app.store.change_queries import Request
 from app.store.engines import open_engine
 from app.store.errors import NameUnavailable, SessionOutdated, StoreUnavailable, TooManyRooms, unavailable
 from app.store.shared_tables import SharedTables
 from app.store.work import Result, Work
-from app.store.writer import Stored, Writer, digest_of
+from app.store.writer import Stored, Writer
 
 LOBBY = "lobby"
 VISIT_NOTED_EVERY_MS = 3_600_000
@@ -90,12 +91,10 @@ class Store:
         reply: Quote | None = None,
         mentions: tuple[Mention, ...] = (),
     ) -> Stored:
-        """Store a message and return it once it is committed; for a submission stored before, return that one.
-
-        Raises `StoreUnavailable`.
-        """
+        """Store a message, as `Writer.append` does. `key` makes it the same submission, however often it comes."""
         self._check_replaced()
-        return await self.writer.append(room_id, author, body, key, reply, mentions)
+        digest = digest_of(author, key, body)
+        return await self.writer.append(Submission(room_id, author, body, digest, reply, mentions))
 
     async def is_stored(self, room_id: int, author: Member, body: str, key: str) -> bool:
         """Whether this submission was stored before."""

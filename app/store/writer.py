@@ -8,14 +8,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from time import monotonic
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
 from sqlalchemy.exc import IntegrityError
 
-from app.chat.messages import Member, Mention, Message, Quote
+from app.chat.messages import Message
 from app.chat.timeline import Changes
 from app.store import append_queries, change_queries
 from app.store.append_queries import Committed, Submission
@@ -90,20 +89,11 @@ class Writer:
         if self._writing:
             await self._writing
 
-    async def append(
-        self,
-        room_id: int,
-        author: Member,
-        body: str,
-        key: str,
-        reply: Quote | None = None,
-        mentions: tuple[Mention, ...] = (),
-    ) -> Stored:
+    async def append(self, submission: Submission) -> Stored:
         """Store a message and return it once it is committed; for a submission stored before, return that one.
 
         Raises `StoreUnavailable`.
         """
-        submission = Submission(room_id, author, body, digest_of(author, key, body), reply, mentions)
         done: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
         self._enqueue(Append(submission, self._deadline(), done))
         return await done
@@ -204,11 +194,6 @@ class Writer:
         else:
             log.error("cannot be stored", exc_info=error)
             _refuse(batch, StoreUnavailable(str(error)))
-
-
-def digest_of(author: Member, key: str, body: str) -> bytes:
-    """Return by what a submission is known: the same one, however often it comes, is one message."""
-    return sha256("\0".join((author.id, key, body)).encode("utf-8", "surrogatepass")).digest()
 
 
 def _acknowledge(batch: list[Append], committed: dict[int, Committed]) -> None:

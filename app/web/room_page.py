@@ -33,6 +33,7 @@ STATUS = {
     "no-session": 403,
     "too-fast": 429,
     "too-fast-address": 429,
+    "everybody": 429,
     "too-many": 429,
     "too-many-rooms": 429,
     "name-taken": 409,

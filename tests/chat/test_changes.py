@@ -82,7 +82,7 @@ def test_a_message_takes_so_many_different_reactions() -> None:
     assert len(apply(act(React("0"), BOB, 99), said, None).reactions) == MOST_KINDS
 
 
-@pytest.mark.breaks("app/chat/changes.py", "if body == message.body", "if False")
+@pytest.mark.breaks("app/chat/changes.py", "if edit.body == message.body", "if False")
 @given(st.lists(st.tuples(st.sampled_from([ANN, BOB]), CHANGES), max_size=12))
 def test_whatever_is_done_twice_is_done_once(acts: list[tuple[Member, Change]]) -> None:
     said = message(1)

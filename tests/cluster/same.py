@@ -15,11 +15,11 @@ COMPARED = ("#cursor", "#rooms", "#members")
 MOST_TURNS = 40  # messages of a script: they fit on one page
 SETTLING_SECONDS = 10  # until who is here is the same everywhere
 CHANGES = (
-    *({"edit": text} for text in ("edited", "again")),
+    *({"edit": text} for text in ("edited", "again", "@Same")),
     *({name: emoji} for name in ("react", "unreact") for emoji in ("👍", "🎉")),
     {"delete": "yes"},
 )
-TEXTS = ("hi", "<b>", "a\nb", "www.example.org")
+TEXTS = ("hi", "<b>", "a\nb", "www.example.org", "@Same")
 
 
 @dataclass
@@ -99,9 +99,9 @@ class Script:
         window, host = choose(self.windows), choose(self._cluster.hosts)
         match choose(("say", "say", "post", "change", "change", "return", "return", "rename", "make a room")):
             case "say":
-                await window.receipt(await window.say(choose(TEXTS)))
+                await window.receipt(await window.say(choose((*TEXTS, f"@{self._room} 1"))))
             case "post":
-                form = {"message": choose(TEXTS)}
+                form = {"message": choose((*TEXTS, f"@{self._room} 1"))}
                 await request(host, "POST", f"/rooms/{self._room}/messages", form, window.cookie)
             case "change":
                 # Of whatever stands there, if it may be: the others are refused.

@@ -115,6 +115,24 @@ async def test_what_is_changed_at_one_process_is_shown_at_all(both: list[Browser
     await all_show(both)
 
 
+@pytest.mark.breaks("app/rooms/typing_notes.py", "self._bus.announce(topics.typing_in", "(topics.typing_in")
+async def test_who_types_at_one_process_is_shown_at_all(both: list[Browser]) -> None:
+    ann, bob, *_ = both
+    await until(all_see(both, "Ann", "Bob"))
+    ann.send(typing="yes", message="hel")
+
+    def typing(each: Browser) -> str:
+        return each.page.show("#typing")
+
+    await until(lambda: all("Ann" in typing(each) for each in both))
+    await ann.said("hello")
+    await until(lambda: not any("Ann" in typing(each) for each in both))
+    bob.send(typing="yes", message="hello @an")
+    await until(lambda: all("Bob" in typing(each) for each in both))
+    await bob.said("hello @an")  # who is elsewhere
+    await all_show(both, "hello", "hello @Ann")
+
+
 @by_bell_alone
 @pytest.mark.breaks("app/main.py", "bus.announce(topics.log_of(room_id), changes.upto)", "pass")
 async def test_a_notification_delivers_it_and_not_the_poll(both: list[Browser], other: Process) -> None:

@@ -270,9 +270,10 @@ CHANGES = st.sampled_from(
     [Edit("edited"), Edit("again"), Delete(), React("👍"), React("🎉"), Unreact("👍"), Unreact("🎉")]
 )
 
+TEXTS = ("hi", "<b>", "a\nb", "www.x.org", "@an")
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("say"), st.sampled_from(["Ann", "Bob"]), st.sampled_from(["hi", "<b>", "a\nb", "www.x.org"])),
+        st.tuples(st.just("say"), st.sampled_from(["Ann", "Bob"]), st.sampled_from(TEXTS)),
         st.tuples(st.just("reply"), st.sampled_from(["Ann", "Bob"]), st.integers(1, 12)),
         st.tuples(st.just("wait"), st.sampled_from([1, 4, 6, 60 * 11, 60 * 24])),
         st.tuples(st.just("set the clock"), st.sampled_from([-60 * 24, -60, -1, 60, 60 * 24])),
@@ -475,6 +476,24 @@ async def test_long_messages_are_shown_a_few_at_a_time_and_read_once(
         await asyncio.gather(*(say(here, here.rooms.directory.oldest, ann, f"{n} " + "x" * 3_900) for n in range(100)))
         assert len((await page.settle()).timeline()) == 101  # with the day
         assert sum(read) <= 100
+
+
+async def test_a_hundred_who_react_at_once_cost_a_frame_for_each_batch(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        crowd = await members(here, *(f"Guest {number}" for number in range(100)))
+        room = here.rooms.directory.oldest
+        reader = await here.open(room, crowd[0])
+        await say(here, room, crowd[0], "lunch?")
+        await reader.settle()
+        batches: list[int] = []
+        here.store.writer.on_batch = lambda size, seconds: batches.append(size)
+        frames = reader.frames
+        await asyncio.gather(*(here.rooms.changing.change(room, each, 1, React("👍"), "") for each in crowd))
+        page = await reader.settle()
+        assert sum(batches) == 100
+        assert reader.frames - frames == len(batches) <= 3
+        (reaction,) = page.soup.select(".reaction")
+        assert len(str(reaction["data-by"]).split()) == 100
 
 
 async def test_a_gap_that_is_filled_makes_the_page_whole(tmp_path: Path) -> None:

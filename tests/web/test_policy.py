@@ -15,7 +15,8 @@ from bs4 import BeautifulSoup
 from bs4.element import Tag
 from jinja2 import Environment, nodes
 
-from app.chat.messages import Cursor, Quote, Reaction, Reactor
+from app.chat.mentions import Unclear
+from app.chat.messages import Cursor, Mention, Quote, Reaction, Reactor
 from app.chat.timeline import Gap, Page, arrange
 from app.html.fragments import Fragments
 from app.html.views import Place
@@ -148,14 +149,15 @@ ENTER = "[key=='Enter'&&!shiftKey&&!isComposing&&keyCode!=229&&(ctrlKey||target.
 
 
 ESCAPE, ARROW_UP = "[key=='Escape']", "[key=='ArrowUp'&&target.value=='']"
+AT = "[target.value.includes('@')]"
 
 
-def test_triggers_have_filters_for_keys_and_no_others() -> None:
+def test_triggers_have_filters_for_keys_and_an_at_and_no_others() -> None:
     found = {name_of(path): filters(path.read_text()) for path in templates() if filters(path.read_text())}
     assert found == {
         "templates/partials/composer.html": [ENTER],
         "templates/partials/edit.html": [ENTER, ESCAPE],
-        "templates/partials/wiring.html": [ESCAPE, ARROW_UP],
+        "templates/partials/wiring.html": [ESCAPE, ARROW_UP, AT],
     }
 
 
@@ -197,6 +199,7 @@ def frames() -> dict[str, str]:
     cursor, page = Cursor("0a1b2c3d", len(log) + 1), Page(entries, len(log) + 1, older=2)
     reaction = Reaction(BODIES[0], tuple(Reactor(name, name, 1) for name in NAMES[:30]))
     changed = [replace(each, edited_at=START, reactions=(reaction,)) for each in log]
+    changed.append(replace(log[0], body="@a", mentions=(Mention(ANN.id, BODIES[0], "a"),)))
     return {
         "changed": fragments.changed(LOBBY, changed, "UTC"),
         "reply": fragments.reply(Quote(7, BODIES[0], BODIES[1]), LOBBY),
@@ -215,6 +218,8 @@ def frames() -> dict[str, str]:
         "notice": fragments.notice(BODIES[0]),
         "rechecked": fragments.rechecked(cursor),
         "let_go": fragments.let_go(from_editor=True, from_question=True),
+        "typing": fragments.typing([(ANN, 0), (BOB, 3)]),
+        "meant": fragments.meant([Mention(ANN.id, BODIES[0], "a"), Unclear(BODIES[1], tuple(NAMES[:9]))]),
         "editor": fragments.editor(log[0], "UTC"),
     }
 
