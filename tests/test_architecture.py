@@ -159,7 +159,7 @@ def test_libraries_stay_with_their_keepers(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", sorted(PLAIN | {name for name in modules() if name.startswith("chat.")}))
-def test_what_is_plain_waits_for_nothing(module: str) -> None:
+def test_plain_lines_need_no_lookahead(module: str) -> None:
     for tree in trees(module):
         waits = [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor)]
         assert waits == []
@@ -175,14 +175,14 @@ def test_no_modules_know_each_other() -> None:
 
 
 @pytest.mark.parametrize("folder", sorted(path.name for path in APP.iterdir() if (path / "__init__.py").exists()))
-def test_every_folder_says_what_lives_there(folder: str) -> None:
+def test_every_folder_has_a_docstring(folder: str) -> None:
     assert ast.get_docstring(ast.parse((APP / folder / "__init__.py").read_text()))
 
 
 @pytest.mark.parametrize(
     "function", [Hub.publish, Connection.offer, Connection.cut, Delivery.reached, Resumption.leave]
 )
-def test_what_must_not_wait_cannot(function: object) -> None:
+def test_functions_of_the_hot_path_are_not_async(function: object) -> None:
     assert inspect.isfunction(function)
     assert not inspect.iscoroutinefunction(function)
     tree = ast.parse(dedent(inspect.getsource(function)))
@@ -190,13 +190,13 @@ def test_what_must_not_wait_cannot(function: object) -> None:
 
 
 @pytest.mark.parametrize("module", modules())
-def test_every_module_says_what_lives_there(module: str) -> None:
+def test_every_module_has_a_docstring(module: str) -> None:
     for tree in trees(module):
         assert ast.get_docstring(tree)
 
 
 @pytest.mark.parametrize("module", modules())
-def test_everything_public_says_what_it_does(module: str) -> None:
+def test_every_public_name_has_a_docstring(module: str) -> None:
     silent = [name for tree in trees(module) for name in undocumented(tree)]
     assert silent == []
 
@@ -214,7 +214,7 @@ def undocumented(tree: ast.AST, owner: str = "") -> Iterator[str]:
             yield from undocumented(node, f"{node.name}.")
 
 
-def test_what_says_nothing_is_found() -> None:
+def test_empty_docstrings_are_found() -> None:
     source = '''
 class Silent:
     def loud(self):

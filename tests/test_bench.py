@@ -214,7 +214,7 @@ OUT_OF_ORDER = "another one was lost, or they are out of order"
     ],
     ids=["lost", "swapped", "doubled", "invented", "closed"],
 )
-async def test_it_complains_of_what_comes(
+async def test_the_load_reports_unexpected_frames(
     load: Load, wrong: Callable[[], Tamper], complaint: str, senders: int
 ) -> None:
     async with listening(Chat(wrong())) as port:
@@ -224,7 +224,7 @@ async def test_it_complains_of_what_comes(
 
 @pytest.mark.breaks("bench/load/crowd.c", "return crowd->deliveries == crowd_owed(crowd);", "return true;")
 @pytest.mark.parametrize("tamper", [lost, lost_by_all])
-async def test_it_complains_of_what_does_not_come(load: Load, tamper: Tamper) -> None:
+async def test_the_load_reports_missing_frames(load: Load, tamper: Tamper) -> None:
     async with listening(Chat(tamper)) as port:
         run = await load("broadcast", port, readers=11, messages=6, deadline=TOO_SOON)
     missing = 1 if tamper is lost else 12
@@ -233,7 +233,7 @@ async def test_it_complains_of_what_does_not_come(load: Load, tamper: Tamper) ->
 
 
 @pytest.mark.breaks("bench/load/crowd.c", "if (crowd->late || ", "if (")
-async def test_it_complains_when_there_was_no_time_for_all(load: Load) -> None:
+async def test_the_load_reports_a_missed_deadline(load: Load) -> None:
     async with listening(Chat()) as port:
         run = await load("sustained", port, rate=1, seconds=60, deadline=TOO_SOON)
     assert "it took longer than 0.4 s" in run.error
@@ -254,7 +254,7 @@ async def test_the_last_message_may_not_come_twice(load: Load) -> None:
     assert "got message 5 twice" in run.error
 
 
-async def test_it_does_not_complain_of_a_server_that_does_it_right(load: Load) -> None:
+async def test_the_load_accepts_a_correct_server(load: Load) -> None:
     async with listening(Chat()) as port:
         one = good(await load("broadcast", port, readers=11, messages=10))
         awake = good(await load("broadcast", port, readers=11, messages=10, spin=True))
@@ -270,7 +270,7 @@ async def test_it_does_not_complain_of_a_server_that_does_it_right(load: Load) -
 
 @pytest.mark.breaks("bench/load/turns.c", "(&crowd, shared, options->alone)", "(&crowd, 0, shared)")
 @pytest.mark.breaks("bench/load/crowd.c", "(alone ? 0 : options->readers)", "options->readers")
-async def test_rooms_with_readers_and_those_without_take_turns(load: Load, tmp_path: Path) -> None:
+async def test_rooms_with_and_without_readers_take_turns(load: Load, tmp_path: Path) -> None:
     class Rooms(Chat):
         """Passes on what is said to those at the same address, and works for it at one of them."""
 
@@ -341,7 +341,7 @@ async def test_a_message_goes_out_when_all_have_the_one_before(load: Load, spin:
     "say(crowd, sender_of(crowd, pace.sent), due_at(pace.sent))",
     "say(crowd, sender_of(crowd, pace.sent), 0)",
 )
-async def test_what_is_sent_late_is_late_from_when_it_was_due(load: Load) -> None:
+async def test_latency_counts_from_the_scheduled_time(load: Load) -> None:
     class Stopping(Chat):
         """Holds the load at its first message, until the last one is due."""
 
@@ -390,7 +390,7 @@ async def test_messages_may_come_in_parts(load: Load, compression: str | None) -
         good(await load("sustained", port, rate=200, seconds=0.1, deflate=True))
 
 
-async def test_frames_may_be_longer_than_what_a_socket_takes(load: Load) -> None:
+async def test_frames_may_be_larger_than_the_socket_buffer(load: Load) -> None:
     def long(place: int, number: int, text: str) -> list[str]:
         return [text + "x" * 100_000]
 
@@ -430,7 +430,7 @@ async def test_one_frame_may_bring_many_messages(load: Load) -> None:
     ],
     ids=str,
 )
-async def test_it_inflates_with_whatever_was_agreed(load: Load, terms: dict[str, Any]) -> None:
+async def test_the_load_inflates_with_the_agreed_window(load: Load, terms: dict[str, Any]) -> None:
     async with listening(Chat(), extensions=[ServerPerMessageDeflateFactory(**terms)]) as port:
         figures = good(await load("sustained", port, rate=300, seconds=0.2, deflate=True))
     assert figures["deflated"] == figures["up"] == 13
@@ -457,7 +457,7 @@ async def test_readers_need_not_have_had_the_same(load: Load, forgets: bool) -> 
 @pytest.mark.breaks(
     "bench/load/inflater.c", "then->message.length != length || memcmp(then->message.at, message, length)", "false"
 )
-async def test_what_was_inflated_for_one_is_not_taken_for_another(load: Load) -> None:
+async def test_inflated_data_is_not_shared_between_streams(load: Load) -> None:
     def other(place: int, number: int, text: str) -> list[str]:
         return [text.replace("6 ", "7 ", 1)] if (place, number) == (3, 5) else [text]
 
@@ -486,7 +486,7 @@ async def test_compression_is_only_where_it_was_offered_and_taken(load: Load) ->
         (b"\x81\x83mask\0\0\0", "a frame with a mask"),
     ],
 )
-async def test_it_complains_of_frames_that_cannot_be(load: Load, raw: bytes, complaint: str) -> None:
+async def test_the_load_reports_invalid_frames(load: Load, raw: bytes, complaint: str) -> None:
     class Raw(Chat):
         """Answers with bytes that are not what they should be."""
 
@@ -508,7 +508,7 @@ async def test_it_complains_of_frames_that_cannot_be(load: Load, raw: bytes, com
         ("403 Forbidden", "refused the handshake: HTTP/1.1 403 Forbidden"),
     ],
 )
-async def test_it_complains_of_a_handshake_that_went_wrong(load: Load, answer: str, complaint: str) -> None:
+async def test_the_load_reports_a_failed_handshake(load: Load, answer: str, complaint: str) -> None:
     async def shake(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(f"HTTP/1.1 {answer}\r\n\r\n".encode())
@@ -524,7 +524,7 @@ async def test_it_complains_of_a_handshake_that_went_wrong(load: Load, answer: s
 @pytest.mark.parametrize(
     ("cookies", "dealt"), [(2, ["c0", "c1", "", ""]), (3, ["c0", "c1", "", ""]), (4, ["c0", "c1", "c2", "c3"])]
 )
-async def test_who_has_a_name_and_from_where_they_come(
+async def test_a_connection_knows_its_member_and_address(
     load: Load, tmp_path: Path, cookies: int, dealt: list[str]
 ) -> None:
     came: list[tuple[str, str, str]] = []
@@ -635,7 +635,7 @@ async def test_a_parlor_is_up_when_it_is_connected_and_answers_with_receipts(loa
         (lambda: Parlor(older="#000000100 0 of this run"), "got message 100, which was not sent"),
     ],
 )
-async def test_it_complains_of_what_a_parlor_says(load: Load, server: Callable[[], Parlor], complaint: str) -> None:
+async def test_the_load_reports_notices_of_parlor(load: Load, server: Callable[[], Parlor], complaint: str) -> None:
     async with listening(server()) as port:
         run = await load("broadcast", port, protocol="parlor", readers=11, first=100, deadline=TOO_SOON)
     assert complaint in run.error
@@ -724,7 +724,7 @@ async def test_the_idle_stay_until_stdin_is_closed(build: Path) -> None:
         await gone.wait()
 
 
-async def test_the_others_are_measured_beside_those_who_do_not_read(load: Load) -> None:
+async def test_readers_are_measured_beside_stalled_ones(load: Load) -> None:
     class Cutting(Chat):
         """Resets those who do not read, the last ones who came, at the fifth message."""
 
@@ -786,7 +786,7 @@ async def test_the_limit_sends_each_text_to_everybody_in_the_fragment(limit: int
 
 
 @pytest.mark.breaks("bench/limit.c", "bytes_append(&client->unsent, bytes + sent, length - sent);", ";")
-async def test_the_limit_keeps_what_a_socket_does_not_take(limit: int, load: Load) -> None:
+async def test_the_limit_server_buffers_unsent_bytes(limit: int, load: Load) -> None:
     async with connect(f"ws://127.0.0.1:{limit}", max_queue=1, max_size=None) as late:
         figures = good(await load("sustained", limit, senders=2, readers=2, rate=4000, seconds=0.1, size=20_000))
         assert figures["received"] == 1600

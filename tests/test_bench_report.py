@@ -57,7 +57,7 @@ def measured(**figures: list[float]) -> Results:
 # Figures
 
 
-def test_of_several_rounds_the_median_counts_and_the_spread_is_kept() -> None:
+def test_the_median_of_the_rounds_counts_and_the_spread_is_kept() -> None:
     assert stat([3.0, 1.0, 9.0]) == Stat(median=3.0, least=1.0, most=9.0)
 
 
@@ -114,7 +114,7 @@ def test_every_goal_is_a_figure_of_a_case(goal: Goal) -> None:
 
 
 @pytest.mark.parametrize("published", CAMPFIRE, ids=lambda published: published.what)
-def test_what_others_published_is_beside_a_figure_of_a_case(published: Published) -> None:
+def test_published_figures_are_linked_to_a_case(published: Published) -> None:
     assert_is_measured(published.of)
 
 
@@ -142,7 +142,7 @@ def test_or_more_is_better(value: float, verdict: str) -> None:
     assert goal.verdict(measured(parlor=[value])) == verdict
 
 
-def test_what_only_has_an_aim_is_not_missed() -> None:
+def test_goals_with_only_an_aim_cannot_fail() -> None:
     goal = Goal("", "", Figure("broadcast", "parlor", "median"), aim=1)
     assert goal.verdict(measured(parlor=[2.0])) == "must"
     assert goal.verdict(measured(ws=[2.0])) == ""
@@ -184,7 +184,7 @@ def test_a_case_is_compared_with_the_limit_and_the_plain_loop() -> None:
     ]
 
 
-def test_goals_are_shown_with_what_was_reached() -> None:
+def test_goals_are_shown_with_their_figures() -> None:
     rows = [line.split("|") for line in goal_table(measured(parlor=[2.9], limit=[2.0], ws=[4.0])).splitlines()]
     cells = [[cell.strip() for cell in row[1:-1]] for row in rows]
     assert cells[2] == ["One message to 1,000", "× the C server", "**1.45**", "≤ 1.6", "≤ 1.4", "must"]
@@ -210,7 +210,7 @@ def test_the_report_says_where_and_how_often_it_was_measured() -> None:
     assert "4,000 idle connections" not in text
 
 
-def test_each_page_has_what_was_measured_for_it() -> None:
+def test_each_page_shows_its_own_measurements() -> None:
     results = measured(parlor=[2.0])
     results.begin("shared-stored", "2026-11-25")
     for server, rate in (("parlor-1", 2000.0), ("parlor-2", 3000.0)):
@@ -225,7 +225,7 @@ def test_each_page_has_what_was_measured_for_it() -> None:
     assert not report(measured(), "scaling")
 
 
-def test_the_report_says_what_was_disturbed() -> None:
+def test_the_report_marks_disturbed_measurements() -> None:
     results = measured(parlor=[2.0, 3.0])
     results.add("broadcast", "limit", {"median": 1.0, "others": 0.02})
     assert "others" not in report(results)
@@ -245,18 +245,18 @@ def test_figures_that_may_be_the_loads_are_marked() -> None:
     assert "**2.50**†" in goal_table(results)  # a ratio over it
 
 
-def test_where_the_load_had_time_nothing_is_marked() -> None:
+def test_an_idle_load_is_not_marked() -> None:
     results = measured(parlor=[2.0])
     results.add("broadcast", "parlor", {"client": 0.5})
     assert "†" not in report(results)
 
 
-def test_goals_of_what_was_not_measured_are_left_out() -> None:
+def test_goals_without_a_measurement_are_left_out() -> None:
     assert "One message to 1,000" in goal_table(measured(parlor=[2.0]))
     assert "10,000" not in goal_table(measured(parlor=[2.0]))
 
 
-def test_what_is_between_the_markers_is_replaced_and_nothing_else() -> None:
+def test_only_the_text_between_markers_is_replaced() -> None:
     begin, end = BEGIN.format("Here"), END.format("Here")
     page = f"# Title\n\n{begin}\nold\n{end}\n\nmore\n"
     once = between_markers(page, "Here", "new")
@@ -278,7 +278,7 @@ def test_the_pages_have_the_markers(page: str, name: str) -> None:
     assert between_markers(text, name, "new")
 
 
-def test_what_others_published_stands_beside_our_figures() -> None:
+def test_published_figures_stand_beside_ours() -> None:
     results = measured()
     results.begin("most", "2026-11-24")
     results.add("most", "parlor", {"median": 71.23})
@@ -307,7 +307,7 @@ def test_the_highest_rate_that_holds_is_found_from_anywhere(before: int | None, 
         (None, 0, [3, 2, 1]),
     ],
 )
-def test_it_is_found_in_few_tries(before: int | None, most: int, tries: list[int]) -> None:
+def test_the_highest_rate_is_found_in_few_tries(before: int | None, most: int, tries: list[int]) -> None:
     tried: list[int] = []
 
     def holds(rate: int) -> bool:
@@ -350,13 +350,13 @@ def rate_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], dict[str, float]
 
 
 @pytest.mark.parametrize(("most", "client"), [(50, 0.95), (200, 0.2), (1000, 0.3), (4000, 0.3)])
-def test_what_the_load_took_counts_where_it_may_have_been_the_limit(
+def test_the_load_share_counts_where_it_may_be_the_limit(
     rate_of: Callable[[int], dict[str, float]], most: int, client: float
 ) -> None:
     assert rate_of(most) == {"rate": most, "p99": 1.0, "client": client}
 
 
-def test_where_no_rate_holds_it_is_said_why(rate_of: Callable[[int], dict[str, float]]) -> None:
+def test_a_rate_that_never_holds_is_explained(rate_of: Callable[[int], dict[str, float]]) -> None:
     with pytest.raises(Failed, match="late"):
         rate_of(0)
 
@@ -366,29 +366,29 @@ def test_options_are_written_as_the_load_client_takes_them() -> None:
     assert arguments(options) == ["--readers-per-room", "5", "--deflate", "--pause", "0", "--pid", "7", "--pid", "8"]
 
 
-def test_what_everybody_sends_is_of_one_size() -> None:
+def test_all_servers_send_fragments_of_one_size() -> None:
     frame = fragment()
     assert frame.count(PLACE) == 1
     assert len(frame.replace(PLACE, "x" * text_length(frame))) == FRAME_BYTES
 
 
 @pytest.mark.parametrize(("folder", "expected"), [("/home", False), ("/tmp/x", True), ("/tmp/disk/x", False)])  # noqa: S108
-def test_it_is_noticed_when_nothing_gets_to_a_disk(folder: str, expected: bool) -> None:
+def test_a_database_in_memory_is_noticed(folder: str, expected: bool) -> None:
     assert is_in_memory(Path(folder), MOUNTS) is expected
 
 
-def test_what_others_took_is_everything_but_our_own() -> None:
+def test_disturbance_is_all_cpu_time_but_ours() -> None:
     before = Effort(at=100.0, everybody=50.0, ours=10.0)
     assert Effort(at=110.0, everybody=65.0, ours=22.0).others_since(before) == pytest.approx(0.3)
     assert Effort(at=110.0, everybody=61.0, ours=22.0).others_since(before) == 0.0
 
 
-def test_a_core_is_busy_in_whatever_it_does_but_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_core_is_busy_unless_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sysconf", lambda _: 100)
     assert busy_seconds("cpu  100 200 300 9999 9999 10 20 70 0 0\ncpu0 1 1 1 1 1 1 1 1\n") == 7.0
 
 
-def test_a_family_is_a_process_with_its_children_those_that_are_gone_included(tmp_path: Path) -> None:
+def test_cpu_time_includes_children_that_have_ended(tmp_path: Path) -> None:
     files = {
         7: "7 (a) b) S 1 7 7 0 -1 0 0 0 0 0 100 20 3 4 20 0",
         8: "8 (child) R 7 8 8 0 -1 0 0 0 0 0 50 5 900 900 20 0",
@@ -408,7 +408,7 @@ def test_a_request_is_one_that_servers_understand() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_an_answer_is_read_in_whatever_pieces_it_comes(size: int) -> None:
+def test_an_answer_is_read_in_any_pieces(size: int) -> None:
     whole = b'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: 4\r\n\r\nb\r\n!'
     answer = Answer()
     pieces = [whole[start : start + size] for start in range(0, len(whole), size)]

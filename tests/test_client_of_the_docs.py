@@ -10,7 +10,7 @@ import httpx2
 from tests.server import PATIENCE, ROOT, serving
 
 
-def test_the_client_in_the_docs_says_something_and_shows_what_changes(tmp_path: Path) -> None:
+def test_the_documented_client_posts_and_shows_changes(tmp_path: Path) -> None:
     (source,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "frames.md").read_text(), re.DOTALL)
     with serving(tmp_path / "data") as server:
         file = tmp_path / "client.py"

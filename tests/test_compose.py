@@ -106,7 +106,7 @@ def test_nginx_is_believed_and_asks_both_processes() -> None:
     assert "server_name your.name;" in site
 
 
-def test_what_is_mounted_is_there_or_made_as_the_guide_says() -> None:
+def test_mounted_paths_exist_or_are_created_by_the_guide() -> None:
     mounted = [volume.split(":") for service in SERVICES.values() for volume in service.get("volumes", [])]
     for source, target, *_ in mounted:
         assert target.startswith("/")
@@ -116,7 +116,7 @@ def test_what_is_mounted_is_there_or_made_as_the_guide_says() -> None:
             assert source.startswith("/") or source in COMPOSE["volumes"]
 
 
-def test_the_image_of_the_site_has_what_the_site_includes() -> None:
+def test_the_nginx_image_contains_all_included_files() -> None:
     stage = re.search(r"^FROM nginx.*?(?=^FROM)", DOCKERFILE, re.DOTALL | re.MULTILINE)
     assert stage
     for path in re.findall(r"/opt/parlor/[\w/.-]+\w", SITE):
@@ -148,7 +148,7 @@ def test_the_database_is_prepared_for_a_role_that_owns_it_and_no_more(tmp_path: 
     assert postgres.sql("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'chat'") == ["chat"]
 
 
-async def test_that_role_can_do_what_parlor_needs(postgres: Cluster) -> None:
+async def test_the_documented_role_is_sufficient(postgres: Cluster) -> None:
     postgres.sql("CREATE ROLE owner LOGIN")
     postgres.sql("CREATE DATABASE owned OWNER owner TEMPLATE template0 ENCODING 'UTF8'")
     async with Store(postgres.url("owned").replace("parlor@", "owner@"), utc_now).opened("Lobby") as store:

@@ -103,7 +103,7 @@ def test_twice_as_much_is_at_most_twice_the_work(name: str) -> None:
         assert ratio <= MOST, f"{ratio:.1f} times the work for four times {small[:20]!r} …"
 
 
-def test_what_goes_back_to_the_start_is_found() -> None:
+def test_a_lexer_with_backtracking_is_found() -> None:
     """The test above can fail."""
 
     def read(text: str) -> int:

@@ -53,7 +53,7 @@ def queries() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("query", queries().values(), ids=queries())
-def test_a_query_asks_for_what_there_is_and_as_what_it_is(query: str) -> None:
+def test_dashboard_queries_use_existing_metrics_by_their_type(query: str) -> None:
     named = [found[0] for found in FIGURE.finditer(re.sub(r"\{[^}]*\}|by \([^)]*\)|group_left \(\w+\)", "", query))]
     assert named
     for name in named:
@@ -78,7 +78,7 @@ def test_the_dashboard_shows_every_figure_of_ours() -> None:
     assert missing == []
 
 
-def test_panels_lie_side_by_side_and_say_what_they_show() -> None:
+def test_dashboard_panels_do_not_overlap_and_have_titles() -> None:
     numbers = [panel["id"] for panel in DASHBOARD["panels"]]
     assert len(set(numbers)) == len(numbers)
     for one, other in combinations((panel["gridPos"] for panel in DASHBOARD["panels"]), 2):
@@ -90,7 +90,7 @@ def test_panels_lie_side_by_side_and_say_what_they_show() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
-def test_an_alert_says_why_and_what_to_do_and_where_more_stands(rule: dict[str, Any]) -> None:
+def test_an_alert_has_a_summary_an_action_and_a_link(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in ("page", "ticket")
     assert set(rule["annotations"]) == {"summary", "reason", "action", "section"}
     path, _, anchor = rule["annotations"]["section"].partition("#")
@@ -217,5 +217,5 @@ def test_an_alert_is_set_off_by_its_trouble(tmp_path: Path, name: str) -> None:
 
 
 @needs_promtool
-def test_what_is_well_or_passes_sets_off_nothing(tmp_path: Path) -> None:
+def test_healthy_and_passing_states_raise_no_alert(tmp_path: Path) -> None:
     assert [firing(tmp_path, CALM, minute) for minute in (5, 11, 20, 25, 40)] == [set()] * 5

@@ -107,7 +107,7 @@ def test_pages_come_compressed(site: Site) -> None:
         assert "nonce-" in page.headers["Content-Security-Policy"]
 
 
-def test_who_has_a_page_is_told_so_through_nginx(site: Site) -> None:
+def test_a_known_page_is_not_modified_through_nginx(site: Site) -> None:
     with site.client() as client:
         page = client.get("/", headers={"Accept-Encoding": "gzip"})
         unchanged = client.get("/", headers={"Accept-Encoding": "gzip", "If-None-Match": page.headers["ETag"]})

@@ -34,7 +34,7 @@ def fail() -> None:
 
 
 @pytest.mark.parametrize("style", ["text", "json"])
-def test_an_event_is_one_line_whatever_is_in_it(capsys: pytest.CaptureFixture[str], style: str) -> None:
+def test_any_event_is_one_line(capsys: pytest.CaptureFixture[str], style: str) -> None:
     set_up_logging("info", style)
     log = structlog.get_logger("parlor.test")
     log.info("joined", room="lobby", error="first\nsecond\r\nthird\u2028fourth")
@@ -73,7 +73,7 @@ def test_for_people_a_line_begins_with_when_how_bad_and_what(capsys: pytest.Capt
 
 
 @pytest.mark.parametrize(("level", "events"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
-def test_the_level_decides_what_is_logged(capsys: pytest.CaptureFixture[str], level: str, events: int) -> None:
+def test_the_level_filters_the_log(capsys: pytest.CaptureFixture[str], level: str, events: int) -> None:
     set_up_logging(level, "text")
     log = structlog.get_logger(f"parlor.test.{level}")
     log.debug("left")
@@ -99,7 +99,7 @@ def test_setting_up_twice_logs_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(logged(capsys)) == 1
 
 
-def test_what_others_can_provoke_is_seldom_worth_a_line(
+def test_provoked_warnings_are_logged_rarely(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0

@@ -92,7 +92,7 @@ def test_a_database_of_a_newer_release_is_refused_with_a_sentence(tmp_path: Path
 
 
 @needs_our_log
-def test_it_logs_what_is_worth_a_line_and_nothing_that_was_said(tmp_path: Path) -> None:
+def test_the_log_has_no_message_texts(tmp_path: Path) -> None:
     with serving(tmp_path, log_format="text") as server:
         with browser(server, become(server, "Ann")) as ann:
             read_until(ann, "connected")
@@ -127,7 +127,7 @@ def test_a_stop_closes_with_1012_and_a_restart_loses_nothing(tmp_path: Path) -> 
 
 @needs_our_protocols
 @pytest.mark.breaks("app/operations/serving.py", "await self._drain()", "pass")
-def test_who_is_told_to_stop_is_no_longer_ready_and_serves_on_until_balancers_know(tmp_path: Path) -> None:
+def test_a_stopping_process_is_not_ready_and_serves_while_draining(tmp_path: Path) -> None:
     with serving(tmp_path, drain_seconds=300) as server, browser(server, become(server, "Ann")) as ann:
         read_until(ann, "connected")
         assert httpx2.get(f"{server.url}/readyz").is_success
@@ -162,7 +162,7 @@ def test_a_power_cut_loses_nothing_that_had_its_receipt(tmp_path: Path) -> None:
 LONG = {"messages_burst": 10_000, "address_messages_burst": 10**6, "message_length": 20_000, "stall_seconds": 0.5}
 
 
-def test_who_takes_nothing_is_cut_off_and_the_others_notice_nothing(tmp_path: Path) -> None:
+def test_a_stalled_reader_is_cut_off_and_others_notice_nothing(tmp_path: Path) -> None:
     with serving(tmp_path, **LONG) as server:
         cookie = become(server, "Ann")
         with browser(server, cookie) as ann, stalled(server) as sleeper:
@@ -189,7 +189,7 @@ def test_who_takes_nothing_is_cut_off_and_the_others_notice_nothing(tmp_path: Pa
 @pytest.mark.breaks(
     "app/web/sockets.py", "asyncio.get_running_loop().call_later(CLOSE_SECONDS, transport.abort)", "pass"
 )
-def test_of_who_takes_nothing_nothing_is_left(tmp_path: Path) -> None:
+def test_a_stalled_connection_leaves_nothing_behind(tmp_path: Path) -> None:
     """Its socket is dropped though it never reads again.
 
     By ASGI alone a server can only close it, and wait for it to take what was written before: that is up to the system.
@@ -278,7 +278,7 @@ def test_a_start_with_a_key_that_others_can_read_says_so(settings: Settings) -> 
         assert [entry["log_level"] for entry in logs] == ["warning"] * warnings
 
 
-def test_the_collector_leaves_alone_what_is_there_from_the_start() -> None:
+def test_the_collector_skips_objects_from_the_start() -> None:
     thresholds = gc.get_threshold()
     try:
         calm_collector()

@@ -47,7 +47,7 @@ def metrics() -> Metrics:
     return metrics
 
 
-def test_what_happened_is_counted(metrics: Metrics) -> None:
+def test_events_are_counted(metrics: Metrics) -> None:
     found = samples(metrics)
     expected = {
         ("parlor_messages_total", ""): 1,
@@ -74,7 +74,7 @@ def test_what_happened_is_counted(metrics: Metrics) -> None:
     assert {key: found[key] for key in expected} == pytest.approx(expected)
 
 
-def test_names_say_whose_they_are_and_use_base_units(metrics: Metrics) -> None:
+def test_metric_names_have_a_prefix_and_base_units(metrics: Metrics) -> None:
     for name, _ in samples(metrics):
         words = name.split("_")
         assert words[0] in ("parlor", "process", "python")  # ours, the system's, the collector's
@@ -83,14 +83,14 @@ def test_names_say_whose_they_are_and_use_base_units(metrics: Metrics) -> None:
             assert set(words) & set(BASE_UNITS), name
 
 
-def test_every_figure_says_what_it_is(metrics: Metrics) -> None:
+def test_every_metric_has_a_help_text(metrics: Metrics) -> None:
     families = list(text_string_to_metric_families(metrics.text().decode()))
     assert families
     for family in families:
         assert family.documentation.endswith(".") or not family.name.startswith("parlor_"), family.name
 
 
-def test_nothing_is_told_apart_by_who_or_where(metrics: Metrics) -> None:
+def test_metrics_have_no_labels_for_members_or_addresses(metrics: Metrics) -> None:
     # Labels by member, room or address would grow without end, and say who is here.
     labels = {
         name
@@ -101,7 +101,7 @@ def test_nothing_is_told_apart_by_who_or_where(metrics: Metrics) -> None:
     assert labels == {"reason", "found", "process", "generation", "le"}
 
 
-def test_who_is_alone_hears_all_there_is() -> None:
+def test_a_local_bus_delivers_every_announcement() -> None:
     found = samples(Metrics())
     assert found["parlor_bus_connected", ""] == 1
     # There from the start: a rate needs a first figure.
@@ -109,7 +109,7 @@ def test_who_is_alone_hears_all_there_is() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the figures of a process are read from Linux's /proc")
-def test_the_process_tells_what_it_takes(metrics: Metrics) -> None:
+def test_the_process_reports_its_memory_and_descriptors(metrics: Metrics) -> None:
     found = samples(metrics)
     assert found["process_resident_memory_bytes", ""] > 1_000_000
     assert found["process_cpu_seconds_total", ""] > 0

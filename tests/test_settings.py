@@ -47,7 +47,7 @@ def test_the_status_is_yellow_within_fifteen_seconds_of_silence_and_red_within_t
     assert settings.stale_after > 2 * settings.heartbeat
 
 
-def test_who_stalls_is_cut_off_within_ten_seconds() -> None:
+def test_a_stalled_reader_is_cut_off_within_ten_seconds() -> None:
     assert Settings().stall_seconds <= 10
 
 
@@ -100,7 +100,7 @@ def test_the_password_of_the_database_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize("origin", ["www.example.org", "https://example.org/", "ftp://example.org", "https://"])
-def test_what_is_no_origin_is_refused(origin: str) -> None:
+def test_an_invalid_origin_is_refused(origin: str) -> None:
     assert "an origin looks like" in complaint(allowed_origins=origin)
 
 
@@ -291,11 +291,11 @@ def test_the_slowest_reconnecting_that_is_allowed_keeps_the_promise() -> None:
         ("shutdown_seconds", -1),
     ],
 )
-def test_what_makes_no_sense_is_refused_by_name(name: str, value: object) -> None:
+def test_invalid_settings_are_refused_by_name(name: str, value: object) -> None:
     assert name in complaint(**{name: value}).lower()
 
 
-def test_every_setting_says_what_it_is() -> None:
+def test_every_setting_has_a_description() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert field.description.endswith("."), name

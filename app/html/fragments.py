@@ -243,16 +243,25 @@ class Fragments:
         return contents
 
     def forget(self, room_id: int, positions: Set[int]) -> None:
-        """Forget how messages looked that were deleted, those that quote them, and every page."""
+        """Forget how messages of a room looked that were deleted, those that quote them, and every page."""
+
+        def is_kept(message: Message, room: int) -> bool:
+            quoted = message.reply.position if message.reply else 0
+            return room != room_id or positions.isdisjoint({message.position, quoted})
+
+        self._forget_unless(is_kept)
+
+    def forget_rooms(self, room_ids: Set[int]) -> None:
+        """Forget how messages of these rooms looked, and every page."""
+        self._forget_unless(lambda message, room: room not in room_ids)
+
+    def _forget_unless(self, is_kept: Callable[[Message, int], bool]) -> None:
         for key in list(self._cache):
             match key:
-                case (Entry(message) | (Message() as message), _, room):
-                    quoted = message.reply.position if message.reply else 0
-                    is_kept = room != room_id or positions.isdisjoint({message.position, quoted})
+                case (Entry(message) | (Message() as message), _, int(room)) if is_kept(message, room):
+                    pass
                 case _:
-                    is_kept = False
-            if not is_kept:
-                del self._cache[key]
+                    del self._cache[key]
         links.forget()
 
     def _keep(self, key: Hashable, html: Markup) -> Markup:

@@ -40,6 +40,7 @@ class Delivery:
         self._open_page_size = max(settings.open_page_size, settings.page_size)
         self._trim_every = max(1, self._open_page_size // 4)  # messages
         self._deliveries: dict[Audience, asyncio.Task[None]] = {}
+        self._unwatched: set[int] = set()  # rooms that changed while nobody was shown how
         self.on_deleted: Callable[[int], None] = lambda room_id: None  # called where a message of the room was deleted
 
     def committed(self, room_id: int, changes: Changes) -> None:
@@ -61,6 +62,8 @@ class Delivery:
         """The log of a room goes up to `position`: deliver it. Never waits."""
         self._history.newest.reached(room_id, position)
         audience = self._hub.audience(room_id)
+        if audience is None:
+            self._unwatched.add(room_id)
         if audience is None or position <= audience.reached:
             return
         audience.reached = position
@@ -113,6 +116,14 @@ class Delivery:
         if deleted := {message.position for message in changes.changed if message.is_deleted}:
             self._fragments.forget(room_id, deleted)
             self.on_deleted(room_id)
+
+    def sweep(self) -> None:
+        """Forget how rooms looked that changed while nobody was shown how: messages may have been deleted."""
+        if self._unwatched:
+            self._fragments.forget_rooms(self._unwatched)
+            for room_id in self._unwatched:
+                self.on_deleted(room_id)
+            self._unwatched.clear()
 
     def _show(self, audience: Audience, changes: Changes) -> None:
         cursor = self._history.cursor(changes.upto)

@@ -146,6 +146,7 @@ class Rooms:
         self.hub.forget_empty()
         self.limits.sweep()
         self.posting.sweep()
+        self.delivery.sweep()
 
     async def _follow_removals_forever(self) -> None:
         """Poll for removed rooms. The command line removes them, and announces nothing."""

@@ -118,7 +118,7 @@ def read_out(person: Person) -> dict[str, str]:
     return {found[0]: live(node) for node in articles if (found := re.findall(r"line \d+", text(node)))}
 
 
-def test_only_what_is_new_is_read_out(cast: Cast, room: str) -> None:
+def test_screen_readers_read_only_new_messages(cast: Cast, room: str) -> None:
     bob = cast.member("Bob")
     bob.posts(room, *(f"line {number}" for number in range(1, 71)))
     ann = cast.member("Ann").opens(room).reads_up_to(70)
@@ -159,7 +159,7 @@ def test_things_have_names(ann: Person) -> None:
         expect(control).to_be_visible()
 
 
-def test_nothing_slides_for_those_who_asked_for_less_motion(cast: Cast, room: str) -> None:
+def test_reduced_motion_disables_transitions(cast: Cast, room: str) -> None:
     ann = cast.member("Ann", reduced_motion="reduce").opens(room).says("still")
     expect(ann.message("still")).to_have_css("transition-duration", "0s")
     moving = cast.member("Bob", reduced_motion="no-preference").opens(room)

@@ -59,7 +59,7 @@ def test_a_reaction_is_counted_and_ones_own_is_marked(ann: Person, bob: Person) 
 
 
 @pytest.mark.engines
-def test_a_reply_quotes_what_it_answers_and_follows_it(ann: Person, bob: Person) -> None:
+def test_a_reply_quotes_its_original_and_follows_its_changes(ann: Person, bob: Person) -> None:
     ann.says("shall we?", "now")
     bob.reads("now").picks("shall we?").locator("[name=reply]").click()
     expect(bob.page.locator(".draft__quote")).to_contain_text("shall we?")
@@ -87,7 +87,7 @@ def test_a_reply_can_be_let_be(ann: Person, bob: Person) -> None:
     expect(ann.page.locator(".message__quote")).to_have_count(0)
 
 
-def test_who_reacted_is_told_to_the_pointer_and_to_the_keyboard(ann: Person, bob: Person) -> None:
+def test_reactors_are_shown_on_hover_and_focus(ann: Person, bob: Person) -> None:
     ann.says("lunch?").reacts("lunch?", THUMBS_UP)
     bob.reads("lunch?").reacts("lunch?", THUMBS_UP)
     who = bob.message("lunch?").locator(".reaction__by")
@@ -187,7 +187,7 @@ def test_on_a_phone_the_toolbar_is_a_row_that_a_finger_hits(cast: Cast, room: st
         assert box["x"] + box["width"] <= width
 
 
-def test_a_message_keeps_what_is_picked_and_unfolded_when_it_changes(ann: Person, bob: Person) -> None:
+def test_a_changed_message_stays_picked_and_unfolded(ann: Person, bob: Person) -> None:
     ann.says("\n".join(f"line {number}" for number in range(30)))
     more = bob.page.locator(".message__more")
     expect(bob.page.locator(".message__body")).to_contain_text("line 29")
@@ -256,7 +256,7 @@ def test_without_script_the_same_is_done_on_the_page_of_the_message(cast: Cast, 
     expect(vera.page.locator(".about")).to_have_count(0)
 
 
-def test_who_has_no_name_sees_reactions_and_can_add_none(cast: Cast, room: str, ann: Person) -> None:
+def test_visitors_without_a_name_see_reactions_and_add_none(cast: Cast, room: str, ann: Person) -> None:
     ann.says("hello").reacts("hello", THUMBS_UP)
     guest = cast.somebody().opens(room)
     expect(guest.reactions("hello")).to_have_text(f"{THUMBS_UP} 1")

@@ -90,7 +90,7 @@ def test_the_button_waits_for_text_and_for_a_connection(
     is_ready(far.page.locator("#composer"))
 
 
-def test_it_grows_with_its_text_up_to_a_limit(ann: Person) -> None:
+def test_the_composer_grows_with_its_text_up_to_a_limit(ann: Person) -> None:
     def height(lines: int) -> float:
         ann.writes("\n".join(["line"] * lines))
         box = ann.composer.bounding_box()
@@ -104,7 +104,7 @@ def test_it_grows_with_its_text_up_to_a_limit(ann: Person) -> None:
     assert ann.page.locator("#scroller").evaluate("element => element.clientHeight") > 200
 
 
-def test_what_enter_does_is_each_persons_choice_in_each_browser(cast: Cast, room: str) -> None:
+def test_the_enter_key_is_a_choice_per_browser(cast: Cast, room: str) -> None:
     def chooses(person: Person, choice: str) -> None:
         person.page.locator(".account").click()
         person.page.locator("#account select[name=enter]").select_option(choice)
@@ -138,7 +138,7 @@ def test_blank_is_not_sent(ann: Person, bob: Person, blank: str) -> None:
     bob.sees("not blank")
 
 
-def test_what_is_too_long_stays_with_the_reason_and_goes_when_mended(ann: Person, bob: Person) -> None:
+def test_a_too_long_draft_stays_with_the_reason_until_shortened(ann: Person, bob: Person) -> None:
     text = "a long story " * 400
     ann.writes(text).composer.press("Enter")
     expect(ann.notice).to_contain_text("too long")
@@ -156,7 +156,7 @@ def test_what_is_too_long_stays_with_the_reason_and_goes_when_mended(ann: Person
     expect(ann.notice).to_be_empty()
 
 
-def test_what_is_far_too_long_stays_and_stands_in_nobodys_way(gather: Gather, tmp_path: Path) -> None:
+def test_a_far_too_long_draft_stays_and_blocks_nothing(gather: Gather, tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         ann = gather(server).member("Ann").opens()
         text = "a whole book " * 3_500
@@ -201,7 +201,7 @@ def test_too_fast_is_refused_and_the_text_kept(gather: Gather, tmp_path: Path) -
 @pytest.mark.breaks("templates/partials/wiring.html", 'hx-trigger="htmx:after:swap"', 'hx-trigger="never"')
 @pytest.mark.parametrize("slowness", [1, 6], ids=["fast processor", "slow processor"])
 @pytest.mark.parametrize("delay", [0.0, 0.4], ids=["near", "far"])
-def test_what_is_typed_without_a_pause_arrives_whole_and_in_order(
+def test_fast_typing_arrives_whole_and_in_order(
     gather: Gather, server: Server, link: Proxy, room: str, bob: Person, slowness: int, delay: float
 ) -> None:
     """Before the fresh draft is there, a whole message may be typed; receipts come while the next are being written."""
@@ -216,7 +216,7 @@ def test_what_is_typed_without_a_pause_arrives_whole_and_in_order(
     expect(ann.composer).to_be_focused()
 
 
-def test_what_is_typed_before_the_fresh_draft_is_there_belongs_to_the_next_message(ann: Person, bob: Person) -> None:
+def test_keys_before_the_fresh_draft_belong_to_the_next_message(ann: Person, bob: Person) -> None:
     """However long that takes, however many keys it are, and wherever in the text they land."""
     ann.page.evaluate(
         """() => {
@@ -239,7 +239,7 @@ def test_what_is_typed_before_the_fresh_draft_is_there_belongs_to_the_next_messa
 
 
 @pytest.mark.engines
-def test_what_is_typed_while_receipts_come_in_stays_whole(
+def test_typing_is_not_disturbed_by_receipts(
     gather: Gather, server: Server, link: Proxy, room: str, bob: Person
 ) -> None:
     ann = gather(server, link.url).member("Far Ann").opens(room)
@@ -256,7 +256,7 @@ def test_what_is_typed_while_receipts_come_in_stays_whole(
     expect(ann.composer).to_be_focused()
 
 
-def test_what_others_write_disturbs_no_draft(ann: Person, bob: Person) -> None:
+def test_incoming_messages_do_not_disturb_a_draft(ann: Person, bob: Person) -> None:
     ann.composer.focus()
     ann.types("half a sen")
     ann.presses("ArrowLeft", "ArrowLeft", "ArrowLeft")

@@ -92,7 +92,7 @@ def test_a_restart_loses_nothing_and_doubles_nothing(
 
 
 @pytest.mark.engines(soak=True)
-def test_what_is_typed_offline_is_sent_once(own_cast: Cast, own_server: Server) -> None:
+def test_drafts_typed_offline_are_sent_once(own_cast: Cast, own_server: Server) -> None:
     ann, bob = own_cast.member("Ann").opens(), own_cast.member("Bob").opens()
     own_server.kill()
     ann.finds_it("disconnected", within=1)
@@ -118,7 +118,7 @@ def test_what_is_typed_offline_is_sent_once(own_cast: Cast, own_server: Server) 
 
 
 @pytest.mark.engines
-def test_what_was_missed_comes_in_once_and_in_order(far_ann: Person, bob: Person, link: Proxy) -> None:
+def test_missed_messages_arrive_once_and_in_order(far_ann: Person, bob: Person, link: Proxy) -> None:
     bob.says("before")
     far_ann.reads("before")
     link.cut()
@@ -213,9 +213,7 @@ def test_a_proxy_that_misses_its_server_is_asked_until_it_has_found_it(
     'autocomplete="off" hx-ws:send hx-nonce="{{ nonce }}" hx-include="#keys, #drafts > :not(:last-child), #recheck"',
     'autocomplete="off" hx-ws:send hx-nonce="{{ nonce }}" hx-include="#keys"',
 )
-def test_what_was_on_its_way_when_the_server_stopped_arrives_once(
-    gather: Gather, own_cast: Cast, own_server: Server
-) -> None:
+def test_messages_in_flight_during_a_stop_arrive_once(gather: Gather, own_cast: Cast, own_server: Server) -> None:
     with proxying(own_server.port) as link:
         bob, ann = own_cast.member("Bob").opens(), gather(own_server, link.url).member("Ann").opens()
         link.stall()

@@ -13,7 +13,7 @@ from tests.profile import PROFILE
 
 
 @pytest.mark.skipif(PROFILE != "soak", reason="takes a minute: make soak")
-def test_a_page_whose_process_is_cut_off_turns_yellow_and_red(gather: Gather, tmp_path: Path) -> None:
+def test_a_page_turns_yellow_and_red_when_its_process_is_cut_off(gather: Gather, tmp_path: Path) -> None:
     skip_without()
     skip_without_machines()
     with apart(tmp_path, **GENEROUS) as cluster:

@@ -211,7 +211,7 @@ def test_a_tower_of_marks_stays_in_its_message(cast: Cast, room: str, tower: str
 
 
 @pytest.mark.breaks("static/css/messages.css", "unicode-bidi: isolate;", "")
-def test_an_address_reads_from_left_to_right_whatever_stands_before_it(cast: Cast, room: str) -> None:
+def test_an_address_reads_from_left_to_right_after_any_text(cast: Cast, room: str) -> None:
     ann = cast.member("Ann").opens(room)
     ann.posts(room, "\u202e see http://example.org/path ok")
     ann.reads("\u202e see http://example.org/path ok")

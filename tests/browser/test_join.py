@@ -71,7 +71,7 @@ def test_a_name_that_is_in_use_is_refused_beside_the_form_and_kept_in_it(cast: C
     bob.reads("then Robert it is")
 
 
-def test_who_takes_another_name_writes_under_it_from_then_on(cast: Cast, room: str, bob: Person) -> None:
+def test_new_messages_have_the_new_name(cast: Cast, room: str, bob: Person) -> None:
     eve = cast.somebody().opens(room).joins_as("Eve").is_connected()
     eve.says("as Eve")
     eve.renames_to("Evelyn").is_connected()
@@ -114,7 +114,7 @@ def test_times_are_shown_in_the_chosen_zone(cast: Cast, room: str, bob: Person) 
     ).get_attribute("datetime")
 
 
-def test_who_signs_out_is_asked_for_a_name_and_their_other_window_says_so(cast: Cast, room: str) -> None:
+def test_signing_out_reaches_other_windows(cast: Cast, room: str) -> None:
     gina = cast.somebody().opens(room).joins_as("Gina").is_connected()
     other = gina.page.context.new_page()
     other.goto(gina.page.url)

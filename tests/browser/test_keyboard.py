@@ -78,7 +78,7 @@ def test_the_account_menu_and_the_zone(cast: Cast, room: str) -> None:
     expect(mona.page.locator("#account select[name=time_zone]")).to_have_value("Europe/Berlin")
 
 
-def test_what_opens_takes_the_focus_and_gives_it_back(cast: Cast, room: str) -> None:
+def test_dialogs_take_the_focus_and_give_it_back(cast: Cast, room: str) -> None:
     ann = cast.member("Ann").opens(room)
     phone = cast.member("Bob", viewport={"width": 390, "height": 844}).opens(room)
     for person, way, first in (

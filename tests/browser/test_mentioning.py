@@ -12,7 +12,7 @@ def ground(person: Person, text: str) -> str:
 
 
 @pytest.mark.engines
-def test_a_mention_is_foretold_and_stands_out_for_the_one_who_is_meant(ann: Person, bob: Person) -> None:
+def test_a_mention_is_announced_to_its_writer_and_highlighted_for_its_target(ann: Person, bob: Person) -> None:
     bob.composer.focus()
     bob.types("are you there, @an")
     expect(bob.page.locator(".draft__mentions:visible")).to_have_text("Mentions Ann.")
@@ -47,7 +47,7 @@ def test_a_mention_of_everybody_stands_out_for_everybody(ann: Person, bob: Perso
 
 
 @pytest.mark.engines
-def test_others_see_who_is_typing_and_oneself_does_not(ann: Person, bob: Person) -> None:
+def test_typing_is_shown_to_others_and_not_to_oneself(ann: Person, bob: Person) -> None:
     ann.composer.focus()
     ann.types("hel")
     typing = bob.page.locator("#typing span")

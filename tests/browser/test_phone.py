@@ -62,7 +62,7 @@ def test_talking(cast: Cast, room: str, phone: dict[str, Any], bob: Person) -> N
 
 
 @phones
-def test_what_one_talks_with_is_for_fingers(cast: Cast, room: str, phone: dict[str, Any]) -> None:
+def test_controls_are_large_enough_for_fingers(cast: Cast, room: str, phone: dict[str, Any]) -> None:
     ann = cast.member("Ann", **phone).opens(room).writes("from my phone")
     is_for_fingers(
         ann.composer,

@@ -38,7 +38,7 @@ INSERT = """() => new Promise(done => {
 
 
 @pytest.mark.parametrize("what", SMUGGLED)
-def test_what_is_smuggled_in_is_refused(cast: Cast, room: str, what: str) -> None:
+def test_smuggled_requests_are_refused(cast: Cast, room: str, what: str) -> None:
     ann = cast.member("Ann").foresees("").opens(room)
     directive = ann.page.evaluate(INSERT % SMUGGLED[what])
     assert re.match("script-src|style-src|require-trusted-types-for|frame-src|default-src", directive)
@@ -81,7 +81,7 @@ REFUSED = """directive => new Promise((done, failed) => {
 
 
 @pytest.mark.breaks("app/web/security.py", "script-src 'nonce-{nonce}'", "script-src * 'unsafe-inline'")
-def test_what_is_injected_into_a_page_neither_runs_nor_loads(cast: Cast, room: str) -> None:
+def test_injected_markup_neither_runs_nor_loads(cast: Cast, room: str) -> None:
     """The page as the server sends it, with its headers, and markup at its end that nobody escaped."""
     ann = cast.member("Ann").foresees("")
     ann.context.add_init_script(TRIPWIRE)
@@ -113,7 +113,7 @@ def test_what_is_injected_into_a_page_neither_runs_nor_loads(cast: Cast, room: s
     assert requests == []
 
 
-def test_htmx_takes_nothing_from_what_people_write(ann: Person, bob: Person) -> None:
+def test_htmx_ignores_attributes_in_messages(ann: Person, bob: Person) -> None:
     """An element with htmx attributes among the messages is inert, however it came there."""
     bob.says("first")
     ann.reads("first")

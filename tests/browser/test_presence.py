@@ -47,7 +47,7 @@ def test_the_count_stays_through_a_reload_and_falls_when_somebody_leaves(ann: Pe
     expect(bob.members).to_have_text(["Bob"])
 
 
-def test_somebody_who_reads_along_without_a_name_is_not_listed(cast: Cast, room: str, ann: Person) -> None:
+def test_readers_without_a_name_are_not_listed(cast: Cast, room: str, ann: Person) -> None:
     cast.somebody().opens(room)
     expect(ann.members).to_have_text(["Ann"])
     expect(ann.member_count).to_have_text("1")

@@ -38,9 +38,7 @@ def goes_back(person: Person) -> None:
 
 
 @pytest.mark.breaks("templates/room.html", '"reconnectCodes": [1000, 1001', '"reconnectCodes": [1001')
-def test_the_back_button_brings_back_a_page_that_is_live_and_has_what_was_being_written(
-    ann: Person, bob: Person, room: str
-) -> None:
+def test_the_back_button_restores_a_live_page_with_its_draft(ann: Person, bob: Person, room: str) -> None:
     ann.says("before").types("being written")
     leaves(ann, "lobby")
     bob.says("while Ann was away")

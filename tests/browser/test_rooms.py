@@ -42,7 +42,7 @@ def test_a_link_to_a_room_can_be_shared(cast: Cast, ann: Person, room: str) -> N
     ann.sees("come in", "thanks")
 
 
-def test_what_is_said_in_a_room_stays_there(cast: Cast, ann: Person, bob: Person) -> None:
+def test_messages_stay_in_their_room(cast: Cast, ann: Person, bob: Person) -> None:
     lobby = cast.member("Lea").opens()
     lobby.page.goto(cast.url)
     lobby.is_connected()

@@ -57,7 +57,7 @@ def test_nothing_lies_between_the_newest_message_and_the_composer(ann: Person) -
     assert 0 <= dock["y"] - (newest["y"] + newest["height"]) <= 12
 
 
-def test_nothing_moves_under_somebody_who_reads_further_up(cast: Cast, room: str) -> None:
+def test_a_scrolled_up_page_keeps_its_place(cast: Cast, room: str) -> None:
     bob = cast.member("Bob")
     bob.posts(room, *lines(1, 40))
     ann = cast.member("Ann").opens(room)
@@ -135,9 +135,7 @@ def test_older_messages_load_as_one_scrolls_up_to_the_first(cast: Cast, room: st
     assert reader.messages() == ann.messages()
 
 
-def test_a_page_that_stays_open_keeps_the_newest_and_shows_the_others_to_who_scrolls_up(
-    cast: Cast, room: str, ann: Person
-) -> None:
+def test_an_open_page_keeps_the_newest_messages_and_reloads_older_ones(cast: Cast, room: str, ann: Person) -> None:
     bob = cast.member("Bob")
     bob.posts(room, *lines(1, 330))
     ann.reads("line 330")

@@ -53,7 +53,7 @@ def full(server: Server, file: Path) -> Iterator[None]:
 @pytest.mark.breaks(
     "app/rooms/posting.py", "raise UNSTORED() from error\n        if stored.is_new", "return\n        if stored.is_new"
 )
-def test_what_cannot_be_stored_stays_with_its_sender_until_it_can(
+def test_an_unstored_draft_stays_until_the_store_is_back(
     trouble: Trouble, own_cast: Cast, own_server: Server, tmp_path: Path
 ) -> None:
     file = tmp_path / "parlor.db"

@@ -12,7 +12,7 @@ COPIED = """() => {
 
 
 @pytest.mark.engines(soak=True)
-def test_what_is_copied_reads_as_a_transcript(cast: Cast, room: str, bob: Person) -> None:
+def test_copied_messages_read_as_a_transcript(cast: Cast, room: str, bob: Person) -> None:
     ann = cast.member("Ann").opens(room).says("hello", "are you there?")
     ann.reads("are you there?")
     bob.says("yes")
@@ -24,7 +24,7 @@ def test_what_is_copied_reads_as_a_transcript(cast: Cast, room: str, bob: Person
     assert copied.strip("\n").split("\n") == [f"Ann {hour}", "hello", "are you there?", f"Bob {later}", "yes"]
 
 
-def test_a_room_is_printed_without_what_is_around_it(cast: Cast, room: str, bob: Person) -> None:
+def test_printing_shows_only_the_messages(cast: Cast, room: str, bob: Person) -> None:
     bob.posts(room, *(f"line {number}" for number in range(1, 9)))
     ann = cast.member("Ann", color_scheme="dark").opens(room)
     for address in ("", "?before=5"):

@@ -8,7 +8,7 @@ from tests.browser.cast import Cast, Person, Shown, expect
 
 
 @pytest.mark.engines(soak=True)
-def test_what_one_says_both_see_at_once_and_in_order(ann: Person, bob: Person) -> None:
+def test_messages_reach_both_people_at_once_and_in_order(ann: Person, bob: Person) -> None:
     ann.says("Hello Bob")
     bob.sees("Hello Bob").says("Hello Ann", "How are you?")
     ann.sees("Hello Bob", "Hello Ann", "How are you?").says("Fine")

@@ -13,7 +13,7 @@ def opens(person: Person, room: str) -> Person:
 
 
 @pytest.mark.engines(soak=True, without="firefox")  # which answers no driver then
-def test_one_reads_joins_and_writes(cast: Cast, room: str, bob: Person) -> None:
+def test_reading_joining_and_writing_without_script(cast: Cast, room: str, bob: Person) -> None:
     bob.says("hello")
     vera = opens(cast.somebody(java_script_enabled=False), room).sees("hello")
     vera.joins_as("Vera").sees("hello")
@@ -24,7 +24,7 @@ def test_one_reads_joins_and_writes(cast: Cast, room: str, bob: Person) -> None:
     bob.sees("hello", "hello from long ago")
 
 
-def test_one_is_told_to_look_for_what_is_new(cast: Cast, room: str, bob: Person) -> None:
+def test_subscribers_poll_after_a_reconnect(cast: Cast, room: str, bob: Person) -> None:
     bob.says("hello")
     vera = opens(cast.somebody(java_script_enabled=False), room).sees("hello")
     bob.says("hello again")
@@ -50,7 +50,7 @@ def test_nothing_is_shown_that_only_works_with_script(cast: Cast, room: str) -> 
     expect(vera.page.locator("#composer .send:visible")).to_be_enabled()
 
 
-def test_what_is_refused_stays_in_the_composer(cast: Cast, room: str) -> None:
+def test_refused_drafts_stay_in_the_composer(cast: Cast, room: str) -> None:
     text = "a long story " * 400
     vera = opens(cast.member("Ann", java_script_enabled=False).foresees("422"), room).writes(text)
     vera.page.locator("#composer .send:visible").click()

@@ -84,7 +84,7 @@ def test_a_message_takes_so_many_different_reactions() -> None:
 
 @pytest.mark.breaks("app/chat/changes.py", "if edit.body == message.body", "if False")
 @given(st.lists(st.tuples(st.sampled_from([ANN, BOB]), CHANGES), max_size=12))
-def test_whatever_is_done_twice_is_done_once(acts: list[tuple[Member, Change]]) -> None:
+def test_repeating_a_change_has_no_effect(acts: list[tuple[Member, Change]]) -> None:
     said = message(1)
     for position, (member, change) in enumerate(acts, start=2):
         try:

@@ -80,7 +80,7 @@ class Composer:
     st.lists(st.sampled_from(["key", "key", "key", "fresh", "receipt", "break"]), max_size=80),
 )
 @hypothesis_settings(max_examples=1000)
-def test_what_is_typed_without_a_pause_arrives_whole_and_once(lines: list[str], events: list[str]) -> None:
+def test_fast_typing_arrives_whole_and_once(lines: list[str], events: list[str]) -> None:
     server = Server()
     page = Composer(server)
     keys = iter("".join(f"{line}\n" for line in lines))
@@ -116,23 +116,23 @@ def test_new_drafts_are_said_as_they_are() -> None:
         ]
 
 
-def test_what_was_said_is_done() -> None:
+def test_a_stored_draft_is_done() -> None:
     assert plan_messages(frames("first"), ["first"], is_open=False) == [PlannedMessage((1,), None)]
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n\n"])
-def test_what_is_blank_comes_to_be_refused_again_and_what_it_has_gained_waits(blank: str) -> None:
+def test_a_blank_draft_is_refused_again_and_its_new_text_waits(blank: str) -> None:
     (draft,) = frames(blank)
     assert plan_messages([draft], [blank], is_open=False) == [PlannedMessage((1,), draft)]
     assert results(frames(f"{blank}h"), blank) == []
     assert results(frames(f"{blank}h", "ello"), blank, None) == [((1, 2), "hello")]
 
 
-def test_what_a_draft_has_gained_belongs_to_the_next_and_they_are_done_together() -> None:
+def test_text_added_to_a_sent_draft_belongs_to_the_next_message() -> None:
     assert results(frames("firsts", "econd"), "first", None) == [((1, 2), "second")]
 
 
-def test_what_no_draft_takes_waits_where_it_is() -> None:
+def test_text_without_a_next_draft_waits() -> None:
     assert results(frames("firsts"), "first") == []
     assert results(frames("firsts", "second"), "first", "second") == [((2,), "")]
 
@@ -150,7 +150,7 @@ def test_a_second_enter_in_one_draft_is_a_second_message_even_with_the_same_text
 
 
 @given(st.text("ab", max_size=5), st.text("ab", max_size=3), st.text("ab", max_size=5))
-def test_what_was_typed_since_is_what_has_to_be_put_in(start: str, typed: str, end: str) -> None:
+def test_typed_since_returns_the_insertion(start: str, typed: str, end: str) -> None:
     found = typed_since(start + end, start + typed + end)
     assert len(found) == len(typed)
     assert typed_since(start, start + typed) == typed
@@ -160,7 +160,7 @@ def test_what_was_typed_since_is_what_has_to_be_put_in(start: str, typed: str, e
 
 
 @pytest.mark.parametrize(("before", "now", "typed"), [("first", "firs", ""), ("", "h", "h")])
-def test_what_was_taken_away_is_no_text(before: str, now: str, typed: str) -> None:
+def test_removed_text_is_no_insertion(before: str, now: str, typed: str) -> None:
     assert typed_since(before, now) == typed
 
 
@@ -203,14 +203,14 @@ def test_a_refusal_holds_for_the_draft_as_it_was() -> None:
         ("first", "fir", ""),
     ],
 )
-def test_what_was_put_in_at_one_place_is_told_from_what_was_mended(before: str, now: str, gained: str) -> None:
+def test_insertions_are_told_from_replacements(before: str, now: str, gained: str) -> None:
     assert typed_since(before, now) == gained
 
 
 # What lingers
 
 
-def test_what_a_page_does_not_let_go_of_lingers_and_is_told_once() -> None:
+def test_unreleased_drafts_are_shared_once() -> None:
     said = SentDrafts()
     first, second = Draft("first", "a"), Draft("second", "b")
     said.note_sent("ann", first, now=0)
@@ -224,7 +224,7 @@ def test_what_a_page_does_not_let_go_of_lingers_and_is_told_once() -> None:
     assert said.lingering(now=9 + LINGERING_SECONDS) == [("ann", Draft("firsts", "a"))]
 
 
-def test_what_is_forgotten_does_not_linger() -> None:
+def test_forgotten_drafts_do_not_linger() -> None:
     said = SentDrafts()
     said.note_sent("ann", Draft("first", "a"), now=0)
     said.sweep(now=NOTED_SECONDS)

@@ -120,7 +120,7 @@ def test_a_plain_text_is_never_a_message(text: str) -> None:
 
 
 @given(drafts.filter(len))
-def test_what_is_said_comes_through_in_its_order(drafts: list[Draft]) -> None:
+def test_frames_arrive_in_order(drafts: list[Draft]) -> None:
     frame = said(message=[draft.body for draft in drafts], key=[draft.key for draft in drafts])
     assert isinstance(frame, Say)
     assert [(draft.body, draft.key) for draft in frame.drafts] == [(draft.body, draft.key) for draft in drafts]
@@ -205,7 +205,7 @@ def test_fields_that_are_not_known_are_ignored(cursor: Cursor, value: Any, name:
         ('{"cursor": "e"}', "bad-cursor"),
     ],
 )
-def test_what_is_no_frame_is_told_apart(text: str, reason: str) -> None:
+def test_malformed_frames_have_distinct_reasons(text: str, reason: str) -> None:
     assert reason_of(parse(text, LARGEST)) == reason
 
 
@@ -222,7 +222,7 @@ def test_the_longest_key_is_taken() -> None:
     assert said(message="hello", key="k" * 128) == Say((Draft("hello", "k" * 128),))
 
 
-def test_of_too_many_drafts_at_once_the_first_are_read() -> None:
+def test_only_the_first_of_too_many_drafts_are_read() -> None:
     frame = said(message=["a"] * (MOST_DRAFTS + 1), key=["k"] * (MOST_DRAFTS + 1))
     assert frame == Say((Draft("a", "k"),) * MOST_DRAFTS, left_out=1)
 
@@ -269,7 +269,7 @@ def test_a_cursor_is_read_as_it_was_written(cursor: Cursor) -> None:
         "epoch:" + "0" * 5_000,
     ],
 )
-def test_what_is_no_cursor_is_none(text: str) -> None:
+def test_an_invalid_cursor_is_none(text: str) -> None:
     assert parse_cursor(text) is None
 
 

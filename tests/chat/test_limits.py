@@ -15,7 +15,7 @@ times = st.floats(-1000, 1_000_000)
 
 
 @given(rates, bursts, st.lists(st.tuples(times, st.booleans()), max_size=40))
-def test_a_bucket_never_gives_more_than_its_burst_and_what_flowed_in(
+def test_a_bucket_never_gives_more_than_its_burst_and_its_refill(
     rate: float, burst: int, steps: list[tuple[float, bool]]
 ) -> None:
     # Whatever the clock does, and however many tokens come back.
@@ -45,7 +45,7 @@ def test_in_the_long_run_the_rate_holds(rate: float, burst: int, pauses: list[fl
 
 
 @given(rates, bursts, times)
-def test_who_waits_as_long_as_told_gets_a_token_and_not_before(rate: float, burst: int, now: float) -> None:
+def test_a_token_is_there_after_the_announced_wait_and_not_before(rate: float, burst: int, now: float) -> None:
     bucket = Bucket(rate, burst, now)
     while not (wait := bucket.take(now)):
         pass
@@ -73,7 +73,7 @@ def test_after_a_long_pause_there_is_one_burst_and_no_more() -> None:
     assert [bucket.take(1_000_000) for _ in range(3)] == [0, 0, 1]
 
 
-def test_while_the_clock_is_behind_no_time_passes() -> None:
+def test_a_clock_set_back_refills_nothing() -> None:
     bucket = Bucket(rate=1, burst=1, now=100)
     assert bucket.take(100) == 0
     assert bucket.take(10) == 1
@@ -81,7 +81,7 @@ def test_while_the_clock_is_behind_no_time_passes() -> None:
     assert bucket.take(101) == 0
 
 
-def test_a_refund_makes_up_for_what_was_taken_and_no_more() -> None:
+def test_a_refund_never_exceeds_the_burst() -> None:
     bucket = Bucket(rate=1, burst=1, now=0)
     bucket.take(0)
     bucket.refund()
@@ -103,7 +103,7 @@ def test_a_refund_to_a_stranger_gives_nothing() -> None:
     assert [buckets.take("ann", 0), buckets.take("ann", 0)] == [0, 1]
 
 
-def test_a_sweep_forgets_those_who_paused_long_enough() -> None:
+def test_a_sweep_forgets_full_buckets() -> None:
     buckets = Buckets(rate=1, burst=2)
     buckets.take("ann", 0)
     buckets.take("bob", 0)
@@ -116,7 +116,7 @@ def test_a_sweep_forgets_those_who_paused_long_enough() -> None:
     assert buckets.take("bob", 1) == pytest.approx(1)
 
 
-def test_memory_does_not_grow_with_those_who_have_gone() -> None:
+def test_memory_does_not_grow_with_past_visitors() -> None:
     buckets = Buckets(rate=1, burst=1)
     for who in range(1_000):
         buckets.take(str(who), now=0)
@@ -159,16 +159,16 @@ def test_several_tokens_at_once_are_as_many_one_by_one(rate: float, burst: int, 
         ("unknown", "unknown"),
     ],
 )
-def test_one_who_has_a_network_counts_as_one(address: str, counted: str) -> None:
+def test_an_ipv6_network_counts_as_one_household(address: str, counted: str) -> None:
     assert site(address) == counted
 
 
 @given(st.text())
-def test_whatever_an_address_is_it_counts_as_something(address: str) -> None:
+def test_any_address_has_a_site(address: str) -> None:
     assert isinstance(site(address), str)
 
 
-def test_every_limit_forgets_whom_it_need_not_remember() -> None:
+def test_every_limit_forgets_full_buckets() -> None:
     limits = Limits(Settings())
     for buckets in limits._all():
         buckets.take("somebody", now=0)
@@ -191,7 +191,7 @@ def test_every_limit_forgets_whom_it_need_not_remember() -> None:
         ("203.0.113.7", "", False),
     ],
 )
-def test_a_proxy_is_one_of_those_listed(address: str, listed: str, among: bool) -> None:
+def test_only_listed_proxies_are_trusted(address: str, listed: str, among: bool) -> None:
     assert is_among(address, listed) is among
 
 
@@ -206,12 +206,12 @@ def test_a_proxy_is_one_of_those_listed(address: str, listed: str, among: bool) 
         ("2001:db8:1:2304::/64", ("2001:db8:1:2304::/64", "2001:db8:1:2300::/56", "2001:db8:1::/48")),
     ],
 )
-def test_what_an_address_is_counted_as(address: str, counted: tuple[str, ...]) -> None:
+def test_an_address_is_counted_by_its_site(address: str, counted: tuple[str, ...]) -> None:
     assert networks(address) == counted
 
 
 @pytest.mark.breaks("app/chat/limits.py", "for factor in (1, *WIDER.values())]", "for factor in (1,)]")
-def test_who_has_many_networks_has_no_more_than_sixteen_households() -> None:
+def test_many_networks_count_as_sixteen_households() -> None:
     buckets = AddressBuckets(rate=1, burst=10)
     hosts = [site(f"2001:db8:1:{number:x}::1") for number in range(4096)]
     taken = [host for host in hosts for _ in range(10) if not buckets.take(host, 0)]
@@ -221,7 +221,7 @@ def test_who_has_many_networks_has_no_more_than_sixteen_households() -> None:
     assert buckets.take("192.0.2.1", 0) == 0.0
 
 
-def test_what_is_refused_by_one_bucket_is_taken_of_none() -> None:
+def test_a_refused_request_takes_no_token() -> None:
     buckets = AddressBuckets(rate=1, burst=1)
     one, other = site("2001:db8:1:1::1"), site("2001:db8:1:2::1")
     assert [buckets.take(one, 0) for _ in range(9)] == [0.0] + [1.0] * 8
@@ -239,7 +239,7 @@ def test_several_tokens_are_taken_of_all_buckets_or_of_none_and_come_back() -> N
 
 
 @pytest.mark.breaks("app/chat/limits.py", "self._most * factor:", "10**9:")
-def test_what_many_networks_hold_open_is_counted_together() -> None:
+def test_sockets_of_neighbouring_networks_are_counted_together() -> None:
     quota = Quota(10)
     hosts = [site(f"2001:db8:1:{number:x}::1") for number in range(4096)]
     entered = [host for host in hosts for _ in range(10) if quota.acquire(host)]

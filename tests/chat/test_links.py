@@ -49,7 +49,7 @@ def test_an_address_with_a_user_part_is_no_link(text: str) -> None:
 @example("http://example.org/\"onmouseover='alert(1)'")
 @example("https://a.co@example.org/")
 @example("https://a.co%40example.org/")
-def test_whatever_is_linked_is_the_address_that_one_sees(text: str) -> None:
+def test_a_link_leads_to_the_address_it_shows(text: str) -> None:
     for address, href in links_of(text):
         assert href in (address, f"https://{address}", f"mailto:{address}")
         assert href.lower().startswith(("http://", "https://", "mailto:"))
@@ -162,7 +162,7 @@ TABLE: list[tuple[str, str | tuple[str, str] | None]] = [
 
 
 @pytest.mark.parametrize(("text", "link"), TABLE, ids=lambda value: ascii(value)[:40])
-def test_what_is_linked(text: str, link: str | tuple[str, str] | None) -> None:
+def test_addresses_are_linked(text: str, link: str | tuple[str, str] | None) -> None:
     expected = [] if link is None else [(link, link)] if isinstance(link, str) else [link]
     assert links_of(text) == expected
 
@@ -191,14 +191,14 @@ def test_text_and_addresses_take_turns() -> None:
         ("Example.org", "Example.org"),
     ],
 )
-def test_what_looks_like_another_host_is_shown_in_punycode(host: str, shown: str) -> None:
+def test_look_alike_hosts_are_shown_in_punycode(host: str, shown: str) -> None:
     assert shown_name(host) == shown
     (part,) = split(f"https://{host}/x")
     assert (part.href, part.shown or part.text) == (f"https://{host}/x", f"https://{shown}/x")
 
 
 @pytest.mark.breaks("app/chat/links.py", "for _ in range(MOST_TRIED):", "while True:")
-def test_of_very_many_addresses_the_first_are_linked() -> None:
+def test_only_the_first_addresses_are_linked() -> None:
     assert len(links_of("http://a.co " * (MOST_TRIED + 1))) == MOST_TRIED
 
 

@@ -51,7 +51,7 @@ def _brief(piece: Piece) -> str:
         ("\\*a\\*", "*a*"),
     ],
 )
-def test_markup_means_what_people_expect(body: str, meaning: str) -> None:
+def test_markup_is_parsed_as_markdown(body: str, meaning: str) -> None:
     assert brief(parse(body)) == meaning
 
 
@@ -72,7 +72,7 @@ def test_markup_means_what_people_expect(body: str, meaning: str) -> None:
         "*unfinished and **so on",
     ],
 )
-def test_what_looks_like_text_stays_text(body: str) -> None:
+def test_text_that_resembles_markup_stays_text(body: str) -> None:
     assert brief(parse(body)) == body
 
 
@@ -94,7 +94,7 @@ def test_marks_in_an_address_are_none() -> None:
 @pytest.mark.breaks("app/chat/markup.py", "token.content = state.getLines", "_ = state.getLines")
 @example("a\n\n   b")
 @given(st.text(st.sampled_from("ab \n\t.,:!?#|=&<>()12\u00e9\u7528")))
-def test_text_without_markup_is_what_it_was(body: str) -> None:
+def test_text_without_markup_is_unchanged(body: str) -> None:
     """With markup before it, too: then all of it is parsed."""
     if re.search(r"^ {0,3}(>|\d{1,9}[.)] )", body, re.MULTILINE):
         return
@@ -117,7 +117,7 @@ def test_elements_are_closed_in_their_order_and_no_letter_is_lost(body: str) -> 
 
 
 @pytest.mark.breaks("app/chat/markup.py", "if len(MARKS.findall(body)) > MOST_MARKS:", "if False:")
-def test_of_marks_without_end_none_is_looked_at() -> None:
+def test_a_text_with_too_many_marks_is_not_parsed() -> None:
     """Brackets would take quadratic time."""
     assert list(parse("[*a*" * 400)) == [Part("[*a*" * 400)]
     assert len(parse("[*a*" * 300)) > 1

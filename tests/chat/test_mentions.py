@@ -58,7 +58,7 @@ def test_a_name_or_its_only_beginning_is_meant(body: str, expected: list[Meant])
     "body",
     ["ann@example.org", "a @ b", "@", "`@Ann`", "```\n@Ann\n```", "https://example.org/@Ann", "@\u200bAnn"],
 )
-def test_what_is_no_mention_means_nobody(body: str) -> None:
+def test_addresses_and_code_mention_nobody(body: str) -> None:
     assert meant(body) == []
 
 

@@ -32,7 +32,7 @@ INVISIBLE = {
 @example("a" * LONGEST + "\n" * LONGEST)
 @example("\r" * LONGEST + "a")
 @example("a\u3000\n\u3000")
-def test_a_cleaned_body_can_be_shown_and_stored_whatever_came(body: str) -> None:
+def test_any_cleaned_body_can_be_shown_and_stored(body: str) -> None:
     try:
         text = clean(body, LONGEST)
     except Refused as refusal:
@@ -48,7 +48,7 @@ def test_a_cleaned_body_can_be_shown_and_stored_whatever_came(body: str) -> None
 
 
 @given(ANYTHING)
-def test_only_the_length_of_what_is_kept_counts(body: str) -> None:
+def test_only_the_length_of_the_cleaned_body_counts(body: str) -> None:
     try:
         text = clean(body, len(body))
     except Refused as refusal:
@@ -61,7 +61,7 @@ def test_only_the_length_of_what_is_kept_counts(body: str) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1).map(lambda text: f"a{text}b"))
-def test_what_somebody_meant_is_left_alone(body: str) -> None:
+def test_deliberate_settings_are_kept(body: str) -> None:
     assert clean(body, len(body)) == body
 
 
@@ -78,7 +78,7 @@ def test_a_first_line_of_nothing_but_spaces_is_blank_too() -> None:
     assert clean("  \n\t\n  hello", 99) == "  hello"
 
 
-def test_what_no_text_contains_is_replaced_and_not_dropped() -> None:
+def test_control_characters_are_replaced_and_not_dropped() -> None:
     assert clean("a\0b\x1b[31mc\ud800d", 99) == "a\ufffdb\ufffd[31mc\ufffdd"
 
 

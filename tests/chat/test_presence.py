@@ -24,7 +24,7 @@ def test_nobody_is_there_at_first() -> None:
     assert not presence.changed
 
 
-def test_who_arrives_is_present() -> None:
+def test_an_arrival_is_present() -> None:
     presence = Presence()
     presence.arrive(ANN)
     assert here(presence) == ["Ann"]
@@ -34,7 +34,7 @@ def test_who_arrives_is_present() -> None:
     assert presence.changed
 
 
-def test_who_leaves_is_present_until_the_grace_is_over() -> None:
+def test_a_departed_member_is_present_for_the_grace() -> None:
     presence = Presence()
     presence.arrive(ANN)
     presence.depart(ANN.id, now=100)
@@ -78,7 +78,7 @@ def test_without_grace_absence_is_at_once() -> None:
     assert here(presence) == []
 
 
-def test_only_who_comes_and_who_is_gone_is_a_change() -> None:
+def test_only_arrivals_and_departures_are_changes() -> None:
     presence = Presence()
     presence.arrive(ANN)
     presence.changed = False
@@ -107,7 +107,7 @@ def test_a_new_name_in_another_tab_is_shown_too() -> None:
     assert here(presence) == ["Anna"]
 
 
-def test_renaming_somebody_who_is_not_here_brings_nobody() -> None:
+def test_renaming_an_absent_member_adds_nobody() -> None:
     presence = Presence()
     presence.rename(ANN)
     assert here(presence) == []
@@ -149,14 +149,14 @@ def test_members_stand_in_the_order_of_their_names() -> None:
 
 
 @given(st.permutations([ANN, BOB, Member("c", "Ann", "UTC")]))
-def test_the_order_does_not_depend_on_who_came_first(members: list[Member]) -> None:
+def test_the_member_order_does_not_depend_on_arrival(members: list[Member]) -> None:
     presence = Presence()
     for member in members:
         presence.arrive(member)
     assert [member.id for member in presence.members()] == [ANN.id, "c", BOB.id]
 
 
-def test_everybody_is_who_is_present_anywhere() -> None:
+def test_everybody_returns_the_members_of_all_rooms() -> None:
     lobby, watercooler = Presence(), Presence()
     lobby.arrive(ANN)
     watercooler.arrive(ANN)
@@ -168,7 +168,7 @@ def test_everybody_is_who_is_present_anywhere() -> None:
 # Elsewhere
 
 
-def test_who_is_elsewhere_is_present_but_not_here() -> None:
+def test_members_elsewhere_are_present_but_not_here() -> None:
     presence = Presence()
     presence.arrive(ANN)
     presence.changed = presence.moved = False
@@ -185,7 +185,7 @@ def test_who_is_elsewhere_is_present_but_not_here() -> None:
 
 @pytest.mark.breaks("app/chat/presence.py", "self.changed or member.id not in self._elsewhere", "True")
 @pytest.mark.breaks("app/chat/presence.py", "self.changed or member_id not in self._elsewhere", "True")
-def test_who_moves_from_one_process_to_another_is_no_change() -> None:
+def test_moving_between_processes_is_no_change() -> None:
     presence = Presence()
     presence.set_elsewhere([ANN], version=1)
     presence.changed = False
@@ -197,7 +197,7 @@ def test_who_moves_from_one_process_to_another_is_no_change() -> None:
     assert here(presence) == ["Ann"]
 
 
-def test_somebody_is_called_what_they_were_called_last() -> None:
+def test_the_newest_name_is_shown() -> None:
     presence = Presence()
     presence.set_elsewhere([ANN, BOB], version=1)
     presence.arrive(ANN)
@@ -280,5 +280,5 @@ class People(RuleBasedStateMachine):
         assert self.presence.changed or self.shown == here(self.presence)
 
 
-def test_presence_is_right_whatever_people_do() -> None:
+def test_presence_is_right_after_any_script() -> None:
     run_state_machine_as_test(People)

@@ -118,7 +118,7 @@ def test_nothing_arranged_is_nothing() -> None:
     assert arrange([], message(1), UTC_ZONE, WINDOW) == []
 
 
-def test_who_goes_on_talking_is_not_named_again() -> None:
+def test_consecutive_messages_form_a_group() -> None:
     assert continues(message(1), message(2, minutes=1), message(3, minutes=2)) == [False, True, True]
 
 

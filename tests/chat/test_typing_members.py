@@ -17,12 +17,12 @@ def test_each_is_shown_for_a_few_seconds() -> None:
 
 
 @pytest.mark.breaks("app/chat/typing_members.py", "now - at < NEWS_SECONDS or", "False or")
-def test_what_was_said_a_moment_ago_is_no_news() -> None:
+def test_repeated_typing_is_no_news() -> None:
     typing = Typing()
     assert [typing.note(ANN, now) for now in (0, 1, 3, 4)] == [True, False, True, False]
 
 
-def test_who_stops_is_no_longer_shown() -> None:
+def test_a_member_who_stops_typing_is_not_shown() -> None:
     typing = Typing()
     typing.note(ANN, 0)
     typing.show(0)

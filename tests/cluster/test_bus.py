@@ -5,7 +5,7 @@ import inspect
 from app.cluster.bus import LocalBus
 
 
-def test_everybody_who_listens_hears_of_a_room_that_grew() -> None:
+def test_every_listener_hears_each_announcement() -> None:
     bus, heard, heard_too = LocalBus(), list[tuple[str, int]](), list[tuple[str, int]]()
     bus.listen(lambda topic, position: heard.append((topic, position)))
     bus.listen(lambda topic, position: heard_too.append((topic, position)))

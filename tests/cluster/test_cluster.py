@@ -28,11 +28,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.mark.breaks("app/rooms/rooms.py", "cluster.bus.listen(self._heard)", "pass")
-async def test_who_comes_back_to_another_process_is_shown_everything_once(cluster: Cluster) -> None:
+async def test_a_resume_at_another_process_shows_everything_once(cluster: Cluster) -> None:
     check(await spread.drops(cluster, clients=12, writers=3, times=3, away=0.3, pause=0.05))
 
 
-async def test_a_process_that_is_killed_keeps_what_had_a_receipt(cluster: Cluster) -> None:
+async def test_a_killed_process_keeps_acknowledged_messages(cluster: Cluster) -> None:
     check(await spread.kills(cluster, times=1, writers=3, readers=5))
 
 

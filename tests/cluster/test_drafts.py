@@ -67,7 +67,7 @@ async def test_a_known_draft_is_not_looked_up(shared_drafts: SharedDrafts, share
     assert shared.asked == []
 
 
-async def test_what_comes_while_others_are_shared_is_shared_next(shared_drafts: SharedDrafts, shared: Shared) -> None:
+async def test_drafts_arriving_during_a_share_are_shared_next(shared_drafts: SharedDrafts, shared: Shared) -> None:
     shared.answering.clear()
     for key in "abc":
         shared_drafts.share([("ann", Draft("first", key))])

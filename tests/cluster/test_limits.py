@@ -62,7 +62,7 @@ async def idle(shared_limits: SharedLimits) -> None:
     await until(lambda: shared_limits._answering is None)
 
 
-async def test_one_statement_answers_all_who_ask_meanwhile(shared_limits: SharedLimits, shared: Shared) -> None:
+async def test_concurrent_requests_share_a_statement(shared_limits: SharedLimits, shared: Shared) -> None:
     shared.answering.clear()
     first = asyncio.create_task(shared_limits.message("ann", "home"))
     await until(lambda: bool(shared.askings))
@@ -77,7 +77,7 @@ async def test_one_statement_answers_all_who_ask_meanwhile(shared_limits: Shared
     ]
 
 
-async def test_who_asks_for_more_than_there_is_is_denied_and_told_how_long(shared_limits: SharedLimits) -> None:
+async def test_a_denial_names_the_wait(shared_limits: SharedLimits) -> None:
     asked = await asyncio.gather(*(shared_limits.message("ann", "home") for _ in range(BURST + 2)))
     assert asked == [None] * BURST + [Denial(SharedLimits.MESSAGE, 7)] * 2
     assert await shared_limits.creation("home") is None
@@ -86,9 +86,7 @@ async def test_who_asks_for_more_than_there_is_is_denied_and_told_how_long(share
 
 
 @pytest.mark.breaks("app/cluster/limits.py", "self._refunds.update(left)", "pass")
-async def test_what_is_denied_by_one_bucket_is_not_taken_from_another(
-    shared_limits: SharedLimits, shared: Shared
-) -> None:
+async def test_a_denied_request_takes_no_shared_token(shared_limits: SharedLimits, shared: Shared) -> None:
     for number in range(5):
         assert await shared_limits.message(f"member {number}", "home") is None
     assert await shared_limits.message("ann", "home") == Denial(SharedLimits.ADDRESS, 7)
@@ -97,7 +95,7 @@ async def test_what_is_denied_by_one_bucket_is_not_taken_from_another(
     assert shared.left["address home"] == 0
 
 
-async def test_what_was_taken_for_nothing_comes_back(shared_limits: SharedLimits, shared: Shared) -> None:
+async def test_tokens_of_unstored_messages_are_refunded(shared_limits: SharedLimits, shared: Shared) -> None:
     await shared_limits.message("ann", "home")
     shared_limits.refund_message("ann", "home")
     await idle(shared_limits)
@@ -105,9 +103,7 @@ async def test_what_was_taken_for_nothing_comes_back(shared_limits: SharedLimits
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("gone"), ValueError("broken")])
-async def test_where_the_buckets_cannot_be_asked_nobody_is_denied(
-    shared_limits: SharedLimits, shared: Shared, error: Exception
-) -> None:
+async def test_unreachable_buckets_deny_nobody(shared_limits: SharedLimits, shared: Shared, error: Exception) -> None:
     shared.gone = error
     assert await asyncio.gather(*(shared_limits.message("ann", "home") for _ in range(50))) == [None] * 50
     shared_limits.refund_message("ann", "home")
@@ -117,9 +113,7 @@ async def test_where_the_buckets_cannot_be_asked_nobody_is_denied(
 
 
 @pytest.mark.breaks("app/cluster/limits.py", "asked, self._asked = [*asked, *self._asked], []", "pass")
-async def test_who_asks_while_the_buckets_cannot_be_reached_does_not_wait_for_another_try(
-    shared_limits: SharedLimits, shared: Shared
-) -> None:
+async def test_requests_during_an_outage_do_not_wait_for_a_retry(shared_limits: SharedLimits, shared: Shared) -> None:
     shared.answering.clear()
     first = asyncio.create_task(shared_limits.message("ann", "home"))
     await until(lambda: bool(shared.askings))
@@ -132,7 +126,7 @@ async def test_who_asks_while_the_buckets_cannot_be_reached_does_not_wait_for_an
     assert shared.askings == [{"message ann": 1, "address home": 1}]
 
 
-async def test_who_asked_may_be_gone_when_the_answer_comes(shared_limits: SharedLimits, shared: Shared) -> None:
+async def test_a_caller_may_be_gone_when_the_answer_arrives(shared_limits: SharedLimits, shared: Shared) -> None:
     shared.answering.clear()
     asking = [asyncio.create_task(shared_limits.message("ann", "home")) for _ in range(2)]
     await until(lambda: bool(shared.askings))

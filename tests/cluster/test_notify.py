@@ -48,7 +48,7 @@ def database(postgres_url: str) -> str:
     return postgres_url.rpartition("/")[2]
 
 
-async def test_what_is_announced_is_heard_everywhere_and_once(ears: list[Ear]) -> None:
+async def test_each_announcement_is_heard_once_in_every_other_process(ears: list[Ear]) -> None:
     one, other = ears
     one.bus.announce("room:1", 7)
     assert one.heard == [("room:1", 7)]
@@ -58,7 +58,7 @@ async def test_what_is_announced_is_heard_everywhere_and_once(ears: list[Ear]) -
     assert one.heard == other.heard == [("room:1", 7), ("rooms", 2)]
 
 
-async def test_what_was_heard_last_is_told_though_the_connection_is_gone(
+async def test_the_last_messages_are_reported_after_the_connection_closed(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The driver tells in the loop's next turn."""
@@ -77,7 +77,7 @@ async def test_what_was_heard_last_is_told_though_the_connection_is_gone(
     assert ear.heard == [("room:1", 7)]
 
 
-async def test_what_is_only_looked_at_is_told_to_nobody_else(ears: list[Ear]) -> None:
+async def test_lookups_do_not_notify_others(ears: list[Ear]) -> None:
     one, other = ears
     one.bus.hear("room:1", 7)
     one.bus.announce("rooms", 2)
@@ -91,7 +91,7 @@ async def test_what_is_only_looked_at_is_told_to_nobody_else(ears: list[Ear]) ->
     "positions, self._waiting = self._waiting, {}",
     "positions = dict([self._waiting.popitem()])",
 )
-async def test_what_is_announced_in_one_turn_goes_out_together_and_of_each_topic_the_highest(ears: list[Ear]) -> None:
+async def test_announcements_of_one_turn_are_merged(ears: list[Ear]) -> None:
     one, other = ears
     for position in range(1, 1001):
         one.bus.announce(f"room:{position % 10}", position)
@@ -101,7 +101,7 @@ async def test_what_is_announced_in_one_turn_goes_out_together_and_of_each_topic
     await until(lambda: one.figure("notifications_sent_total") == 1)
 
 
-async def test_what_is_too_much_for_one_notification_goes_out_in_several(ears: list[Ear]) -> None:
+async def test_large_announcements_are_split(ears: list[Ear]) -> None:
     one, other = ears
     for room in range(1, 1001):
         one.bus.announce(f"room:{room}", 10**12)
@@ -109,7 +109,7 @@ async def test_what_is_too_much_for_one_notification_goes_out_in_several(ears: l
     assert other.figure("notifications_received_total") == 3
 
 
-async def test_whatever_else_is_on_the_channel_is_ignored_and_counted(ears: list[Ear], postgres_url: str) -> None:
+async def test_unreadable_notes_are_ignored_and_counted(ears: list[Ear], postgres_url: str) -> None:
     one, other = ears
     stranger = await asyncpg.connect(postgres_url)
     for note in ("", "hello", "room:1 x,room:2 2", "'; DROP TABLE rooms; --"):
@@ -134,7 +134,7 @@ async def test_a_connection_that_ends_is_replaced_and_positions_are_polled(
 
 
 @pytest.mark.breaks("app/cluster/notify.py", "except LOST as error:", "except LookupError as error:")
-async def test_what_is_announced_without_a_connection_is_told_as_soon_as_there_is_one(
+async def test_announcements_without_a_connection_are_sent_on_reconnect(
     ears: list[Ear], postgres: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = ears
@@ -180,7 +180,7 @@ class Broken:
 @pytest.mark.breaks(
     "app/cluster/notify.py", "topics.raise_to(self._waiting, topic, position)\n            raise", "raise"
 )
-async def test_what_could_not_be_sent_waits_for_the_next_connection(postgres_url: str) -> None:
+async def test_unsent_announcements_wait_for_the_next_connection(postgres_url: str) -> None:
     ear = Ear(postgres_url)
     ear.bus.announce("room:1", 7)
     ear.bus.announce("rooms", 2)
@@ -189,7 +189,7 @@ async def test_what_could_not_be_sent_waits_for_the_next_connection(postgres_url
     assert ear.bus._waiting == {"room:1": 7, "rooms": 2}
 
 
-async def test_what_is_announced_at_the_very_end_is_sent(ears: list[Ear], postgres_url: str) -> None:
+async def test_announcements_during_a_stop_are_sent(ears: list[Ear], postgres_url: str) -> None:
     one, _ = ears
     last = Ear(postgres_url)
     async with last.bus.running():
@@ -199,7 +199,7 @@ async def test_what_is_announced_at_the_very_end_is_sent(ears: list[Ear], postgr
 
 
 @pytest.mark.breaks("app/cluster/notify.py", "metrics.connected.set(0)  # not yet\n", "pass\n")
-async def test_one_that_never_was_connected_does_not_say_that_it_is() -> None:
+async def test_a_bus_without_a_connection_reports_none() -> None:
     assert Ear("postgresql://parlor@127.0.0.1:1/parlor").figure("connected") == 0
 
 

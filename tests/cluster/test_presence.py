@@ -127,7 +127,9 @@ async def test_presence_that_could_not_be_written_is_written_later(
 @pytest.mark.breaks(
     "app/cluster/presence.py", "now - self._noted_at <= self._expiry <= now - self._noting_since", "True"
 )
-async def test_nobody_is_taken_for_gone_by_one_who_was_away(roll: SharedPresence, shared: Shared, clock: Clock) -> None:
+async def test_a_process_that_was_away_does_not_expire_others(
+    roll: SharedPresence, shared: Shared, clock: Clock
+) -> None:
     """Everybody was, when the database was: whoever notes first must not let go of all others."""
 
     async def judged() -> list[bool]:
@@ -142,7 +144,7 @@ async def test_nobody_is_taken_for_gone_by_one_who_was_away(roll: SharedPresence
     assert await judged() == [False] * 4 + [True] * 2
 
 
-async def test_one_who_was_taken_for_gone_says_anew_who_is_here_and_reads_anew(
+async def test_an_expired_process_writes_and_reads_presence_again(
     roll: SharedPresence, shared: Shared, lobby: Audience, impatient: None
 ) -> None:
     lobby.presence.arrive(ANN)
@@ -156,7 +158,7 @@ async def test_one_who_was_taken_for_gone_says_anew_who_is_here_and_reads_anew(
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_one_who_stops_is_seen_until_the_grace_is_over(
+async def test_a_stopped_process_keeps_its_members_for_the_grace(
     roll: SharedPresence, shared: Shared, lobby: Audience
 ) -> None:
     async with roll.running():
@@ -169,7 +171,7 @@ async def test_one_who_stops_is_seen_until_the_grace_is_over(
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.breaks("app/cluster/presence.py", "audience and position > audience.presence.version", "audience")
-async def test_who_is_elsewhere_is_read_when_it_changed_for_all_rooms_at_once(
+async def test_presence_elsewhere_is_read_for_all_changed_rooms_at_once(
     roll: SharedPresence, shared: Shared, lobby: Audience, hub: Hub, bus: LocalBus
 ) -> None:
     cooler = hub.admit(Audience(WATERCOOLER, [], 10))
@@ -223,7 +225,7 @@ async def test_failed_reads_and_writes_of_presence_are_retried(
         await until(lambda: bool(shared.notes))
 
 
-async def test_whoever_asks_who_is_elsewhere_is_answered_together(roll: SharedPresence, shared: Shared) -> None:
+async def test_lookups_of_presence_elsewhere_share_a_query(roll: SharedPresence, shared: Shared) -> None:
     shared.elsewhere = {1: Attendance(5, [BOB])}
     asked = await asyncio.gather(*(roll.members(room_id) for room_id in (1, 1, 2, 1, 2)))
     assert asked == [[BOB], [BOB], [], [BOB], []]

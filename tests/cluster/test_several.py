@@ -78,7 +78,7 @@ async def test_people_at_different_processes_see_each_other(both: list[Browser])
     await all_show(both, "hello", "hello yourself")
 
 
-async def test_what_is_said_at_once_everywhere_is_shown_once_and_in_one_order(both: list[Browser]) -> None:
+async def test_concurrent_messages_at_all_processes_are_shown_once_in_one_order(both: list[Browser]) -> None:
     ann, bob, *_ = both
     for number in range(10):
         for each in (ann, bob):
@@ -99,7 +99,7 @@ async def test_the_same_submission_at_two_processes_is_one_message(both: list[Br
         await all_show([*both, again], "once")
 
 
-async def test_what_is_changed_at_one_process_is_shown_at_all(both: list[Browser], one: Process) -> None:
+async def test_changes_are_shown_at_all_processes(both: list[Browser], one: Process) -> None:
     ann, bob, *_ = both
     await ann.said("helo")
     await all_show(both, "helo")
@@ -116,7 +116,7 @@ async def test_what_is_changed_at_one_process_is_shown_at_all(both: list[Browser
 
 
 @pytest.mark.breaks("app/rooms/typing_notes.py", "self._bus.announce(topics.typing_in", "(topics.typing_in")
-async def test_who_types_at_one_process_is_shown_at_all(both: list[Browser]) -> None:
+async def test_typing_is_shown_at_all_processes(both: list[Browser]) -> None:
     ann, bob, *_ = both
     await until(all_see(both, "Ann", "Bob"))
     ann.send(typing="yes", message="hel")
@@ -129,7 +129,7 @@ async def test_who_types_at_one_process_is_shown_at_all(both: list[Browser]) -> 
     await until(lambda: not any("Ann" in typing(each) for each in both))
     bob.send(typing="yes", message="hello @an")
     await until(lambda: all("Bob" in typing(each) for each in both))
-    await bob.said("hello @an")  # who is elsewhere
+    bob.say("hello @an", "a-key")  # who is elsewhere
     await all_show(both, "hello", "hello @Ann")
 
 
@@ -172,7 +172,7 @@ async def test_a_cached_page_is_invalidated_like_an_open_one(deaf: None, one: Pr
     await until_async(shows_it)
 
 
-async def test_what_a_stranger_writes_on_the_channel_does_no_harm(both: list[Browser], postgres_url: str) -> None:
+async def test_foreign_notifications_do_no_harm(both: list[Browser], postgres_url: str) -> None:
     ann, bob, *_ = both
     stranger = await asyncpg.connect(postgres_url)
     notes = (
@@ -255,7 +255,7 @@ async def test_a_room_is_found_at_once_though_nobody_has_heard_of_it(
     assert (await bob.request("GET", "/rooms/none")).status_code == 404
 
 
-async def test_of_rooms_that_are_made_at_once_by_the_same_name_there_is_one(both: list[Browser]) -> None:
+async def test_concurrent_creations_at_several_processes_make_one_room(both: list[Browser]) -> None:
     ann, bob, *_ = both
     made = [each.request("POST", "/rooms", data={"name": name}) for name in ("Tea", "TEA!") for each in (ann, bob)]
     answers = await asyncio.gather(*made)
@@ -292,9 +292,7 @@ async def test_a_cookie_from_before_a_renaming_is_nobodys_in_any_process(both: l
 
 @by_bell_alone
 @pytest.mark.breaks("app/main.py", "rooms.creation.rename(member)", "pass")
-async def test_who_was_renamed_elsewhere_goes_on_by_the_new_cookie_and_a_copy_of_the_old_one_does_not(
-    both: list[Browser], other: Process
-) -> None:
+async def test_after_a_renaming_elsewhere_only_the_new_cookie_works(both: list[Browser], other: Process) -> None:
     ann, bob, *_ = both
     async with Browser(other).of(ann) as own, Browser(other).of(ann) as copied:
         await ann.take_name("Anna")
@@ -313,7 +311,7 @@ async def test_who_was_renamed_elsewhere_goes_on_by_the_new_cookie_and_a_copy_of
 
 
 @by_bell_alone
-async def test_who_signs_out_is_signed_out_in_every_process(both: list[Browser], other: Process) -> None:
+async def test_signing_out_reaches_every_process(both: list[Browser], other: Process) -> None:
     ann, bob, *_ = both
     async with Browser(other).of(ann) as copied:
         old = httpx2.Cookies(ann.cookies)
@@ -368,7 +366,7 @@ async def test_the_first_to_start_makes_a_key_for_all_and_later_ones_take_it(
 @pytest.mark.breaks(
     "app/web/keys.py", "settings.key_file.read_text() if settings.key_file.exists() else new_key()", "new_key()"
 )
-async def test_who_comes_from_sqlite_with_a_key_file_keeps_everybodys_name(shared: Settings, tmp_path: Path) -> None:
+async def test_a_copied_key_file_keeps_all_sessions(shared: Settings, tmp_path: Path) -> None:
     key_file = tmp_path / "one" / KEY_FILE
     (key,) = read_keys(key_file)
     key_file.write_text(f"{key}\nnewer\n")
@@ -398,7 +396,7 @@ async def test_a_key_that_is_set_counts_alone(shared: Settings, one: Process) ->
     "app/rooms/posting.py", "await self._shared.recall(self._sent, author, drafts, self._now())", "pass"
 )
 @pytest.mark.breaks("app/rooms/posting.py", "self._shared.share(self._sent.lingering(self._now()))", "pass")
-async def test_what_was_typed_after_an_enter_comes_with_what_follows_also_at_another_process(
+async def test_text_typed_after_enter_joins_the_next_message_at_another_process(
     both: list[Browser], other: Process, postgres: Cluster, postgres_url: str
 ) -> None:
     ann, *_ = both
@@ -419,9 +417,7 @@ async def test_what_was_typed_after_an_enter_comes_with_what_follows_also_at_ano
 
 
 @pytest.mark.breaks("app/rooms/posting.py", "self._sent.release(author, draft)", "pass")
-async def test_what_a_page_let_go_of_at_once_is_told_to_nobody(
-    both: list[Browser], postgres: Cluster, postgres_url: str
-) -> None:
+async def test_released_drafts_are_not_shared(both: list[Browser], postgres: Cluster, postgres_url: str) -> None:
     ann, bob, *_ = both
     for number in range(3):
         ann.send(message=f"{number}", key=f"k{number}", open="yes")
@@ -460,7 +456,7 @@ async def test_a_burst_that_is_spread_over_processes_is_no_larger(strict: tuple[
         await until(lambda: len(ann.bodies) == len(again.bodies) == 6)
 
 
-async def test_what_an_address_may_say_it_may_say_at_all_processes_together(strict: tuple[Process, Process]) -> None:
+async def test_message_limits_hold_across_processes(strict: tuple[Process, Process]) -> None:
     one, other = strict
     async with browsers((one, "Ann"), (other, "Bob")) as (ann, bob):
         answers = [await each.said(f"{number}{each.name}") for number in range(6) for each in (ann, bob)]
@@ -480,7 +476,7 @@ async def test_the_same_submission_again_counts_once(strict: tuple[Process, Proc
 
 
 @pytest.mark.breaks("app/rooms/limiting.py", "(denial := await self._shared.creation(address))", "(denial := None)")
-async def test_what_an_address_may_make_it_may_make_at_all_processes_together(strict: tuple[Process, Process]) -> None:
+async def test_creation_limits_hold_across_processes(strict: tuple[Process, Process]) -> None:
     one, other = strict
     answers = [await Browser(place).take_name(f"Name {number}") for number, place in enumerate((one, other) * 3)]
     assert answers == [200] * 3 + [429] * 3
@@ -493,7 +489,7 @@ def all_see(opened: list[Browser], *names: str) -> Callable[[], bool]:
     return lambda: all(each.members == list(names) for each in opened)
 
 
-async def test_everybody_sees_who_is_at_any_process(both: list[Browser], one: Process, other: Process) -> None:
+async def test_the_member_list_covers_all_processes(both: list[Browser], one: Process, other: Process) -> None:
     await until(all_see(both, "Ann", "Bob"))
     async with browsers((other, "Carl")):
         await until(all_see(both, "Ann", "Bob", "Carl"))
@@ -506,7 +502,7 @@ async def test_everybody_sees_who_is_at_any_process(both: list[Browser], one: Pr
 
 @pytest.mark.breaks("app/rooms/rooms.py", "return await self.cluster.members_elsewhere(room.id)", "return []")
 @pytest.mark.breaks("app/rooms/resuming.py", "await self._cluster.load_presence(audience)", "pass")
-async def test_a_page_shows_at_once_who_is_elsewhere_also_where_nobody_looks_yet(one: Process, other: Process) -> None:
+async def test_a_first_page_shows_members_at_other_processes(one: Process, other: Process) -> None:
     async with browsers((one, "Ann")):
         reader = Browser(other)
 
@@ -521,7 +517,7 @@ async def test_a_page_shows_at_once_who_is_elsewhere_also_where_nobody_looks_yet
         await reader.disconnect()
 
 
-async def test_who_moves_to_another_process_was_never_away(both: list[Browser], one: Process, other: Process) -> None:
+async def test_moving_to_another_process_is_no_absence(both: list[Browser], one: Process, other: Process) -> None:
     ann, _, *readers = both
     await until(all_see(both, "Ann", "Bob"))
     frames = [list[str]() for _ in readers]
@@ -575,7 +571,7 @@ async def test_a_process_that_is_killed_takes_its_people_with_it(
         assert postgres.sql("SELECT count(*) FROM processes", database) == ["2"]
 
 
-async def test_who_is_here_is_said_anew_when_the_database_has_forgotten_it(
+async def test_presence_is_written_again_after_the_database_lost_it(
     both: list[Browser], postgres: Cluster, postgres_url: str
 ) -> None:
     await until(all_see(both, "Ann", "Bob"))

@@ -70,7 +70,7 @@ async def test_polled_positions_go_to_the_listeners(watch: Watchdog, database: D
     assert heard == [("room:1", 7), ("rooms", 2)]
 
 
-async def test_it_counts_what_no_announcement_had_told_of(
+async def test_the_watchdog_counts_missed_announcements(
     watch: Watchdog, database: Database, bus: Missing, registry: CollectorRegistry
 ) -> None:
     def looks(found: str) -> float | None:
@@ -154,7 +154,7 @@ async def test_recovery_is_reported_once(watch: Watchdog, database: Database, mo
 @pytest.mark.breaks(
     "app/cluster/watchdog.py", "except Exception:  # whatever it is: it has to go on", "except LookupError:"
 )
-async def test_whatever_goes_wrong_it_goes_on(
+async def test_the_bus_survives_any_error(
     watch: Watchdog, database: Database, bus: Missing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watchdog, "RETRY_SECONDS", 0.001)

@@ -133,7 +133,7 @@ async def test_frames_arrive_in_the_order_in_which_they_were_offered(kind: type[
     assert browser.taken == frames
 
 
-async def test_what_was_offered_before_the_writer_ran_is_sent() -> None:
+async def test_frames_offered_before_the_writer_starts_are_sent() -> None:
     browser = Browser()
     connection = connect(browser)
     connection.offer("early")
@@ -146,7 +146,7 @@ def test_offering_is_a_plain_function() -> None:
     assert not inspect.iscoroutinefunction(Connection.offer)
 
 
-async def test_what_is_encoded_goes_to_the_transport_itself_while_it_takes_it() -> None:
+async def test_encoded_frames_are_written_directly_while_the_transport_accepts() -> None:
     """Nobody of a thousand is asked, for each message, whether they do."""
     browser = Direct()
     connection = connect(browser, limit=1_000)
@@ -170,7 +170,7 @@ async def test_a_frame_for_several_is_offered_as_this_browser_takes_it() -> None
 
 
 @BOTH_WAYS
-async def test_what_a_browser_does_not_take_yet_waits_for_it(kind: type[Browser]) -> None:
+async def test_unsent_frames_wait_in_the_outbox(kind: type[Browser]) -> None:
     browser = stalled(kind)
     connection = connect(browser)
     async with browser.there():
@@ -183,7 +183,7 @@ async def test_what_a_browser_does_not_take_yet_waits_for_it(kind: type[Browser]
         assert browser.taken == ["hello", "Ann"]
 
 
-async def test_who_connects_while_nothing_is_taken_waits_from_the_start() -> None:
+async def test_a_connection_under_back_pressure_starts_paused() -> None:
     class Full(Direct):
         def attach(self, reader: FlowListener) -> None:
             super().attach(reader)
@@ -360,7 +360,7 @@ async def test_the_first_reason_for_a_cut_is_the_one_that_counts() -> None:
 # What a cut stops
 
 
-async def test_a_cut_stops_what_is_done_for_the_browser() -> None:
+async def test_a_cut_cancels_work_for_the_browser() -> None:
     connection = connect()
     done = []
     async with connection.until_cut_off():
@@ -370,7 +370,7 @@ async def test_a_cut_stops_what_is_done_for_the_browser() -> None:
     assert not done
 
 
-async def test_who_was_cut_off_before_is_not_served() -> None:
+async def test_a_connection_that_was_cut_off_is_not_served() -> None:
     connection = connect()
     connection.cut("stalled")
     async with connection.until_cut_off():
@@ -399,7 +399,7 @@ async def test_an_empty_outbox_is_drained() -> None:
 
 
 @BOTH_WAYS
-async def test_who_waits_for_the_outbox_goes_on_when_the_last_frame_is_taken(kind: type[Browser]) -> None:
+async def test_waiting_for_the_outbox_ends_with_the_last_frame(kind: type[Browser]) -> None:
     browser = stalled(kind)
     connection = connect(browser)
     async with browser.there():
@@ -414,7 +414,7 @@ async def test_who_waits_for_the_outbox_goes_on_when_the_last_frame_is_taken(kin
 
 
 @pytest.mark.parametrize("cut", [lambda c: c.cut("x"), lambda c: c.offer("x" * 2 * LIMIT)], ids=["cut", "outbox"])
-async def test_who_waits_for_the_outbox_goes_on_after_a_cut(cut: Callable[[Connection], None]) -> None:
+async def test_waiting_for_the_outbox_ends_after_a_cut(cut: Callable[[Connection], None]) -> None:
     connection = connect()
     connection.offer("hello")
     waiting = asyncio.create_task(connection.drained())
@@ -425,7 +425,7 @@ async def test_who_waits_for_the_outbox_goes_on_after_a_cut(cut: Callable[[Conne
     await connection.drained()
 
 
-async def test_who_gives_up_waiting_leaves_the_others_to_it() -> None:
+async def test_a_cancelled_caller_leaves_the_read_to_others() -> None:
     connection = connect()
     connection.offer("hello")
     one, other = (asyncio.create_task(connection.drained()) for _ in range(2))
@@ -437,7 +437,7 @@ async def test_who_gives_up_waiting_leaves_the_others_to_it() -> None:
     await other
 
 
-async def test_who_waits_for_a_browser_that_is_gone_is_told() -> None:
+async def test_waiting_for_a_departed_browser_ends() -> None:
     """A browser may leave in the middle of its backlog; whoever sends it must not wait for ever."""
 
     async def gone(_: str) -> None:

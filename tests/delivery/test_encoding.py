@@ -38,11 +38,11 @@ def _payload(data: bytes) -> bytes:
 
 
 @given(TEXTS)
-def test_a_plain_frame_is_what_the_standard_says(text: str) -> None:
+def test_a_plain_frame_follows_the_standard(text: str) -> None:
     assert encode(text, Encoding.PLAIN) == Oracle(Opcode.TEXT, text.encode()).serialize(mask=False)
 
 
-def test_what_the_server_encodes_stays_a_text() -> None:
+def test_encoded_frames_stay_text() -> None:
     assert encode("hello", Encoding.TEXT) == "hello"
     assert Frame("hello").encoded(Encoding.TEXT) == "hello"
 
@@ -64,7 +64,7 @@ def test_everybody_reads_a_stream_whenever_they_joined(steps: list[tuple[str, st
             assert [browser.read(data) for browser in browsers] == [text] * len(browsers)
 
 
-def test_what_was_said_before_is_not_said_again() -> None:
+def test_a_known_draft_is_not_sent_again() -> None:
     stream = Stream()
     text = "".join(chr(33 + 7 * number % 90) for number in range(300)).encode()
     first, second = stream.frame(text), stream.frame(text)

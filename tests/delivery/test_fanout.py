@@ -47,7 +47,7 @@ async def test_everybody_is_sent_the_same_each_their_way() -> None:
     assert len(channel) == 6
 
 
-async def test_who_takes_it_the_same_way_is_sent_the_same_bytes() -> None:
+async def test_one_encoding_is_shared_by_its_subscribers() -> None:
     channel = Channel()
     for encoding in Encoding:
         (_, one), (_, other) = join(channel, encoding), join(channel, encoding)
@@ -56,7 +56,7 @@ async def test_who_takes_it_the_same_way_is_sent_the_same_bytes() -> None:
 
 
 @pytest.mark.breaks("app/delivery/fanout.py", "self._stream.restart()", "pass")
-async def test_who_joins_later_reads_from_there_on() -> None:
+async def test_a_late_subscriber_reads_from_its_start() -> None:
     channel = Channel()
     _, first = join(channel, Encoding.DEFLATED)
     channel.publish("hello, hello, hello")
@@ -67,7 +67,7 @@ async def test_who_joins_later_reads_from_there_on() -> None:
     assert second.texts == ["to you alone", "hello, hello, hello"]
 
 
-async def test_who_comes_back_has_caught_up_meanwhile() -> None:
+async def test_a_resume_waits_until_the_audience_has_caught_up() -> None:
     channel = Channel()
     connection, transport = join(channel, Encoding.DEFLATED)
     channel.publish("one")
@@ -79,7 +79,7 @@ async def test_who_comes_back_has_caught_up_meanwhile() -> None:
     assert transport.texts == ["one", "two", "three"]
 
 
-async def test_who_has_left_is_sent_nothing() -> None:
+async def test_a_departed_subscriber_is_sent_nothing() -> None:
     channel = Channel()
     for encoding in Encoding:
         connection, transport = join(channel, encoding)

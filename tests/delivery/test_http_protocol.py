@@ -87,7 +87,7 @@ async def test_a_handshake_that_is_there_is_waited_for_no_longer() -> None:
     await asyncio.wait(here.state.tasks)
 
 
-async def test_one_address_may_leave_so_many_unfinished() -> None:
+async def test_incomplete_requests_per_address_are_limited() -> None:
     here = Door(most=2)
     connections = [here.open() for _ in range(3)]
     assert [bool(transport.written) for _, transport in connections] == [False, False, True]
@@ -101,7 +101,7 @@ async def test_one_address_may_leave_so_many_unfinished() -> None:
     assert len(here.unfinished) == 0
 
 
-async def test_what_a_proxy_brings_is_not_counted_as_one() -> None:
+async def test_requests_through_a_proxy_count_for_their_client() -> None:
     here = Door(most=1, proxies="10.0.0.1, *")
     connections = [here.open() for _ in range(5)]
     assert not any(transport.written for _, transport in connections)
@@ -123,7 +123,7 @@ async def test_a_request_that_is_refused_is_not_answered_as_well() -> None:
         each.connection_lost(None)
 
 
-async def test_what_comes_and_is_no_request_is_not_waited_for_without_end() -> None:
+async def test_an_incomplete_request_times_out() -> None:
     here = Door(seconds=0)
     protocol, transport = here.open()
     protocol.data_received(REQUEST)

@@ -97,7 +97,7 @@ def test_publishing_is_a_plain_function() -> None:
     assert not inspect.isgeneratorfunction(Hub.publish)
 
 
-async def test_everybody_who_has_joined_is_reached(hub: Hub, lobby: Audience) -> None:
+async def test_a_frame_reaches_every_joined_connection(hub: Hub, lobby: Audience) -> None:
     readers = [enter(hub, lobby, FlowListener(member)) for member in (ANN, ANN, BOB, None)]
     hub.publish(lobby, hello)
     assert [reader.offered for reader in readers] == [["hello in UTC"]] * 4
@@ -126,7 +126,7 @@ async def test_nothing_is_rendered_without_an_audience(
     assert [recipients for _, recipients in fan_outs] == [0]
 
 
-async def test_who_has_not_resumed_gets_nothing(hub: Hub, lobby: Audience) -> None:
+async def test_a_connection_gets_nothing_before_its_resume(hub: Hub, lobby: Audience) -> None:
     reader = FlowListener(ANN)
     hub.enter(lobby, reader)
     hub.publish(lobby, hello)
@@ -134,7 +134,7 @@ async def test_who_has_not_resumed_gets_nothing(hub: Hub, lobby: Audience) -> No
     assert reader not in lobby
 
 
-async def test_who_has_paused_gets_nothing_until_they_join_again(hub: Hub, lobby: Audience) -> None:
+async def test_a_paused_connection_gets_nothing_until_it_joins(hub: Hub, lobby: Audience) -> None:
     reader = enter(hub, lobby, FlowListener(ANN))
     assert reader in lobby
     hub.pause(lobby, reader)
@@ -146,7 +146,7 @@ async def test_who_has_paused_gets_nothing_until_they_join_again(hub: Hub, lobby
     assert reader.offered == ["hello in UTC"]
 
 
-async def test_who_has_left_gets_nothing(hub: Hub, lobby: Audience) -> None:
+async def test_a_departed_connection_gets_nothing(hub: Hub, lobby: Audience) -> None:
     reader, other = enter(hub, lobby, FlowListener(ANN)), enter(hub, lobby, FlowListener(BOB))
     hub.leave(lobby, reader, now=0)
     hub.publish(lobby, hello)
@@ -179,7 +179,7 @@ async def test_rooms_do_not_hear_each_other(hub: Hub, lobby: Audience) -> None:
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-async def test_one_that_is_cut_off_does_not_disturb_the_others(hub: Hub, lobby: Audience, place: int) -> None:
+async def test_a_cut_off_reader_does_not_disturb_others(hub: Hub, lobby: Audience, place: int) -> None:
     readers = [enter(hub, lobby, FlowListener(limit=20 if each == place else 1_000)) for each in range(3)]
     for _ in range(5):
         hub.publish(lobby, hello)
@@ -187,7 +187,7 @@ async def test_one_that_is_cut_off_does_not_disturb_the_others(hub: Hub, lobby: 
     assert [len(reader.offered) for reader in readers] == [0 if each == place else 5 for each in range(3)]
 
 
-async def test_somebody_who_leaves_because_of_what_is_published_does_not_disturb_it(hub: Hub, lobby: Audience) -> None:
+async def test_a_subscriber_may_leave_during_a_publish(hub: Hub, lobby: Audience) -> None:
     hasty = [enter(hub, lobby, FlowListener(time_zone=zone)) for zone in ("UTC", "Europe/Berlin")]
     for reader in hasty:
         reader.push = lambda data, reader=reader: hub.leave(lobby, reader, now=0)  # type: ignore[misc]
@@ -197,7 +197,7 @@ async def test_somebody_who_leaves_because_of_what_is_published_does_not_disturb
     assert not any(reader in lobby for reader in hasty)
 
 
-async def test_how_many_were_reached_is_counted(hub: Hub, lobby: Audience, fan_outs: list[tuple[float, int]]) -> None:
+async def test_fan_out_counts_its_recipients(hub: Hub, lobby: Audience, fan_outs: list[tuple[float, int]]) -> None:
     for zone in ("UTC", "UTC", "Europe/Berlin"):
         enter(hub, lobby, FlowListener(time_zone=zone))
     hub.publish(lobby, hello)
@@ -226,14 +226,14 @@ async def test_leaving_twice_is_leaving_once(hub: Hub, lobby: Audience) -> None:
     assert lobby.presence.members() == []
 
 
-async def test_who_left_without_joining_is_gone_all_the_same(hub: Hub, lobby: Audience) -> None:
+async def test_leaving_without_a_resume_ends_presence(hub: Hub, lobby: Audience) -> None:
     reader = FlowListener(ANN)
     hub.enter(lobby, reader)
     hub.leave(lobby, reader, now=0)
     assert not lobby.visitors
 
 
-async def test_nothing_of_those_who_have_gone_is_kept(hub: Hub, lobby: Audience) -> None:
+async def test_past_connections_leave_nothing_in_memory(hub: Hub, lobby: Audience) -> None:
     for number in range(100):
         member = Member(str(number), f"member {number}", "UTC")
         reader = enter(hub, lobby, FlowListener(member, time_zone=f"Zone/{number}"))

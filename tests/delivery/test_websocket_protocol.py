@@ -89,7 +89,7 @@ async def test_the_transport_may_be_used_when_the_socket_is_gone_already() -> No
     transport.abort()
 
 
-async def test_what_is_written_goes_to_the_transport_as_it_is() -> None:
+async def test_writes_reach_the_transport_unchanged() -> None:
     server = Server()
     transport = await server.shake_hands()
     server.transport.written = b""
@@ -100,7 +100,7 @@ async def test_what_is_written_goes_to_the_transport_as_it_is() -> None:
     await server.end()
 
 
-async def test_who_reads_is_told_how_far_the_browser_takes_what_is_written() -> None:
+async def test_the_listener_is_told_about_back_pressure() -> None:
     server, reader = Server(), FlowListener()
     transport = await server.shake_hands()
     assert server.transport.high == 0
@@ -113,7 +113,7 @@ async def test_who_reads_is_told_how_far_the_browser_takes_what_is_written() -> 
     assert reader.told == ["pause", "resume", "end"]
 
 
-async def test_who_comes_while_nothing_is_taken_is_told_at_once() -> None:
+async def test_attaching_under_back_pressure_is_told_at_once() -> None:
     server, reader = Server(), FlowListener()
     transport = await server.shake_hands()
     server.protocol.pause_writing()
@@ -143,7 +143,7 @@ async def test_a_browser_shares_a_stream_where_it_can(offer: str, encoding: Enco
     await server.end()
 
 
-async def test_what_the_server_sends_by_itself_is_plain() -> None:
+async def test_control_frames_are_not_compressed() -> None:
     """Compressed on its own it would stand between two frames of the stream that all share."""
     server = Server()
     await server.shake_hands("permessage-deflate")
@@ -153,7 +153,7 @@ async def test_what_the_server_sends_by_itself_is_plain() -> None:
     await server.end()
 
 
-async def test_what_comes_compressed_is_read() -> None:
+async def test_compressed_frames_are_read() -> None:
     server = Server()
     await server.shake_hands("permessage-deflate")
     for _ in range(2):  # each by itself: a browser keeps nothing between two, as was agreed
@@ -173,7 +173,7 @@ async def test_nothing_is_kept_for_a_browser_to_compress_with() -> None:
     await server.end()
 
 
-async def test_what_uvicorn_offers_besides_stays_in_the_scope() -> None:
+async def test_other_extensions_stay_in_the_scope() -> None:
     server = Server()
     server.protocol.data_received(HANDSHAKE)
     await server.accepted.wait()
@@ -225,7 +225,7 @@ def frame(opcode: int, payload: bytes) -> bytes:
 BROKEN = frame(3, b"x")
 
 
-async def test_what_was_whole_before_it_is_read() -> None:
+async def test_whole_frames_before_an_error_are_read() -> None:
     server = Server()
     await server.shake_hands()
     server.protocol.data_received(frame(1, b"one") + frame(9, b"two") + BROKEN + frame(1, b"three"))
@@ -286,7 +286,7 @@ async def test_after_a_close_frame_nothing_is_written(how: str) -> None:
     "app/delivery/websocket_protocol.py", "if self.disconnected or self.conn.state is not State.OPEN:", "if False:"
 )
 @pytest.mark.parametrize("how", ["closed", "lost"])
-async def test_who_comes_when_it_is_over_is_told_at_once(how: str) -> None:
+async def test_attaching_after_the_end_is_told_at_once(how: str) -> None:
     server, reader = Server(), FlowListener()
     transport = await server.shake_hands()
     if how == "closed":
@@ -367,7 +367,7 @@ def inflated(protocol: WebSocketProtocol) -> int:
 
 
 @pytest.mark.breaks("app/delivery/websocket_rules.py", "self.reader.is_held = frame.opcode is not Opcode.CLOSE", "pass")
-async def test_what_nobody_asks_for_stays_as_it_came() -> None:
+async def test_unread_frames_stay_compressed() -> None:
     server = Paced()
     server.most = 1
     await server.shake_hands("permessage-deflate")
@@ -389,7 +389,7 @@ async def test_what_nobody_asks_for_stays_as_it_came() -> None:
     "return self._reading is None or not self._reading.wait(_now())",
     "return True",
 )
-async def test_what_is_not_paid_stays_as_it_came() -> None:
+async def test_frames_beyond_the_limit_stay_unread() -> None:
     server = Paced(bytes_burst=1_000_000, bytes_per_second=1)
     await server.shake_hands("permessage-deflate")
     server.may_go_on.set()
@@ -405,7 +405,7 @@ async def test_what_is_not_paid_stays_as_it_came() -> None:
 
 
 @pytest.mark.breaks("app/delivery/websocket_protocol.py", "full = self.conn.reader.is_held and", "full = False and")
-async def test_while_nobody_asks_reading_pauses() -> None:
+async def test_reading_pauses_without_a_reader() -> None:
     server = Paced()
     await server.shake_hands()
     while server.transport.is_reading():
@@ -439,7 +439,7 @@ BAD = bytes((0x8F, 0x80, 0, 0, 0, 0))  # there is no such kind of frame
     "if not self.transport.is_closing():\n            self.handle_parser",
     "if True:\n            self.handle_parser",
 )
-async def test_of_an_error_that_is_read_when_the_connection_is_gone_nobody_is_told() -> None:
+async def test_a_protocol_error_read_after_the_connection_closed_raises_nothing() -> None:
     """The transport closes when a write fails, and says so a turn later."""
     server = Paced()
     await server.shake_hands()
@@ -456,7 +456,7 @@ async def test_of_an_error_that_is_read_when_the_connection_is_gone_nobody_is_to
     "if not quota.acquire(address, unread):",
     "if quota.acquire(address, unread) is None:",
 )
-async def test_of_what_is_begun_and_not_ended_an_address_has_only_so_much() -> None:
+async def test_unfinished_frames_count_against_the_quota_of_their_address() -> None:
     server = Paced()
     await server.shake_hands()
     server.may_go_on.set()
@@ -475,7 +475,7 @@ async def test_of_what_is_begun_and_not_ended_an_address_has_only_so_much() -> N
 @pytest.mark.breaks(
     "app/delivery/websocket_protocol.py", "self.conn.reader.discard()\n        self.frames = []", "pass"
 )
-async def test_of_what_was_not_read_nothing_is_left() -> None:
+async def test_unread_frames_are_dropped_at_the_end() -> None:
     server = Paced(frames_burst=1, frames_per_second=0.001)
     await server.shake_hands()
     server.may_go_on.set()
@@ -489,7 +489,7 @@ async def test_of_what_was_not_read_nothing_is_left() -> None:
 
 @pytest.mark.breaks("app/delivery/websocket_protocol.py", "if self._gone and not self._gone.done():", "if False:")
 @pytest.mark.parametrize("how", ["lost", "shutdown"])
-async def test_who_waits_is_told_of_the_end_at_once(how: str) -> None:
+async def test_waiting_ends_with_the_connection(how: str) -> None:
     server = Paced()
     transport = await server.shake_hands()
     resting = asyncio.create_task(transport.rest(3600))
@@ -533,7 +533,7 @@ async def test_a_stop_reads_nothing_more() -> None:
 
 
 @pytest.mark.breaks("app/delivery/websocket_protocol.py", "for _ in range(FRAMES_AFTER_CLOSE):", "for _ in range(0):")
-async def test_after_our_close_the_answer_is_found_behind_what_was_on_its_way() -> None:
+async def test_the_answer_to_our_close_is_found_behind_late_frames() -> None:
     server = Server()
     await server.shake_hands("permessage-deflate")
     await server.protocol.send({"type": "websocket.close", "code": 1013})

@@ -19,7 +19,7 @@ def check(outcome: Outcome) -> None:
 
 
 @pytest.mark.breaks("app/rooms/resuming.py", "while position < audience.position:", "while False:")
-async def test_who_is_dropped_again_and_again_is_shown_everything_once(tmp_path: Path) -> None:
+async def test_repeated_drops_lose_and_double_nothing(tmp_path: Path) -> None:
     check(await drops(tmp_path, clients=12, writers=3, times=3, away=0.3, pause=0.05))
 
 
@@ -28,7 +28,7 @@ async def test_who_is_dropped_again_and_again_is_shown_everything_once(tmp_path:
     "stored = await self._store.append(room.id, member, body, draft.key, reply)",
     "asyncio.create_task(self._store.append(room.id, member, body, draft.key, reply)); return",
 )
-async def test_a_server_that_is_killed_keeps_what_had_a_receipt(tmp_path: Path) -> None:
+async def test_a_killed_server_keeps_acknowledged_messages(tmp_path: Path) -> None:
     check(await kill(tmp_path, times=3, writers=4, readers=2))
 
 
@@ -56,5 +56,5 @@ async def test_attackers_cost_the_server_next_to_nothing(tmp_path: Path) -> None
 
 
 @pytest.mark.breaks("app/delivery/hub.py", "audience.visitors.discard(connection)", "pass")
-async def test_of_those_who_have_gone_nothing_is_left(tmp_path: Path) -> None:
+async def test_departed_members_leave_nothing_behind(tmp_path: Path) -> None:
     check(await churn(tmp_path, seconds=4, warm_up=2, at_once=20, judged=False))

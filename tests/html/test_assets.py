@@ -67,7 +67,7 @@ def test_there_is_nothing_else(files: TestClient, folder: Path, path: str) -> No
     assert "cache-control" not in answer.headers
 
 
-def test_a_file_comes_compressed_to_who_takes_it_so(files: TestClient) -> None:
+def test_a_file_is_compressed_if_the_client_accepts_it(files: TestClient) -> None:
     with files.stream("GET", "/s/css/a.css", headers={"Accept-Encoding": "br, gzip"}) as answer:
         sent = b"".join(answer.iter_raw())
     assert answer.headers["content-encoding"] == "gzip"
@@ -76,13 +76,13 @@ def test_a_file_comes_compressed_to_who_takes_it_so(files: TestClient) -> None:
 
 
 @pytest.mark.breaks("app/html/assets.py", "if len(content) <= WORTHWHILE * len(files[name])", "if content")
-def test_what_gains_nothing_is_not_compressed(files: TestClient) -> None:
+def test_incompressible_files_are_not_compressed(files: TestClient) -> None:
     answer = files.get("/s/picture.png", headers={"Accept-Encoding": "gzip"})
     assert "content-encoding" not in answer.headers
 
 
 @pytest.mark.parametrize("coding", ["identity", "gzip"])
-def test_who_has_a_file_is_told_so(files: TestClient, coding: str) -> None:
+def test_a_known_file_is_not_modified(files: TestClient, coding: str) -> None:
     answer = files.get("/s/css/a.css", headers={"Accept-Encoding": coding})
     again = files.get("/s/css/a.css", headers={"Accept-Encoding": coding, "If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
@@ -115,7 +115,7 @@ def test_another_coding_is_another_representation(files: TestClient) -> None:
         ("gzipped", False),
     ],
 )
-def test_who_takes_gzip(accepted: str, does: bool) -> None:
+def test_clients_that_accept_gzip(accepted: str, does: bool) -> None:
     assert takes_gzip(accepted) is does
 
 

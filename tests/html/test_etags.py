@@ -17,7 +17,7 @@ def test_a_page_is_ready_but_for_its_nonces() -> None:
 
 
 @pytest.mark.breaks("app/html/etags.py", "{headers}", "")
-def test_its_etag_says_what_is_on_it_and_how_it_may_be_used() -> None:
+def test_the_etag_depends_on_content_and_caching() -> None:
     assert re.fullmatch('W/"[0-9a-f]{24}"', PAGE.etag)
     others = [("<b>hello</b>", "policy"), ("<b>hello!</b>", "policy"), ("<b>hello</b>", "another policy")]
     etags = {represent(html, "<nonce>", policy).etag for html, policy in others}
@@ -41,20 +41,20 @@ def test_its_etag_says_what_is_on_it_and_how_it_may_be_used() -> None:
         ('"*"', 'W/"1"', False),
     ],
 )
-def test_a_browser_says_what_it_has(known: str, etag: str, has_it: bool) -> None:
+def test_a_browser_reports_its_version(known: str, etag: str, has_it: bool) -> None:
     assert is_among(etag, known) is has_it
 
 
 @pytest.mark.breaks("app/html/etags.py", "kept is None or kept[0] != view", "kept is None")
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from("abc"))))
-def test_an_address_never_shows_what_it_showed_before(views: list[tuple[int, str]]) -> None:
+def test_a_url_never_serves_its_earlier_content(views: list[tuple[int, str]]) -> None:
     current: RepresentationCache[str] = RepresentationCache(lambda view: represent(view, "<nonce>", ""))
     for address, view in views:
         assert current.of(address, view).with_nonce("") == view.encode()
 
 
 @pytest.mark.breaks("app/html/etags.py", "LRUCache(MOST_KEPT)", "LRUCache(MOST_KEPT + 9)")
-def test_what_nobody_asked_for_for_longest_is_made_again() -> None:
+def test_the_least_recently_used_page_is_evicted() -> None:
     made: list[int] = []
 
     def make(view: int) -> Representation:

@@ -189,7 +189,7 @@ def test_a_draft_that_becomes_a_reply(fragments: Fragments, snapshot: Snapshot) 
     snapshot("frame_reply", fragments.reply(Quote(12, "Ann", "<b> hello"), LOBBY))
 
 
-def test_replies_quote_what_they_answer(fragments: Fragments, snapshot: Snapshot) -> None:
+def test_replies_quote_their_original(fragments: Fragments, snapshot: Snapshot) -> None:
     replies = [
         replace(message(4, "yes", BOB), reply=Quote(1, "Ann", "hello")),
         replace(message(5, "no"), reply=Quote(2, "Ann", None)),
@@ -254,7 +254,7 @@ def test_what_an_open_page_forgets(fragments: Fragments, snapshot: Snapshot) -> 
     snapshot("frame_trimmed", fragments.trimmed(WATERCOOLER, 7))
 
 
-def test_who_is_here(fragments: Fragments, snapshot: Snapshot) -> None:
+def test_the_member_list(fragments: Fragments, snapshot: Snapshot) -> None:
     snapshot("frame_members", fragments.members([ANN, BOB]))
 
 
@@ -263,11 +263,11 @@ def test_a_crowd_is_counted(snapshot: Snapshot) -> None:
     snapshot("frame_members_crowd", Fragments(Settings(members_shown=2), "").members(crowd))
 
 
-def test_who_is_typing(fragments: Fragments, snapshot: Snapshot) -> None:
+def test_members_are_typing(fragments: Fragments, snapshot: Snapshot) -> None:
     snapshot("frame_typing", fragments.typing([(ANN, 0), (replace(BOB, name="<b>"), 3)]))
 
 
-def test_several_who_are_typing(fragments: Fragments, snapshot: Snapshot) -> None:
+def test_several_members_are_typing(fragments: Fragments, snapshot: Snapshot) -> None:
     crowd = [(Member(f"{number:016x}", f"Guest {number}", "UTC"), number) for number in range(2, 6)]
     snapshot("frame_typing_several", fragments.typing(crowd))
 
@@ -276,7 +276,7 @@ def test_nobody_is_typing(fragments: Fragments, snapshot: Snapshot) -> None:
     snapshot("frame_typing_nobody", fragments.typing([]))
 
 
-def test_whom_a_draft_mentions(fragments: Fragments, snapshot: Snapshot) -> None:
+def test_the_mentions_of_a_draft(fragments: Fragments, snapshot: Snapshot) -> None:
     many = tuple(f"Anna {number}" for number in range(7))
     unclear = [Unclear("an", ("Ann", "<b>")), Unclear("anna", many), Unclear("<i>", ())]
     snapshot("frame_meant", fragments.meant([MENTIONS[0], *unclear, MENTIONS[1]]))
@@ -317,7 +317,7 @@ def test_the_usual_receipt_lets_go_of_a_draft_as_any_other_does(number: int, key
     assert usual == told.replace("Too fast.", "")
 
 
-def test_a_receipt_for_what_is_refused(fragments: Fragments, snapshot: Snapshot) -> None:
+def test_a_receipt_for_refused_drafts(fragments: Fragments, snapshot: Snapshot) -> None:
     snapshot("frame_receipt_refused", fragments.receipt([Place(1, "ONE")], [Place(2, "TWO")], "Too fast.", ["NEXT"]))
 
 
@@ -325,7 +325,7 @@ def test_a_receipt_for_what_is_refused(fragments: Fragments, snapshot: Snapshot)
 
 
 @given(st.text(min_size=1, max_size=200))
-def test_any_body_is_shown_as_it_is_and_adds_no_element_but_those_of_markup(body: str) -> None:
+def test_any_body_adds_only_elements_of_markup(body: str) -> None:
     body = body.replace("\r", "").replace("\0", "")
     soup = BeautifulSoup(FRAGMENTS.changes(LOBBY, entries([message(1, body)]), CURSOR, "UTC"), "html.parser")
     (shown,) = soup.select(".message__body")
@@ -354,7 +354,7 @@ spoken = st.builds(
 
 @pytest.mark.breaks("app/html/fragments.py", "key = (entry, zone, room.id)", "key = entry.message.position")
 @given(st.lists(spoken, max_size=6), st.sampled_from(["UTC", "Asia/Tokyo", "America/St_Johns"]))
-def test_what_is_kept_is_what_would_be_rendered(said: list[Message], zone: str) -> None:
+def test_cached_html_equals_fresh_html(said: list[Message], zone: str) -> None:
     shown = entries(said, zone=zone)
     forgetful = Fragments(Settings(), "/static/DIGEST", kept_characters=0)
     assert FRAGMENTS.changes(LOBBY, shown, CURSOR, zone) == forgetful.changes(LOBBY, shown, CURSOR, zone)

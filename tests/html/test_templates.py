@@ -25,7 +25,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("files")
 @pytest.mark.parametrize("name", ["page", "named"])
-def test_what_is_included_looks_as_if_jinja_had_included_it(name: str) -> None:
+def test_spliced_includes_render_as_jinja_includes(name: str) -> None:
     style = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True, "loader": DictLoader(FILES)}
     included, spliced = Environment(**style), Environment(**style, extensions=[Splicing])  # type: ignore[arg-type] # noqa: S701
     assert spliced.get_template(name).render() == included.get_template(name).render()

@@ -74,7 +74,7 @@ def test_a_backup_while_people_talk_has_all_that_had_its_receipt_and_no_gap(tmp_
 
 
 @pytest.mark.parametrize("there", ["parlor.backup", "parlor.backup.key"])
-def test_what_is_there_stays_unless_it_is_to_be_replaced(data: Path, file: Path, there: str) -> None:
+def test_an_existing_database_stays_unless_replaced(data: Path, file: Path, there: str) -> None:
     occupied = file.with_name(there)
     occupied.write_text("precious")
     assert f"{occupied} is there already" in parlor(data, "backup", file).refusal

@@ -13,13 +13,13 @@ from tests.server import ROOT
 COMMANDS = ("serve", "migrate", "backup", "restore", "renew", "copy", "room", "doctor")
 
 
-def test_it_says_which_commands_there_are(tmp_path: Path) -> None:
+def test_the_help_lists_the_commands(tmp_path: Path) -> None:
     said = parlor(tmp_path, "--help").done
     assert [name for name in COMMANDS if f"    {name} " not in said] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_says_what_it_does(command: str, tmp_path: Path) -> None:
+def test_every_command_has_a_help_text(command: str, tmp_path: Path) -> None:
     assert f"usage: python -m app {command}" in parlor(tmp_path, command, "--help").done
 
 

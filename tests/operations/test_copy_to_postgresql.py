@@ -122,7 +122,7 @@ talks = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.text(max_siz
 
 @hypothesis_settings(max_examples=12)
 @given(people=st.lists(names, min_size=4, max_size=4), rooms=st.lists(names, min_size=3, max_size=3), said=talks)
-def test_whatever_a_log_holds_arrives_as_it_was(
+def test_a_copied_log_equals_its_source(
     postgres: Cluster, people: list[str], rooms: list[str], said: list[tuple[int, int, str]]
 ) -> None:
     async def fill(url: str) -> None:
@@ -184,9 +184,7 @@ def test_a_database_that_was_only_migrated_is_empty(data: Path, postgres_url: st
 
 @pytest.mark.breaks("app/operations/copy_to_postgresql.py", "if str(sent) != str(arrived):", "if False:")
 @pytest.mark.parametrize("loss", ["NEW.body := upper(NEW.body); RETURN NEW;", "RETURN NULL;"])
-def test_what_does_not_arrive_as_it_was_is_not_kept(
-    postgres: Cluster, data: Path, postgres_url: str, loss: str
-) -> None:
+def test_a_copy_with_differences_is_discarded(postgres: Cluster, data: Path, postgres_url: str, loss: str) -> None:
     """A trigger stands for whatever may change a row on its way, or lose it."""
     parlor(data, "migrate", database_url=postgres_url)
     function = f"CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {loss} END $$;"
@@ -238,7 +236,7 @@ def test_a_database_of_a_newer_parlor_is_left_alone(
     assert "A newer Parlor has migrated" in parlor(data, "copy", "--to", postgres_url).refusal
 
 
-def test_there_has_to_be_something_to_copy(data: Path, postgres_url: str) -> None:
+def test_copying_needs_a_source_database(data: Path, postgres_url: str) -> None:
     assert "There is no database at" in parlor(data, "copy", "--to", postgres_url).refusal
 
 

@@ -60,7 +60,7 @@ def test_it_changes_nothing(data: Path) -> None:
         ("PRAGMA journal_mode=DELETE", "its journal mode is delete", "warning"),
     ],
 )
-def test_what_is_wrong_in_the_file_is_found(data: Path, statement: str, part: str, verdict: str) -> None:
+def test_errors_in_the_compose_file_are_found(data: Path, statement: str, part: str, verdict: str) -> None:
     talk(sqlite_url(data))
     with closing(sqlite3.connect(data / "parlor.db", isolation_level=None)) as database:
         database.execute(statement)
@@ -75,7 +75,7 @@ def test_a_file_that_is_no_database_is_wrong(data: Path) -> None:
     assert ended.status == 1 and line(ended.out, "cannot be read").startswith("wrong")
 
 
-def test_what_cannot_be_told_is_status_2(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inconclusive_check_has_status_2(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: Settings) -> list[Check]:
         raise PermissionError("not for you")
 

@@ -67,7 +67,7 @@ def test_a_network_file_system_is_warned_of(
     assert finding.verdict == verdict and f"({kind})" in finding.seen
 
 
-def test_where_the_kernel_does_not_say_it_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_kernel_figures_are_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "MOUNTS", tmp_path / "gone")
     assert machine.file_system(tmp_path).verdict == Verdict.UNKNOWN
 
@@ -98,7 +98,7 @@ def test_a_key_that_is_set_needs_no_file(tmp_path: Path) -> None:
     assert "PARLOR_SECRET_KEY" in machine.key(settings).seen and "long enough" not in machine.key(settings).seen
 
 
-def test_what_browsers_need_is_looked_for(tmp_path: Path) -> None:
+def test_the_doctor_checks_vendored_files(tmp_path: Path) -> None:
     for name in machine.VENDOR[1:]:
         (tmp_path / name).touch()
     finding = machine.vendor(tmp_path)
@@ -150,7 +150,7 @@ class Other(BaseHTTPRequestHandler):
 @pytest.mark.parametrize(
     ("answers", "seen"), [({}, "another program answers"), ({"/healthz": b"alive\n"}, "is alive and cannot serve")]
 )
-def test_who_answers_otherwise_is_wrong(answers: dict[str, bytes], seen: str) -> None:
+def test_a_wrong_answer_is_reported(answers: dict[str, bytes], seen: str) -> None:
     with HTTPServer(("127.0.0.1", 0), type("Answering", (Other,), {"answers": answers})) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
@@ -160,7 +160,7 @@ def test_who_answers_otherwise_is_wrong(answers: dict[str, bytes], seen: str) ->
     assert finding.verdict == Verdict.WRONG and seen in finding.seen
 
 
-def test_who_does_not_answer_at_all_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_answer_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "WAIT", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         finding = machine.port(Settings(port=silent.getsockname()[1]))

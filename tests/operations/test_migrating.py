@@ -20,7 +20,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return found
 
 
-def test_it_says_from_which_revision_to_which(url: str, tmp_path: Path) -> None:
+def test_migrate_reports_both_revisions(url: str, tmp_path: Path) -> None:
     newest = migrations.revisions()[0]
     said = parlor(tmp_path, "migrate", database_url=url).done
     assert said == f"The database went from revision none to {newest}.\n"
@@ -30,7 +30,7 @@ def test_it_says_from_which_revision_to_which(url: str, tmp_path: Path) -> None:
     assert bodies(url) == ["one"]
 
 
-def test_what_a_newer_parlor_has_migrated_is_left_alone(url: str, tmp_path: Path) -> None:
+def test_a_database_of_a_newer_version_is_not_touched(url: str, tmp_path: Path) -> None:
     def leap(connection: Connection) -> None:
         migrations.upgrade(connection)
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")

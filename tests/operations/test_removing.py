@@ -27,7 +27,7 @@ def remove(settings: Settings, slug: str, monkeypatch: pytest.MonkeyPatch) -> st
 
 
 @pytest.mark.breaks("app/rooms/rooms.py", "await self.directory.forget_removed()", "pass")
-def test_a_removed_room_is_nowhere_and_whoever_is_in_it_is_told(
+def test_a_removed_room_disappears_and_its_visitors_are_told(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with TestClient(create_app(settings, Clock())) as client:
@@ -84,7 +84,7 @@ def test_a_server_that_starts_later_does_not_know_a_room_that_is_half_removed(
     assert "with 1 message." in remove(settings, "tea", monkeypatch)
 
 
-def test_what_was_said_is_not_left_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_erased_messages_are_not_left_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(data_dir=tmp_path, allowed_hosts=("testserver",))
     with TestClient(create_app(settings, Clock())) as client:
         client.post("/name", data={"name": "Ann"})
@@ -100,7 +100,7 @@ def test_what_was_said_is_not_left_in_the_file(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.breaks("app/operations/removing.py", 'connection.exec_driver_sql("PRAGMA secure_delete=ON")', "pass")
-def test_erasing_overwrites_whatever_the_default_of_sqlite_is() -> None:
+def test_erasing_overwrites_under_any_default_of_sqlite() -> None:
     """Debian's SQLite overwrites by itself, so the file above would not show it."""
     engine = create_engine("sqlite://")
     with engine.connect() as connection:
@@ -110,7 +110,7 @@ def test_erasing_overwrites_whatever_the_default_of_sqlite_is() -> None:
     engine.dispose()
 
 
-def test_what_cannot_be_removed_is_said(tmp_path: Path) -> None:
+def test_removal_errors_are_reported(tmp_path: Path) -> None:
     assert "There is no database" in parlor(tmp_path, "room", "remove", "tea").refusal
     assert not (tmp_path / "parlor.db").exists()
     talk(sqlite_url(tmp_path))

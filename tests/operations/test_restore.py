@@ -48,7 +48,7 @@ def test_after_a_restore_the_log_is_that_of_the_backup_with_another_epoch(url: s
     assert bodies(url) == ["one", "two", "four"]
 
 
-def test_a_restore_into_nothing_needs_no_place_for_what_was_there(url: str, data: Path, file: Path) -> None:
+def test_a_restore_without_an_old_database_needs_no_place_for_one(url: str, data: Path, file: Path) -> None:
     talk(url)
     parlor(data, "backup", file, database_url=url)
     for path in data.glob("parlor.db*"):
@@ -97,7 +97,7 @@ def test_the_tables_that_were_there_are_kept_as_they_were(
         (b"no database", "cannot be read as a SQLite database: file is not a database"),
     ],
 )
-def test_what_is_no_backup_changes_nothing(data: Path, file: Path, content: bytes, why: str) -> None:
+def test_restoring_an_invalid_backup_changes_nothing(data: Path, file: Path, content: bytes, why: str) -> None:
     talk(sqlite_url(data), ["one"])
     file.write_bytes(content)
     assert why in parlor(data, "restore", file).refusal
@@ -105,7 +105,7 @@ def test_what_is_no_backup_changes_nothing(data: Path, file: Path, content: byte
     assert databases(data) == ["parlor.db"]
 
 
-def test_what_postgres_cannot_read_changes_nothing(postgres_url: str, data: Path, file: Path) -> None:
+def test_restoring_an_unreadable_dump_changes_nothing(postgres_url: str, data: Path, file: Path) -> None:
     talk(postgres_url, ["one"])
     file.write_bytes(b"no backup")
     assert "pg_restore failed" in parlor(data, "restore", file, database_url=postgres_url).refusal
@@ -128,7 +128,7 @@ def test_a_backup_of_a_newer_parlor_changes_nothing(
 
 
 @pytest.mark.breaks("app/operations/restore.py", "alone(url, partial(_put_back, schema=schema))", "pass")
-def test_a_restore_that_fails_in_the_middle_leaves_what_was_there(
+def test_a_failed_restore_keeps_the_old_database(
     postgres: Cluster, postgres_url: str, data: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     epoch = talk(postgres_url, ["one"])
@@ -185,12 +185,12 @@ def test_a_log_that_was_never_served_has_the_epoch_that_was_said(url: str, data:
     assert talk(url) in said
 
 
-def test_what_is_no_log_gets_no_epoch(url: str, data: Path) -> None:
+def test_renewing_an_invalid_database_is_refused(url: str, data: Path) -> None:
     assert "is no database of Parlor's" in parlor(data, "renew", database_url=url).refusal
 
 
 @pytest.mark.breaks("app/operations/restore.py", "confirm_unserved(connection)  # one that", "# one that")
-def test_a_server_that_starts_in_the_middle_gets_what_was_there(
+def test_a_server_started_during_a_backup_gets_the_old_database(
     postgres_url: str, data: Path, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would know the log by the epoch that it is about to lose."""

@@ -247,7 +247,7 @@ def test_a_message_that_fell_into_silence_is_given_to_another_process(half: Site
         assert re.findall(r"message number \d", client.get("/").text) == [f"message number {n}" for n in range(8)]
 
 
-def test_what_may_not_come_twice_is_not(half: Site, silent: Silent) -> None:
+def test_single_parameters_are_not_repeated(half: Site, silent: Silent) -> None:
     failed = sum(become(half, f"member {number}")[1] for number in range(8))
     assert failed == silent.taken > 0
 

@@ -89,7 +89,7 @@ def test_each_says_where_it_listens_and_when_it_stops(server: Together) -> None:
     assert server.complaints == []
 
 
-def test_one_that_dies_is_replaced(server: Together) -> None:
+def test_a_dead_worker_is_replaced(server: Together) -> None:
     before = server.processes
     os.kill(min(before), signal.SIGKILL)
     server.expect("start", 3)
@@ -127,7 +127,7 @@ def halted_successor(server: Together) -> int:
 
 
 @pytest.mark.breaks("app/operations/workers.py", "self.keep_subprocess_alive()", "pass")
-def test_one_that_dies_while_another_is_replaced_is_replaced_too(server: Together) -> None:
+def test_a_worker_that_dies_during_a_replacement_is_replaced(server: Together) -> None:
     before = server.processes
     successor = halted_successor(server)
     os.kill(max(before), signal.SIGKILL)
@@ -160,7 +160,7 @@ def starting(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wo
 
 
 @pytest.mark.breaks("app/operations/workers.py", "not self._has_begun() or ", "")
-def test_one_that_starts_slowly_is_not_taken_for_one_that_hangs(starting: Worker) -> None:
+def test_a_slow_start_is_not_taken_for_a_hang(starting: Worker) -> None:
     assert starting.pid
     assert starting.is_alive(timeout=0)
     assert not starting.is_ready(timeout=0)
@@ -171,7 +171,7 @@ def test_one_that_starts_slowly_is_not_taken_for_one_that_hangs(starting: Worker
     until(lambda: not starting.is_alive(timeout=0))
 
 
-def test_one_that_dies_while_it_starts_is_known_to_be_dead(starting: Worker) -> None:
+def test_a_worker_that_dies_while_starting_is_noticed(starting: Worker) -> None:
     starting.process.kill()
     starting.join()
     assert not starting.is_alive(timeout=0)

@@ -234,7 +234,7 @@ chops = st.lists(st.tuples(st.integers(0, 400), st.sampled_from(["", "turn", "pu
 @example("", Frame(CLOSE, b"\x03\xe8").encoded() + Frame(TEXT, b"late").encoded(), [(9, "publish")])
 @example("", Frame(TEXT, b"half", fin=False).encoded() + Frame(CLOSE).encoded(), [])
 @hypothesis_settings(max_examples=EXAMPLES)
-def test_whatever_comes_is_what_the_rules_make_of_it(offer: str, whole: bytes, cuts: list[tuple[int, str]]) -> None:
+def test_any_bytes_are_read_as_the_rules_say(offer: str, whole: bytes, cuts: list[tuple[int, str]]) -> None:
     async def run() -> Session:
         session = Session()
         await session.open(offer)

@@ -83,7 +83,7 @@ def test_after_a_close_nothing_is_read(house: House, dial: Dial, after: bytes) -
 
 
 @pytest.mark.ways
-def test_what_came_before_a_close_is_read(house: House, dial: Dial) -> None:
+def test_frames_before_a_close_are_read(house: House, dial: Dial) -> None:
     slug = house.room()
     raw = dial("", f"/ws/{slug}", f"Cookie: {house.cookie('Ann')}")
     raw.send(text(saying("just in time")), close(1000))
@@ -107,7 +107,7 @@ def test_a_close_inside_a_message_ends_it(dial: Dial, code: int) -> None:
 # The server closes
 
 
-def test_who_is_turned_away_is_told_why(dial: Dial) -> None:
+def test_a_refused_socket_gets_a_reason(dial: Dial) -> None:
     raw = dial("", "/ws/nowhere")
     assert "does not exist" in raw.message()
     assert raw.closing() == REFUSED
@@ -131,14 +131,14 @@ def test_an_answer_to_the_server_s_close_may_say_something_else(dial: Dial) -> N
         assert raw.ends()
 
 
-def test_who_does_not_answer_a_close_is_let_go(dial: Dial) -> None:
+def test_an_unanswered_close_drops_the_socket(dial: Dial) -> None:
     raw = dial("", "/ws/nowhere")
     assert raw.closing() == REFUSED
     assert raw.ends()
 
 
 @pytest.mark.parametrize("broken", [b"\xff" * 20, Frame(3, b"x").encoded(), close(999), text(b"\xff")])
-def test_what_is_broken_after_the_server_s_close_ends_it_too(dial: Dial, broken: bytes) -> None:
+def test_a_broken_frame_after_our_close_ends_the_connection(dial: Dial, broken: bytes) -> None:
     raw = dial("", "/ws/nowhere")
     assert raw.closing() == REFUSED
     raw.send(broken, close(1000))
@@ -149,7 +149,7 @@ def test_what_is_broken_after_the_server_s_close_ends_it_too(dial: Dial, broken:
 
 
 @pytest.mark.ways
-def test_who_is_gone_is_gone(house: House, dial: Dial) -> None:
+def test_departed_members_are_not_listed(house: House, dial: Dial) -> None:
     for how in (b"", b"\x81", b"\x81\xff\x00\x00", Frame(TEXT, b"half of", fin=False).encoded()):
         raw = dial()
         assert is_alive(raw)

@@ -109,7 +109,7 @@ def test_an_offer_that_cannot_be_taken_is_declined(dial: Dial, offer: str) -> No
 
 
 @pytest.mark.parametrize("first", DECLINED)
-def test_of_several_offers_one_is_taken(dial: Dial, first: str) -> None:
+def test_one_of_several_offers_is_accepted(dial: Dial, first: str) -> None:
     raw = dial(f"{first}, {DEFAULT_OFFER}")
     raw.send(compressed(deflate(raw).deflate(b"nonsense")))
     assert READ in notice(raw)
@@ -121,20 +121,20 @@ def test_offers_may_come_in_several_headers(dial: Dial) -> None:
     assert READ in notice(raw)
 
 
-def test_who_offers_the_same_twice_gets_it_once(dial: Dial) -> None:
+def test_a_repeated_offer_is_accepted_once(dial: Dial) -> None:
     raw = dial(f"{DEFAULT_OFFER}, {DEFAULT_OFFER}, permessage-deflate; {SERVER}=10")
     raw.send(compressed(deflate(raw).deflate(b"nonsense")))
     assert READ in notice(raw)
 
 
-def test_who_offers_nothing_is_sent_nothing_compressed(speaker: Speaker) -> None:
+def test_compression_needs_an_offer(speaker: Speaker) -> None:
     raw = speaker()
     assert "sec-websocket-extensions" not in raw.answer.fields
     raw.send(text(saying("x" * 10_000)))
     assert heard(raw) == "x" * 10_000
 
 
-def test_what_is_said_in_a_room_comes_compressed(speaker: Speaker) -> None:
+def test_room_messages_are_compressed(speaker: Speaker) -> None:
     raw = speaker(DEFAULT_OFFER)
     raw.send(text(saying("x" * 10_000)))
     while len((event := raw.event()).payload) < 10_000:
@@ -295,7 +295,7 @@ def test_without_a_bound_a_client_s_window_is_of_any_size(speaker: Speaker) -> N
 
 
 @pytest.mark.parametrize("payload", [b"\xff", b"\xff" * 100, b"\x07", b"\x06\x00", noise(100).encode(), b"\0\0\0"])
-def test_what_cannot_be_inflated_is_refused(raw: Raw, payload: bytes) -> None:
+def test_invalid_compressed_data_is_refused(raw: Raw, payload: bytes) -> None:
     raw.send(compressed(payload))
     assert raw.failure() in (BROKEN, NOT_TEXT)
 
@@ -323,7 +323,7 @@ def test_compressed_text_is_text(dial: Dial, invalid: bytes) -> None:
 
 
 @pytest.mark.parametrize("level", [1, 9])
-def test_the_limit_is_one_of_what_a_message_holds(dial: Dial, level: int) -> None:
+def test_the_limit_counts_characters_of_the_message(dial: Dial, level: int) -> None:
     for size in (LIMIT - 1, LIMIT):
         raw = dial(DEFAULT_OFFER)
         raw.send(compressed(deflated(b"x" * size, level, 12)))
@@ -348,7 +348,7 @@ def test_a_bomb_is_refused_before_it_goes_off(house: House, raw: Raw, size: int)
 # The judge of all that
 
 
-def test_a_client_notices_what_looks_back_too_far() -> None:
+def test_a_client_rejects_a_reference_beyond_its_window() -> None:
     """What is sent to it fits into the window that it agreed to, or fails an assertion, in whatever test it comes."""
     far = noise(2_000).encode()
     for repeated in ([far + noise(3_000, 2).encode() + far], [far, noise(3_000, 2).encode(), far]):

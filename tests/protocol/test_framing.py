@@ -54,7 +54,7 @@ def test_a_message_may_have_any_size(speaker: Speaker, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 125, 126, 127, 4095, 4096, 4097, 16_384])
-def test_what_is_said_comes_back_whole(speaker: Speaker, size: int) -> None:
+def test_messages_round_trip_unchanged(speaker: Speaker, size: int) -> None:
     """Up to 65,536 bytes of it, in a frame that is somewhat longer."""
     raw = speaker()
     words = "".join(chr(0x1F600 + number % 64) for number in range(size))
@@ -126,7 +126,7 @@ def test_each_frame_has_a_key_of_its_own(speaker: Speaker) -> None:
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY, PING, PONG, CLOSE])
-def test_what_is_not_masked_is_refused(dial: Dial, opcode: int) -> None:
+def test_unmasked_frames_are_refused(dial: Dial, opcode: int) -> None:
     raw = dial()
     raw.send(Frame(opcode, b"\x03\xe8").encoded(key=None))
     assert raw.failure() == BROKEN
@@ -160,7 +160,7 @@ def test_compression_takes_one_reserved_bit_alone(dial: Dial, rsv: int) -> None:
 
 
 @pytest.mark.parametrize("first", [[], [text("nonsense")], [ping(b"x")], fragments(b"non", b"sense")])
-def test_what_comes_with_what_is_broken_does_not_hide_it(dial: Dial, first: list[bytes]) -> None:
+def test_a_broken_frame_is_found_behind_a_valid_one(dial: Dial, first: list[bytes]) -> None:
     raw = dial()
     raw.send(*first, Frame(TEXT, b"x", rsv=1).encoded(), text("nonsense"), ping(b"y"))
     assert raw.failure() == BROKEN
@@ -177,7 +177,7 @@ def test_bytes_are_no_text(dial: Dial) -> None:
 
 
 @pytest.mark.parametrize("payload", [b"", b"x", b"\x00\xff\xfe\x80", b"x" * 124, bytes(range(125))])
-def test_a_ping_is_answered_with_what_it_brought(dial: Dial, payload: bytes) -> None:
+def test_a_pong_repeats_the_payload_of_its_ping(dial: Dial, payload: bytes) -> None:
     raw = dial()
     raw.send(ping(payload))
     assert raw.event() == Frame(PONG, payload)
@@ -295,7 +295,7 @@ def test_many_messages_may_come_at_once(speaker: Speaker) -> None:
 
 
 @pytest.mark.ways
-def test_who_asks_much_and_listens_late_misses_nothing(dial: Dial) -> None:
+def test_a_late_reader_misses_no_answer(dial: Dial) -> None:
     raw = dial()
     raw.send(*[ping(b"x" * 125)] * 2_000)
     raw.send(*[text("nonsense")] * 100)

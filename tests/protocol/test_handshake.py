@@ -58,7 +58,7 @@ def test_a_handshake_may_come_in_pieces(plug: Plug, whole: str, size: int) -> No
     assert is_alive(raw)
 
 
-def test_what_is_not_known_is_not_agreed_to(plug: Plug, whole: str) -> None:
+def test_unknown_extensions_are_declined(plug: Plug, whole: str) -> None:
     unknown = "Sec-WebSocket-Protocol: chat, superchat\nSec-WebSocket-Extensions: foo; x=1, bar"
     answer = plug().request(f"{whole}\n{unknown}")
     assert answer.status == 101
@@ -110,7 +110,7 @@ def test_a_handshake_without_a_version_is_told_as_well(plug: Plug, whole: str) -
         ("Connection: Upgrade", "Connection: close", 404),
     ],
 )
-def test_what_asks_for_no_websocket_gets_none(plug: Plug, whole: str, part: str, instead: str, status: int) -> None:
+def test_a_plain_request_gets_no_websocket(plug: Plug, whole: str, part: str, instead: str, status: int) -> None:
     answer = plug().request(whole.replace(part, instead))
     assert answer.status == status
     assert "sec-websocket-accept" not in answer.fields
@@ -124,7 +124,7 @@ def test_http_has_to_be_new_enough(plug: Plug, whole: str) -> None:
 
 @needs_our_protocols
 @pytest.mark.breaks("app/delivery/http_protocol.py", "if hosts > 1 or (hosts == 0 and", "if False and (hosts == 0 and")
-def test_a_handshake_says_whom_it_calls(plug: Plug, whole: str, house: House) -> None:
+def test_a_handshake_names_its_host(plug: Plug, whole: str, house: House) -> None:
     host = f"Host: {house.server.host}\n"
     assert plug().request(whole.replace(host, "")).status == 400
     assert plug().request(whole.replace(host, host * 2)).status == 400

@@ -175,7 +175,7 @@ def some(words: Iterator[str], number: int) -> list[str]:
 
 
 @pytest.mark.parametrize("offer", OFFERS.values(), ids=OFFERS.keys())
-def test_one_who_stays_is_shown_everything(hall: Hall, offer: str) -> None:
+def test_a_connected_reader_is_shown_everything(hall: Hall, offer: str) -> None:
     hall.join(offer)
     words = talk(1)
     for _ in range(8):
@@ -184,7 +184,7 @@ def test_one_who_stays_is_shown_everything(hall: Hall, offer: str) -> None:
 
 
 @pytest.mark.parametrize("newcomer", ["none", "default", "fresh", "narrow", "second"])
-def test_a_newcomer_changes_nothing_for_those_who_are_there(hall: Hall, newcomer: str) -> None:
+def test_a_newcomer_does_not_affect_present_browsers(hall: Hall, newcomer: str) -> None:
     """Who is there from the start, who comes in the middle, and who stays when the others have gone."""
     words = talk(2)
     for offer in OFFERS.values():
@@ -242,7 +242,7 @@ def act(hall: Hall, reader: Reader, what: str, position: int, offer: str) -> Non
 
 
 @pytest.mark.parametrize("offer", ["none", "default", "fresh", "narrow"])
-def test_one_who_falls_behind_is_shown_everything_in_the_end(hall: Hall, offer: str) -> None:
+def test_a_slow_audience_catches_up(hall: Hall, offer: str) -> None:
     """What waits for it is more than all buffers take, and meanwhile others come and go."""
     late = hall.join(OFFERS[offer])
     early = hall.join(DEFAULT_OFFER)
@@ -261,7 +261,7 @@ def test_one_who_falls_behind_is_shown_everything_in_the_end(hall: Hall, offer: 
 @pytest.mark.breaks("app/delivery/websocket_rules.py", "self._tell_end()", "pass")
 @pytest.mark.parametrize("offer", ["none", pytest.param("default", marks=pytest.mark.ways)])
 @pytest.mark.parametrize("last", [close(1000), Frame(3).encoded()], ids=["close", "broken"])
-def test_who_leaves_while_much_waits_is_sent_nothing_after_the_close(hall: Hall, offer: str, last: bytes) -> None:
+def test_nothing_is_sent_after_a_close(hall: Hall, offer: str, last: bytes) -> None:
     early, late = hall.join(DEFAULT_OFFER), hall.join(OFFERS[offer])
     words = Random(9)  # noqa: S311
     for turn in range(5):
@@ -274,7 +274,7 @@ def test_who_leaves_while_much_waits_is_sent_nothing_after_the_close(hall: Hall,
     hall.hear_all()
 
 
-def test_one_who_has_not_resumed_is_shown_nothing_and_then_everything(hall: Hall) -> None:
+def test_a_connection_gets_nothing_before_its_resume_and_everything_after(hall: Hall) -> None:
     words = talk(4)
     waiting = [Reader(hall.dial(offer)) for offer in OFFERS.values()]
     hall.join(DEFAULT_OFFER)
@@ -288,9 +288,7 @@ def test_one_who_has_not_resumed_is_shown_nothing_and_then_everything(hall: Hall
 
 
 @pytest.mark.parametrize("zones", [("UTC", "Asia/Tokyo"), ("Asia/Tokyo", "UTC"), ("UTC", "UTC")], ids="-".join)
-def test_those_in_another_time_zone_are_shown_other_times_and_the_same_words(
-    hall: Hall, house: House, zones: tuple[str, str]
-) -> None:
+def test_another_time_zone_changes_times_and_nothing_else(hall: Hall, house: House, zones: tuple[str, str]) -> None:
     """What is rendered for one zone is not sent to the other, and so nobody can look back at it."""
     words = talk(5)
     cookies = [house.cookie(f"Somebody in {zone}", zone) for zone in zones]
@@ -367,9 +365,7 @@ def is_shown(reader: Reader, frame: Frame, words: str) -> bool:
     ("offer", "least", "most"),
     [("default", 0.01, 0.2), ("wide", 0.01, 0.2), ("fresh", 0.8, 1.1), ("none", 0.99, 1.01)],
 )
-def test_what_was_said_before_is_only_referred_to(
-    hall: Hall, offer: str, least: float, most: float, alone: bool
-) -> None:
+def test_repeated_data_is_sent_as_a_reference(hall: Hall, offer: str, least: float, most: float, alone: bool) -> None:
     """By those who agreed to remember it. 500 letters by chance fit into their window, and cannot be squeezed."""
     hall.say("the first")  # the one that brings the date
     reader = hall.join(OFFERS[offer])

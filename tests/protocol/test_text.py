@@ -80,7 +80,7 @@ def test_every_code_point_is_text(dial: Dial, point: int) -> None:
 
 
 @pytest.mark.parametrize("invalid", INVALID.values(), ids=INVALID.keys())
-def test_what_is_no_text_is_refused(dial: Dial, invalid: bytes) -> None:
+def test_invalid_utf_8_is_refused(dial: Dial, invalid: bytes) -> None:
     for payload in (invalid, b"x" + invalid, saying("hello").replace(b"hello", invalid + b"{"), invalid * 1000):
         raw = dial()
         raw.send(text(payload))
@@ -88,7 +88,7 @@ def test_what_is_no_text_is_refused(dial: Dial, invalid: bytes) -> None:
 
 
 @pytest.mark.parametrize("invalid", INVALID.values(), ids=INVALID.keys())
-def test_what_is_no_text_is_refused_in_fragments_too(dial: Dial, invalid: bytes) -> None:
+def test_invalid_utf_8_in_fragments_is_refused(dial: Dial, invalid: bytes) -> None:
     for parts in ([b"x", invalid, b"x"], [b"", *pieces(invalid, 1), b"x"]):
         raw = dial()
         raw.send(*fragments(*parts))
@@ -106,7 +106,7 @@ def test_bytes_may_be_anything(dial: Dial, invalid: bytes) -> None:
 @needs_our_protocols
 @pytest.mark.breaks("app/delivery/websocket_rules.py", "self._text.decode(frame.data, frame.fin)", "pass")
 @pytest.mark.parametrize("part", [b"\xff", b"x\xc3x", b"\xed\xa0\x80", b"\xf4\x90", b"\xe0\x80"])
-def test_what_cannot_become_text_is_refused_at_once(dial: Dial, part: bytes) -> None:
+def test_invalid_utf_8_is_refused_at_once(dial: Dial, part: bytes) -> None:
     raw = dial()
     raw.send(Frame(TEXT, part, fin=False).encoded())
     assert raw.failure() == NOT_TEXT
@@ -119,7 +119,7 @@ def test_what_cannot_become_text_is_refused_at_once(dial: Dial, part: bytes) -> 
     [close(1000), Frame(PING, b"x").encoded(), text("nonsense"), b"\xff" * 20],
     ids=["close", "ping", "text", "nonsense"],
 )
-def test_what_comes_with_what_is_no_text_does_not_hide_it(dial: Dial, after: bytes) -> None:
+def test_invalid_utf_8_is_found_behind_a_valid_frame(dial: Dial, after: bytes) -> None:
     raw = dial()
     raw.send(text(b"\xff"), after)
     assert raw.failure() == NOT_TEXT

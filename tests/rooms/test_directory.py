@@ -79,9 +79,7 @@ async def test_a_room_that_nobody_has_announced_yet_is_found_when_it_is_asked_fo
     assert register.reads == 2
 
 
-async def test_a_flood_of_questions_for_what_is_not_there_is_answered_together(
-    directory: Directory, register: Register
-) -> None:
+async def test_concurrent_lookups_of_missing_rows_share_a_query(directory: Directory, register: Register) -> None:
     await directory.refresh()
     flood = [directory.look_up(f"room-{number}") for number in range(1000)]
     assert set(await asyncio.gather(*flood)) == {None}
@@ -89,6 +87,6 @@ async def test_a_flood_of_questions_for_what_is_not_there_is_answered_together(
 
 
 @pytest.mark.parametrize("slug", ["", "Watercooler", "a b", "x" * 81, "../lobby", "\u00e4"])
-async def test_what_can_be_no_address_is_not_asked_for(directory: Directory, register: Register, slug: str) -> None:
+async def test_impossible_slugs_are_not_looked_up(directory: Directory, register: Register, slug: str) -> None:
     assert await directory.look_up(slug) is None
     assert register.reads == 0

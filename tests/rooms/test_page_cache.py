@@ -61,7 +61,7 @@ async def test_a_tail_is_read_once(log: Log, newest: PageCache) -> None:
     assert tails == [tails[0]] * 3 and log.reads == 1
 
 
-async def test_all_who_ask_meanwhile_get_the_same(log: Log, newest: PageCache) -> None:
+async def test_concurrent_callers_get_the_same_tail(log: Log, newest: PageCache) -> None:
     log.answering.clear()
     asking = [asyncio.create_task(newest.of(ROOM)) for _ in range(5)]
     await log.is_read()
@@ -77,7 +77,7 @@ async def test_all_who_ask_meanwhile_get_the_same(log: Log, newest: PageCache) -
     "if position > (tail.position if tail else 0):",
     "if False and (tail.position if tail else 0):",
 )
-async def test_what_is_announced_is_on_the_next_page(log: Log, newest: PageCache) -> None:
+async def test_the_next_page_has_every_announced_message(log: Log, newest: PageCache) -> None:
     assert (await newest.of(ROOM)).position == 0
     log.position = 1
     newest.reached(ROOM, 1)
@@ -87,7 +87,7 @@ async def test_what_is_announced_is_on_the_next_page(log: Log, newest: PageCache
 @pytest.mark.breaks(
     "app/rooms/page_cache.py", "position > (tail.position if tail else 0)", "tail and position > tail.position"
 )
-async def test_what_is_read_while_something_is_announced_is_not_kept(log: Log, newest: PageCache) -> None:
+async def test_a_read_overtaken_by_an_announcement_is_not_cached(log: Log, newest: PageCache) -> None:
     early = await being_read(log, newest)
     log.position = 1
     newest.reached(ROOM, 1)
@@ -101,7 +101,7 @@ async def test_what_is_read_while_something_is_announced_is_not_kept(log: Log, n
 @pytest.mark.breaks(
     "app/rooms/page_cache.py", "position > (tail.position if tail else 0)", "True or (tail.position if tail else 0)"
 )
-async def test_what_is_announced_again_changes_nothing(log: Log, newest: PageCache) -> None:
+async def test_repeated_announcements_change_nothing(log: Log, newest: PageCache) -> None:
     log.position = 3
     tail = await newest.of(ROOM)
     newest.reached(ROOM, 3)
@@ -121,7 +121,7 @@ async def test_an_empty_room_that_is_announced_while_it_is_read_is_kept(log: Log
 
 
 @pytest.mark.breaks("app/rooms/page_cache.py", "del self._tails[room_id]\n            raise", "pass\n            raise")
-async def test_what_could_not_be_read_is_tried_again(log: Log, newest: PageCache) -> None:
+async def test_failed_presence_reads_are_retried(log: Log, newest: PageCache) -> None:
     log.broken = True
     for reads in (1, 2):
         with pytest.raises(OSError, match="broken"):

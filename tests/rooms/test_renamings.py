@@ -20,7 +20,7 @@ class Register:
         return len(self.renamed), self.renamed[renaming:]
 
 
-async def test_those_are_heard_of_who_were_renamed_since_the_start() -> None:
+async def test_renamings_since_the_start_are_reported() -> None:
     register, bus, heard = Register(), LocalBus(), list[Member]()
     renamings = Renamings(register.since, bus, heard.append)
     await renamings.begin()

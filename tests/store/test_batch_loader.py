@@ -30,7 +30,7 @@ async def turn() -> None:
 
 
 @pytest.mark.breaks("app/store/batch_loader.py", "if self._answering is None:", "if True:")
-async def test_what_is_asked_during_an_answer_is_answered_together() -> None:
+async def test_lookups_during_a_query_share_the_next_one() -> None:
     library = Library()
     lookups = BatchLoader(library.look_up)
     first = asyncio.create_task(lookups.load("a"))
@@ -47,7 +47,7 @@ async def test_what_is_asked_during_an_answer_is_answered_together() -> None:
     assert len(library.calls) == 3
 
 
-async def test_one_who_leaves_takes_no_answer_from_others() -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_lookup() -> None:
     library = Library()
     lookups = BatchLoader(library.look_up)
     leaving, staying = (asyncio.create_task(lookups.load("a")) for _ in range(2))
@@ -59,7 +59,7 @@ async def test_one_who_leaves_takes_no_answer_from_others() -> None:
     assert leaving.cancelled()
 
 
-async def test_a_failure_reaches_all_who_asked_and_no_one_else() -> None:
+async def test_a_failed_lookup_reaches_its_callers_and_nobody_else() -> None:
     library = Library()
     library.open.set()
     library.fails = True

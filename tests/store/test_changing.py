@@ -34,7 +34,7 @@ async def rows(log: Store, table: Table) -> int:
     return await log._read(count)
 
 
-async def test_an_edit_takes_a_position_and_keeps_what_was_there(
+async def test_an_edit_takes_a_position_and_keeps_the_earlier_version(
     log: Store, ann: Member, lobby: Room, said: Message, clock: Clock
 ) -> None:
     clock.advance(minutes=1)
@@ -90,7 +90,7 @@ async def test_reactions_are_read_as_they_were_made(
     ]
 
 
-async def test_what_changes_nothing_takes_no_position(log: Store, ann: Member, lobby: Room, said: Message) -> None:
+async def test_a_change_without_effect_takes_no_position(log: Store, ann: Member, lobby: Room, said: Message) -> None:
     announced: list[Changes] = []
     log.writer.on_commit = lambda room_id, changes: announced.append(changes)
     for each in (Edit("hello"), Unreact("👍"), React("👍"), React("👍")):
@@ -100,7 +100,7 @@ async def test_what_changes_nothing_takes_no_position(log: Store, ann: Member, l
 
 
 @pytest.mark.breaks("app/store/change_queries.py", "results.append(refusal)", "raise")
-async def test_one_that_is_refused_costs_the_others_of_its_batch_nothing(
+async def test_a_refused_change_does_not_fail_its_batch(
     log: Store, ann: Member, bob: Member, lobby: Room, said: Message
 ) -> None:
     attempts: list[tuple[Member, Change, int]] = [(bob, Edit("mine"), 1), (ann, Edit("good bye"), 1)]
@@ -146,7 +146,7 @@ async def test_a_reply_quotes_its_message_as_it_is_now(
 # Reading what changed
 
 
-async def test_what_changed_is_read_in_its_last_state_and_once(log: Store, ann: Member, lobby: Room) -> None:
+async def test_changed_messages_are_read_once_in_their_last_state(log: Store, ann: Member, lobby: Room) -> None:
     for number in range(1, 5):
         await log.append(lobby.id, ann, f"{number}", f"k{number}")
     for position, text in ((2, "b"), (1, "a"), (2, "c")):
@@ -162,7 +162,7 @@ async def test_what_changed_is_read_in_its_last_state_and_once(log: Store, ann: 
 
 
 @pytest.mark.breaks("app/store/message_queries.py", "upto = older[-1].changed", "pass")
-async def test_what_is_too_much_for_one_reading_is_read_in_several(log: Store, ann: Member, lobby: Room) -> None:
+async def test_large_changes_are_read_in_parts(log: Store, ann: Member, lobby: Room) -> None:
     for number in range(1, 10):
         await log.append(lobby.id, ann, f"{number}", f"k{number}")
     for position in (3, 1, 2, 9, 8):
@@ -184,7 +184,7 @@ async def test_a_gap_is_counted_up_to_a_limit(log: Store, ann: Member, lobby: Ro
     assert await log.count(lobby.id, 0, NEWEST, 2) == 2
 
 
-async def test_a_room_goes_with_what_belongs_to_its_messages(
+async def test_a_removed_room_takes_its_reactions_and_versions_along(
     log: Store, ann: Member, lobby: Room, said: Message
 ) -> None:
     await change(log, lobby, ann, Edit("good bye"))

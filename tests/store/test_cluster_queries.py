@@ -85,7 +85,7 @@ async def test_another_log_in_the_place_of_the_one_that_was_opened_is_not_taken_
 
 
 @pytest.mark.breaks("app/store/member_queries.py", "0 if is_new else _next_renaming(connection)", "0")
-async def test_renamings_are_numbered_and_who_is_new_is_not_renamed(log: Store, ann: Member, bob: Member) -> None:
+async def test_renamings_are_numbered_and_new_members_have_none(log: Store, ann: Member, bob: Member) -> None:
     assert await log.renamed_since(0) == (0, [])
     anna = await log.take_name(ann, "Anna", "UTC", 30)
     robert = await log.take_name(bob, "Robert", "UTC", 30)
@@ -107,9 +107,7 @@ async def test_a_renaming_is_announced_and_one_that_is_refused_is_not(log: Store
 # Who is where
 
 
-async def test_who_arrives_in_one_process_is_present_elsewhere_for_the_others(
-    log: Store, ann: Member, bob: Member, lobby: Room
-) -> None:
+async def test_members_are_present_for_other_processes(log: Store, ann: Member, bob: Member, lobby: Room) -> None:
     is_first, versions = await log.shared.attend("one", [(lobby.id, ann.id), (lobby.id, bob.id)], [])
     assert is_first
     assert list(versions) == [lobby.id]
@@ -118,9 +116,7 @@ async def test_who_arrives_in_one_process_is_present_elsewhere_for_the_others(
 
 
 @pytest.mark.breaks("app/store/cluster_queries.py", "greatest(known.version + 1, excluded.version)", "known.version")
-async def test_each_change_is_another_version_and_what_changes_nothing_is_none(
-    log: Store, ann: Member, lobby: Room
-) -> None:
+async def test_attend_raises_the_version_only_for_real_changes(log: Store, ann: Member, lobby: Room) -> None:
     seat = (lobby.id, ann.id)
     there, gone, nothing = ([seat], []), ([], [seat]), ([], [])  # type: tuple[Change, Change, Change]
     versions = [
@@ -217,7 +213,7 @@ async def take(log: Store, tokens: int, bucket: str = "somebody", rate: float = 
     return (await log.shared.take_tokens({bucket: TokenRequest(tokens, rate, burst)}))[bucket]
 
 
-async def test_a_bucket_starts_full_and_gives_what_it_has(log: Store) -> None:
+async def test_a_bucket_starts_full_and_gives_all_its_tokens(log: Store) -> None:
     assert await take(log, 15) == (15, 0)
     tokens, wait = await take(log, 15)
     assert tokens == 5
@@ -240,7 +236,7 @@ async def test_a_bucket_refills_and_holds_no_more_than_its_burst(
     assert (await take(log, 99, rate=0.5)).tokens == 20
 
 
-async def test_what_comes_back_can_be_taken_again(log: Store) -> None:
+async def test_refunded_tokens_can_be_taken_again(log: Store) -> None:
     assert (await take(log, 20)).tokens == 20
     assert (await take(log, -3)).tokens == -3
     assert (await take(log, 9)).tokens == 3
@@ -253,7 +249,7 @@ async def test_what_comes_back_can_be_taken_again(log: Store) -> None:
 )
 @given(requests=st.lists(st.integers(-3, 9), max_size=8))
 @hypothesis_settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_a_bucket_is_what_it_is_in_one_process(log: Store, requests: list[int]) -> None:
+async def test_a_shared_bucket_behaves_like_a_local_one(log: Store, requests: list[int]) -> None:
     """As long as no time passes: with a rate at which nothing comes back meanwhile."""
     name, rate, burst = token_hex(4), 1e-6, 10
     left = burst
@@ -263,7 +259,7 @@ async def test_a_bucket_is_what_it_is_in_one_process(log: Store, requests: list[
         left = min(burst, left - granted)
 
 
-async def test_however_many_take_at_once_a_burst_is_a_burst(log: Store) -> None:
+async def test_concurrent_requests_never_get_more_than_the_burst(log: Store) -> None:
     names = [f"{number}" for number in range(20)]
 
     async def one(order: int) -> dict[str, Grant]:

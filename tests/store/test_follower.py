@@ -50,7 +50,7 @@ def following(shelf: Shelf) -> Follower:
     return Follower("shelf", shelf.read)
 
 
-async def test_what_is_announced_is_read_once(shelf: Shelf, following: Follower) -> None:
+async def test_each_announcement_is_read_once(shelf: Shelf, following: Follower) -> None:
     shelf.position = 3
     for position in (1, 2, 3, 2):
         following.reached(position)
@@ -63,7 +63,7 @@ async def test_what_is_announced_is_read_once(shelf: Shelf, following: Follower)
 
 
 @pytest.mark.breaks("app/store/follower.py", "if self._reached == known:", "if True:")
-async def test_what_is_announced_during_a_reading_is_read_next(shelf: Shelf, following: Follower) -> None:
+async def test_announcements_during_a_read_lead_to_another_read(shelf: Shelf, following: Follower) -> None:
     shelf.position = 1
     shelf.open.clear()
     following.reached(1)
@@ -76,7 +76,7 @@ async def test_what_is_announced_during_a_reading_is_read_next(shelf: Shelf, fol
     assert shelf.read_from == [0, 1]
 
 
-async def test_what_is_announced_and_is_not_there_is_not_read_for_ever(shelf: Shelf, following: Follower) -> None:
+async def test_a_false_announcement_is_read_once(shelf: Shelf, following: Follower) -> None:
     shelf.position = 1
     following.reached(99)
     await until_idle()
@@ -88,7 +88,7 @@ async def test_what_is_announced_and_is_not_there_is_not_read_for_ever(shelf: Sh
 
 
 @pytest.mark.breaks("app/store/follower.py", "except Exception as error:", "except LookupError as error:")
-async def test_what_could_not_be_read_is_tried_again(
+async def test_failed_presence_reads_are_retried(
     shelf: Shelf, following: Follower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follower, "RETRY_SECONDS", 0)
@@ -99,7 +99,7 @@ async def test_what_could_not_be_read_is_tried_again(
     assert len(shelf.read_from) == 3
 
 
-async def test_who_asks_is_answered_by_a_reading_that_began_later(shelf: Shelf, following: Follower) -> None:
+async def test_a_call_is_answered_by_a_later_read(shelf: Shelf, following: Follower) -> None:
     shelf.open.clear()
     asking = [asyncio.create_task(following.refresh())]
     await until(lambda: bool(shelf.read_from))
@@ -112,7 +112,7 @@ async def test_who_asks_is_answered_by_a_reading_that_began_later(shelf: Shelf, 
     assert shelf.read_from == [0, 0]
 
 
-async def test_who_asks_hears_that_it_cannot_be_read(shelf: Shelf, following: Follower) -> None:
+async def test_callers_get_the_read_error(shelf: Shelf, following: Follower) -> None:
     shelf.fails = 1
     with pytest.raises(OSError, match="not now"):
         await following.refresh()

@@ -31,7 +31,7 @@ def of(member: Member, written: str) -> Mention:
 
 
 @pytest.mark.breaks("app/store/append_queries.py", "connection.execute(MENTION, mentioned)", "pass")
-async def test_a_message_is_read_with_whom_it_mentions(log: Store, ann: Member, bob: Member, lobby: Room) -> None:
+async def test_a_message_is_read_with_its_mentions(log: Store, ann: Member, bob: Member, lobby: Room) -> None:
     everybody = Mention(EVERYBODY, EVERYBODY, "room")
     one = await say(log, lobby, ann, "@ann and @Bob", of(bob, "Bob"), of(ann, "ann"))
     await say(log, lobby, bob, "nobody @home")
@@ -74,7 +74,7 @@ async def test_members_of_a_room_are_found_by_the_beginning_of_their_name(log: S
     assert await names(log, lobby, "%", "_") == []
 
 
-async def test_who_speaks_again_is_a_member_once(log: Store, ann: Member, lobby: Room) -> None:
+async def test_repeated_messages_make_one_membership(log: Store, ann: Member, lobby: Room) -> None:
     for number in range(3):
         await say(log, lobby, ann, f"{number}")
     assert await log._read(lambda connection: count(connection, tables.memberships)) == 1
@@ -93,7 +93,7 @@ async def test_a_removed_room_has_neither_mentions_nor_members(log: Store, ann: 
     assert await log._write(remove) == 0
 
 
-async def test_what_belongs_to_messages_is_read_by_one_query_each(
+async def test_reactions_mentions_and_quotes_take_one_query_each(
     log: Store, ann: Member, bob: Member, lobby: Room
 ) -> None:
     """However many messages have changed: messages, reactions, mentions and quotes."""

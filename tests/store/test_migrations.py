@@ -81,7 +81,7 @@ def test_the_way_back_leaves_nothing_and_the_way_forth_goes_again(database: Call
 
 
 @pytest.mark.breaks("app/store/migrations/versions/0002_look_alikes.py", ".desc()", "")
-def test_of_members_who_look_alike_the_one_seen_last_keeps_the_name(database: Callable[..., Any]) -> None:
+def test_the_migration_keeps_a_name_for_the_member_seen_last(database: Callable[..., Any]) -> None:
     database(lambda connection: migrate(connection, "0001"))
     lookalike = "\N{CYRILLIC CAPITAL LETTER A}nn"
     rows = [
@@ -109,7 +109,7 @@ def test_of_members_who_look_alike_the_one_seen_last_keeps_the_name(database: Ca
     assert "name_skeleton" not in database(lambda connection: str(inspect(connection).get_columns("members")))
 
 
-def test_of_rooms_by_one_name_the_oldest_has_it_and_the_others_stay(database: Callable[..., Any]) -> None:
+def test_the_migration_gives_a_shared_name_to_the_oldest_room(database: Callable[..., Any]) -> None:
     database(lambda connection: migrate(connection, "0004"))
     called = ("Lobby", "Tea", "Lobby", "L\N{CYRILLIC SMALL LETTER O}bby", "TEA", "Cake")
     add = text("INSERT INTO rooms (id, slug, name, position, created_at) VALUES (:id, :slug, :name, 0, 0)")

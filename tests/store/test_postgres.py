@@ -79,7 +79,7 @@ async def until_one_waits(other: asyncpg.Connection) -> None:
 
 
 @pytest.mark.breaks("app/store/postgres.py", '"synchronous_commit": "on",', "")
-async def test_the_server_is_told_to_keep_what_it_acknowledges_and_no_process_that_falls_silent(
+async def test_sessions_have_durable_commits_and_a_tcp_timeout(
     opening: Opener, postgres: Cluster, postgres_url: str
 ) -> None:
     postgres.sql(f"ALTER DATABASE {postgres_url.rpartition('/')[2]} SET synchronous_commit = off")
@@ -104,7 +104,7 @@ async def test_a_process_has_so_many_connections_however_much_it_asks(
     assert len(postgres.sql(BACKENDS.format(ours))) == BATCHES + READERS + WRITERS
 
 
-async def test_nobody_waits_for_a_message_to_be_stored_who_changes_their_name(
+async def test_renaming_does_not_wait_for_appends(
     log: Store, ann: Member, bob: Member, lobby: Room, store_url: str
 ) -> None:
     async with elsewhere(store_url) as other:
@@ -146,7 +146,9 @@ async def test_connections_that_were_ended_are_replaced_and_nobody_notices(
 
 
 @pytest.mark.breaks("app/store/postgres.py", "is_lost = error.connection_invalidated or ", "is_lost = ")
-async def test_a_transaction_whose_connection_is_ended_begins_again(log: Store, postgres: Cluster, ours: str) -> None:
+async def test_a_transaction_is_retried_when_its_connection_ends_before_the_commit(
+    log: Store, postgres: Cluster, ours: str
+) -> None:
     acts = [partial(postgres.sql, TERMINATE.format(ours))]
     with before("INSERT", lambda: acts and acts.pop()()) as inserts:
         assert (await log.create_room("Tea")).slug == "tea"
@@ -154,7 +156,7 @@ async def test_a_transaction_whose_connection_is_ended_begins_again(log: Store, 
 
 
 @pytest.mark.breaks("app/store/postgres.py", " and error.statement is not None", "")
-async def test_a_transaction_whose_connection_is_lost_while_it_commits_does_not_begin_again(
+async def test_a_transaction_is_not_retried_when_its_connection_ends_during_the_commit(
     log: Store, postgres: Cluster, ours: str
 ) -> None:
     """Nobody can say whether it was done."""
@@ -172,7 +174,7 @@ async def test_a_transaction_whose_connection_is_lost_while_it_commits_does_not_
 
 
 @pytest.mark.breaks("app/store/postgres.py", " and not commits", "")
-async def test_a_message_whose_connection_is_lost_has_no_receipt_and_is_not_tried_again(
+async def test_a_message_is_not_retried_when_the_connection_is_lost_during_its_commit(
     log: Store, ann: Member, lobby: Room, postgres: Cluster, ours: str
 ) -> None:
     """Nobody can say whether it was stored. Who sends it again, with the same key, is shown what is there."""
@@ -184,7 +186,7 @@ async def test_a_message_whose_connection_is_lost_has_no_receipt_and_is_not_trie
 
 
 @pytest.mark.parametrize("lock_wait", [1.5])
-async def test_a_message_whose_answer_is_lost_has_no_receipt_and_sent_again_is_one_message(
+async def test_a_message_resent_after_a_lost_answer_is_stored_once(
     log: Store, ann: Member, lobby: Room, link: Proxy
 ) -> None:
     await log.append(lobby.id, ann, "before", "k0")  # from here on the statement is known, and takes a single trip
@@ -267,7 +269,7 @@ async def test_a_stop_takes_no_longer_where_nobody_answers(opening: Opener, link
 
 
 @pytest.mark.breaks("app/store/postgres.py", "if seconds >= LONGEST_SILENCE:", "if True:")
-async def test_one_who_is_in_a_hurry_is_no_reason_to_doubt_the_others(
+async def test_a_missed_deadline_does_not_mark_the_store_as_failing(
     log: Store, ann: Member, lobby: Room, store_url: str, postgres: Cluster, ours: str
 ) -> None:
     await asyncio.gather(*(log.head(lobby.id) for _ in range(READERS)))
@@ -280,9 +282,7 @@ async def test_one_who_is_in_a_hurry_is_no_reason_to_doubt_the_others(
     assert postgres.sql(BACKENDS.format(f"{ours} AND query LIKE '%rooms.position%'")) == before
 
 
-async def test_one_who_leaves_while_reading_costs_nobody_a_connection(
-    log: Store, lobby: Room, postgres: Cluster, ours: str
-) -> None:
+async def test_a_cancelled_read_returns_its_connection(log: Store, lobby: Room, postgres: Cluster, ours: str) -> None:
     await asyncio.gather(*(log.head(lobby.id) for _ in range(READERS)))
     before = postgres.sql(BACKENDS.format(ours))
     reading = [asyncio.create_task(log._read(sql("SELECT pg_sleep(0.05)"))) for _ in range(READERS)]
@@ -294,7 +294,7 @@ async def test_one_who_leaves_while_reading_costs_nobody_a_connection(
     assert postgres.sql(BACKENDS.format(ours)) == before
 
 
-async def test_what_is_given_up_ends_on_the_server_too(
+async def test_a_cancelled_query_ends_on_the_server(
     log: Store, postgres: Cluster, ours: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "LONGEST_READ", 0.1)
@@ -309,7 +309,7 @@ async def test_what_is_given_up_ends_on_the_server_too(
 
 
 @pytest.mark.breaks("app/store/postgres.py", ', "40P01"}', "}")
-async def test_one_whom_a_deadlock_ends_is_tried_again(log: Store, ann: Member, lobby: Room, store_url: str) -> None:
+async def test_a_deadlock_victim_is_retried(log: Store, ann: Member, lobby: Room, store_url: str) -> None:
     tea = await log.create_room("Tea")
     async with elsewhere(store_url) as other:
         await other.execute("SET deadlock_timeout = '1min'")  # who looks for one first is ended: the store
@@ -348,7 +348,7 @@ async def test_a_primary_that_has_become_a_replica_is_written_to_no_more(
 @pytest.mark.breaks(
     "app/store/postgres.py", 'connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({OPENING})")', "pass"
 )
-async def test_of_many_who_open_an_empty_database_at_once_one_makes_what_is_in_it(opening: Opener) -> None:
+async def test_concurrent_starts_create_the_tables_once(opening: Opener) -> None:
     async with asyncio.timeout(20), AsyncExitStack() as stack:
         entering = (stack.enter_async_context(opening()) for _ in range(5))
         logs = [each for each in await asyncio.gather(*entering, return_exceptions=True) if isinstance(each, Store)]
@@ -358,7 +358,7 @@ async def test_of_many_who_open_an_empty_database_at_once_one_makes_what_is_in_i
 
 
 @pytest.mark.breaks("app/store/postgres.py", "SET LOCAL lock_timeout = '{OPENING_SECONDS}s'", "SELECT 1")
-async def test_who_opens_waits_for_another_only_so_long(
+async def test_opening_waits_a_limited_time_for_a_lock(
     opening: Opener, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "OPENING_SECONDS", 1)

@@ -103,7 +103,7 @@ async def test_one_thread_writes_others_read_and_the_loop_does_neither(database:
     assert len(writers | readers | {get_ident()}) == READERS + 2
 
 
-async def test_of_work_that_fails_nothing_stays(database: Sqlite) -> None:
+async def test_failed_work_is_rolled_back(database: Sqlite) -> None:
     with pytest.raises(OperationalError):
         await database.write(sql("INSERT INTO things VALUES (1)", "INSERT INTO nonsense VALUES (1)"))
     with pytest.raises(ZeroDivisionError):
@@ -112,7 +112,7 @@ async def test_of_work_that_fails_nothing_stays(database: Sqlite) -> None:
     assert await database.read(sql("SELECT thing FROM things")) == [3]
 
 
-async def test_what_is_read_is_read_anew_each_time(database: Sqlite) -> None:
+async def test_tails_are_read_again_after_an_announcement(database: Sqlite) -> None:
     """No reader stays in a transaction of its own, where time stands still."""
     for count in range(5):
         seen = await asyncio.gather(*(database.read(sql("SELECT count(*) FROM things")) for _ in range(2 * READERS)))
@@ -125,7 +125,7 @@ async def test_what_is_read_is_read_anew_each_time(database: Sqlite) -> None:
     "writing.add_done_callback(lambda _: loop.call_soon_threadsafe(self._turn.release))",
     "self._turn.release()",
 )
-async def test_one_who_leaves_while_writing_keeps_the_turn_until_it_is_done(database: Sqlite, gate: Event) -> None:
+async def test_a_cancelled_write_keeps_its_turn_until_it_is_done(database: Sqlite, gate: Event) -> None:
     """Else the next would have its turn, and wait behind the one who left for longer than it may."""
     begun = Event()
     leaving = asyncio.create_task(database.write(waiting(gate, begun, sql("INSERT INTO things VALUES ('left')"))))
@@ -155,7 +155,7 @@ async def test_a_read_that_does_not_end_is_given_up(
     assert await database.read(sql("SELECT 1")) == [1]
 
 
-async def test_what_has_begun_is_done_before_the_file_is_closed(path: Path, gate: Event) -> None:
+async def test_pending_work_finishes_before_the_file_is_closed(path: Path, gate: Event) -> None:
     database, begun = Sqlite(f"sqlite:///{path}", LOCK_WAIT), Event()
     await database.open(sql("CREATE TABLE things (thing PRIMARY KEY)"))
     writing = asyncio.create_task(database.write(waiting(gate, begun, sql("INSERT INTO things VALUES (1)"))))
@@ -173,7 +173,7 @@ async def test_what_has_begun_is_done_before_the_file_is_closed(path: Path, gate
 
 
 @pytest.mark.breaks("app/store/sqlite.py", "self._lock = lock(self._file)", "pass")
-async def test_another_on_the_same_file_is_refused_whatever_they_call_it(database: Sqlite, path: Path) -> None:
+async def test_a_second_process_on_the_same_file_is_refused_under_any_path(database: Sqlite, path: Path) -> None:
     link = path.with_name("link.db")
     link.symlink_to(path)
     for name in (path, link):
@@ -206,7 +206,7 @@ async def test_a_process_that_is_killed_holds_the_file_no_longer(path: Path) -> 
     held.close()
 
 
-def test_where_files_cannot_be_locked_it_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_locks_is_reported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(file: object, operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 

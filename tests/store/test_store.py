@@ -132,7 +132,7 @@ async def test_another_body_author_room_or_key_is_another_message(
     assert [each.message.position for each in said] == [1, 2, 3, 4, 1]
 
 
-async def test_one_that_cannot_be_stored_does_not_take_the_others_with_it(log: Store, ann: Member, lobby: Room) -> None:
+async def test_a_failed_message_does_not_fail_its_batch(log: Store, ann: Member, lobby: Room) -> None:
     nobody = Member("nobody", "Nobody", "UTC")
     said = await asyncio.gather(
         log.append(lobby.id, ann, "one", "k1"),
@@ -147,7 +147,7 @@ async def test_one_that_cannot_be_stored_does_not_take_the_others_with_it(log: S
 # Reading
 
 
-async def test_since_is_what_came_after_up_to_a_position(log: Store, ann: Member, lobby: Room) -> None:
+async def test_since_returns_changes_up_to_a_position(log: Store, ann: Member, lobby: Room) -> None:
     for number in range(1, 8):
         await log.append(lobby.id, ann, f"{number}", f"k{number}")
     assert await _since(log, lobby, 0, 7, 99) == [1, 2, 3, 4, 5, 6, 7]
@@ -159,7 +159,7 @@ async def test_since_is_what_came_after_up_to_a_position(log: Store, ann: Member
     assert await _since(log, lobby, 99, 100, 99) == []
 
 
-async def test_before_is_the_newest_of_what_came_before_oldest_first(log: Store, ann: Member, lobby: Room) -> None:
+async def test_before_returns_the_newest_earlier_messages_oldest_first(log: Store, ann: Member, lobby: Room) -> None:
     for number in range(1, 8):
         await log.append(lobby.id, ann, f"{number}", f"k{number}")
     assert await _before(log, lobby, 2**63 - 1, 3) == [5, 6, 7]
@@ -214,7 +214,7 @@ async def test_another_log_has_another_epoch(tmp_path: Path, clock: Clock) -> No
     assert len(epochs) == 3
 
 
-async def test_what_was_said_last_is_stored_when_the_log_is_closed(opening: Opener) -> None:
+async def test_the_last_append_is_stored_before_the_log_closes(opening: Opener) -> None:
     async with opening() as log:
         ann = await log.take_name(None, "Ann", "UTC", HELD_DAYS)
         room = (await log.rooms())[0]
@@ -228,7 +228,7 @@ async def test_what_was_said_last_is_stored_when_the_log_is_closed(opening: Open
 # Batches
 
 
-async def test_what_waits_together_is_committed_together(log: Store, ann: Member, lobby: Room) -> None:
+async def test_waiting_appends_are_committed_together(log: Store, ann: Member, lobby: Room) -> None:
     batches: list[int] = []
     log.writer.on_batch = lambda size, seconds: batches.append(size)
     await asyncio.gather(*(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in range(100)))
@@ -245,7 +245,7 @@ async def test_a_batch_has_a_limit(log: Store, ann: Member, lobby: Room) -> None
 
 
 @pytest.mark.breaks("app/store/writer.py", "await self._gather(self._last_batch)", "pass")
-async def test_those_who_spoke_together_are_waited_for(
+async def test_a_batch_waits_for_the_senders_of_the_last_one(
     monkeypatch: pytest.MonkeyPatch, log: Store, ann: Member, lobby: Room
 ) -> None:
     """Their next messages come one by one: else the first would be committed alone, and all others wait for that."""
@@ -263,7 +263,7 @@ async def test_those_who_spoke_together_are_waited_for(
     assert batches == [5, 5, 5]
 
 
-async def test_nobody_waits_for_those_who_do_not_come_again(
+async def test_a_batch_does_not_wait_for_absent_senders(
     monkeypatch: pytest.MonkeyPatch, log: Store, ann: Member, lobby: Room
 ) -> None:
     async with asyncio.timeout(5):
@@ -285,7 +285,7 @@ async def test_a_commit_announces_how_far_each_room_has_come(log: Store, ann: Me
     assert dict(announced) == {lobby.id: 10, tea.id: 10}
 
 
-async def test_a_commit_brings_what_is_new_in_the_order_of_the_log(log: Store, ann: Member, lobby: Room) -> None:
+async def test_a_commit_reports_new_messages_in_log_order(log: Store, ann: Member, lobby: Room) -> None:
     tea = await log.create_room("Tea")
     await log.append(lobby.id, ann, "known", "k")
     brought: dict[int, Changes] = {}
@@ -304,9 +304,7 @@ async def test_a_commit_brings_what_is_new_in_the_order_of_the_log(log: Store, a
     assert brought[lobby.id].new == []
 
 
-async def test_what_is_committed_is_announced_before_its_senders_hear_of_it(
-    log: Store, ann: Member, lobby: Room
-) -> None:
+async def test_commits_are_announced_before_senders_are_answered(log: Store, ann: Member, lobby: Room) -> None:
     said: list[asyncio.Task[Stored]] = []
     answered: list[bool] = []
     log.writer.on_commit = lambda room_id, changes: answered.extend(each.done() for each in said)
@@ -331,7 +329,7 @@ async def test_a_listener_that_fails_takes_no_receipt_from_anybody(log: Store, a
 
 
 @pytest.mark.breaks("app/store/writer.py", 'log.error("cannot be stored", exc_info=error)', "pass")
-async def test_what_no_trouble_of_the_database_explains_is_logged_once(log: Store, ann: Member, lobby: Room) -> None:
+async def test_unexpected_store_errors_are_logged_once(log: Store, ann: Member, lobby: Room) -> None:
     with capture_logs() as logged:
         said = await asyncio.gather(
             *(log.append(room_id, ann, f"{room_id}", "k") for room_id in (lobby.id, 4711)), return_exceptions=True
@@ -362,14 +360,14 @@ def statements() -> Iterator[list[str]]:
     event.remove(Engine, "before_cursor_execute", note)
 
 
-async def test_what_is_announced_can_be_read(log: Store, ann: Member, lobby: Room) -> None:
+async def test_an_announced_message_can_be_read(log: Store, ann: Member, lobby: Room) -> None:
     reads: list[asyncio.Task[int]] = []
     log.writer.on_commit = lambda room_id, changes: reads.append(asyncio.create_task(log.head(room_id)))
     await log.append(lobby.id, ann, "hello", "k1")
     assert await asyncio.gather(*reads) == [1]
 
 
-async def test_who_leaves_before_the_receipt_has_said_it_and_disturbs_nobody(
+async def test_a_message_is_stored_though_its_sender_left_before_the_receipt(
     log: Store, ann: Member, lobby: Room
 ) -> None:
     announced: list[int] = []
@@ -416,13 +414,13 @@ async def test_nobody_makes_another_lobby_nor_one_that_looks_like_it(log: Store,
     assert len(await log.rooms()) == 1
 
 
-async def test_of_rooms_made_at_once_by_one_name_there_is_one(log: Store) -> None:
+async def test_concurrent_creations_of_a_room_make_one(log: Store) -> None:
     made = await asyncio.gather(*(log.create_room("Tea") for _ in range(8)), return_exceptions=True)
     assert [type(each) for each in made if isinstance(each, Exception)] == [Refused] * 7
     assert [room.slug for room in await log.rooms()] == ["lobby", "tea"]
 
 
-async def test_there_are_no_more_rooms_than_there_may_be(log: Store) -> None:
+async def test_the_number_of_rooms_is_limited(log: Store) -> None:
     await log.create_room("Tea", most=2)
     assert await refused(log.create_room("Cake", most=2)) == "rooms-full"
 
@@ -446,7 +444,7 @@ async def test_neither_the_id_nor_the_address_of_a_removed_room_is_given_again(l
 # Names
 
 
-async def test_who_takes_a_name_is_a_member(log: Store) -> None:
+async def test_choosing_a_name_makes_a_member(log: Store) -> None:
     ann = await log.take_name(None, "Ann", "Europe/Berlin", HELD_DAYS)
     assert (ann.name, ann.time_zone) == ("Ann", "Europe/Berlin")
     assert await log.member(ann.id) == ann
@@ -475,9 +473,7 @@ async def test_a_name_that_looks_like_one_in_use_is_refused_and_called_so(
     assert [await log.member(each.id) for each in (ann, bob)] == [ann, bob]
 
 
-async def test_one_who_is_called_the_same_in_other_letters_may_change_them(
-    log: Store, ann: Member, bob: Member
-) -> None:
+async def test_a_member_may_change_the_case_of_their_name(log: Store, ann: Member, bob: Member) -> None:
     lookalike = await log.take_name(ann, "\N{CYRILLIC CAPITAL LETTER A}nn", "UTC", HELD_DAYS)
     assert await log.member(ann.id) == lookalike
     with pytest.raises(Refused, match="“Ann” looks too much like one that is taken"):
@@ -485,9 +481,7 @@ async def test_one_who_is_called_the_same_in_other_letters_may_change_them(
     assert await log.take_name(lookalike, "Ann", "UTC", HELD_DAYS) == ann
 
 
-async def test_an_abandoned_name_is_no_reason_to_refuse_what_looks_like_it(
-    log: Store, ann: Member, clock: Clock
-) -> None:
+async def test_an_abandoned_name_does_not_block_look_alikes(log: Store, ann: Member, clock: Clock) -> None:
     clock.advance(days=HELD_DAYS + 1)
     new = await log.take_name(None, "\N{CYRILLIC CAPITAL LETTER A}nn", "UTC", HELD_DAYS)
     assert await log.member(new.id) == new
@@ -507,7 +501,7 @@ async def test_renaming_keeps_the_member_and_begins_another_session(log: Store, 
     "members.c.id == member.id, members.c.session == member.session)\n        if not connection.execute(renew",
     "members.c.id == member.id)\n        if not connection.execute(renew",
 )
-async def test_who_renames_or_signs_out_by_an_old_session_changes_nothing(log: Store, ann: Member) -> None:
+async def test_an_old_session_can_neither_rename_nor_sign_out(log: Store, ann: Member) -> None:
     anna = await log.take_name(ann, "Anna", "UTC", HELD_DAYS)
     back = await log.take_name(anna, "Ann", "UTC", HELD_DAYS)
     assert ann.session < anna.session < back.session
@@ -518,7 +512,7 @@ async def test_who_renames_or_signs_out_by_an_old_session_changes_nothing(log: S
     assert known == ann and back.is_still(known)
 
 
-async def test_who_signs_out_has_no_session_that_counts_and_their_name_is_held(log: Store, ann: Member) -> None:
+async def test_signing_out_ends_the_session_and_holds_the_name(log: Store, ann: Member) -> None:
     numbers = list[int]()
     log.on_renamed = numbers.append
     ended = await log.sign_out(ann)
@@ -529,9 +523,7 @@ async def test_who_signs_out_has_no_session_that_counts_and_their_name_is_held(l
 
 
 @pytest.mark.breaks("app/store/member_queries.py", "        raise NameUnavailable\n", "        pass\n")
-async def test_a_name_that_was_given_up_is_held_for_who_had_it(
-    log: Store, ann: Member, bob: Member, clock: Clock
-) -> None:
+async def test_a_former_name_is_held_for_its_former_owner(log: Store, ann: Member, bob: Member, clock: Clock) -> None:
     anna = await log.take_name(ann, "Anna", "UTC", HELD_DAYS)
     for member, name in ((None, "Ann"), (bob, "ANN"), (bob, "\N{CYRILLIC CAPITAL LETTER A}nn")):
         with pytest.raises(Refused, match="is taken" if name.isascii() else "looks too much like one that is taken"):
@@ -567,7 +559,7 @@ async def test_a_name_is_held_for_so_many_days_and_then_free(log: Store, ann: Me
     assert await log.member(ann.id) is None
 
 
-async def test_who_lost_a_name_may_choose_another(log: Store, ann: Member, clock: Clock) -> None:
+async def test_a_member_who_lost_their_name_may_choose_another(log: Store, ann: Member, clock: Clock) -> None:
     clock.advance(days=HELD_DAYS + 1)
     await log.take_name(None, "Ann", "UTC", HELD_DAYS)
     assert await refused(log.take_name(ann, "Ann", "UTC", HELD_DAYS)) == "name-taken"
@@ -596,7 +588,7 @@ async def test_seeing_nobody_is_nothing(log: Store, ann: Member) -> None:
     assert await log.member(ann.id) == ann
 
 
-async def test_of_many_who_want_a_name_at_once_one_gets_it(log: Store) -> None:
+async def test_one_of_many_concurrent_requests_gets_a_name(log: Store) -> None:
     wanted = await asyncio.gather(
         *(log.take_name(None, name, "UTC", HELD_DAYS) for name in ("Ann", "ANN", "ann") * 4), return_exceptions=True
     )
@@ -606,7 +598,7 @@ async def test_of_many_who_want_a_name_at_once_one_gets_it(log: Store) -> None:
     assert await log.member(winners[0].id) == winners[0]
 
 
-async def test_of_many_who_want_an_abandoned_name_at_once_one_gets_it(log: Store, ann: Member, clock: Clock) -> None:
+async def test_one_of_many_concurrent_requests_gets_an_abandoned_name(log: Store, ann: Member, clock: Clock) -> None:
     clock.advance(days=HELD_DAYS + 1)
     wanted = await asyncio.gather(
         *(log.take_name(None, "Ann", "UTC", HELD_DAYS) for _ in range(8)), return_exceptions=True
@@ -641,7 +633,7 @@ async def test_a_locked_database_refuses_to_write_and_recovers(
     assert await bodies(log, lobby) == ["before", "1"]
 
 
-async def test_what_waits_for_a_short_lock_is_stored(log: Store, ann: Member, lobby: Room, store_url: str) -> None:
+async def test_appends_wait_for_a_short_lock(log: Store, ann: Member, lobby: Room, store_url: str) -> None:
     async with locked(store_url):
         said = [asyncio.create_task(log.append(lobby.id, ann, "first", "k"))]
         await until(lambda: writes(log))
@@ -653,9 +645,7 @@ async def test_what_waits_for_a_short_lock_is_stored(log: Store, ann: Member, lo
 
 @pytest.mark.parametrize("lock_wait", [1])
 @pytest.mark.breaks("app/store/writer.py", "deadline = batch[0].deadline", "deadline = None")
-async def test_however_many_wait_for_a_lock_nobody_waits_longer(
-    log: Store, ann: Member, lobby: Room, store_url: str, lock_wait: float
-) -> None:
+async def test_lock_waits_do_not_add_up(log: Store, ann: Member, lobby: Room, store_url: str, lock_wait: float) -> None:
     """Not first for those before them, and then for the lock."""
     clock = asyncio.get_running_loop().time
 
@@ -679,9 +669,7 @@ async def test_however_many_wait_for_a_lock_nobody_waits_longer(
 
 
 @pytest.mark.breaks("app/store/writer.py", "if len(self._queue) >= MOST_WAITING:", "if False:")
-async def test_of_a_flood_that_cannot_be_stored_only_so_much_waits(
-    monkeypatch: pytest.MonkeyPatch, opening: Opener, store_url: str
-) -> None:
+async def test_the_append_queue_is_bounded(monkeypatch: pytest.MonkeyPatch, opening: Opener, store_url: str) -> None:
     monkeypatch.setattr(writer, "MOST_WAITING", 5)
     async with opening() as log:
         ann = await log.take_name(None, "Ann", "UTC", HELD_DAYS)
@@ -751,7 +739,7 @@ async def test_a_commit_that_only_seemed_to_fail_is_one_message_and_announced(
     "app/store/append_queries.py", "coalesce(position - count, 0) + number", "position - count + number"
 )
 @pytest.mark.parametrize(("room_id", "author_id"), [(1, "nobody"), (4711, None)])
-async def test_an_error_does_not_tell_what_was_said(
+async def test_an_error_does_not_contain_message_texts(
     log: Store, ann: Member, room_id: int, author_id: str | None
 ) -> None:
     """Nor does any that it came of, to which PostgreSQL gives details."""

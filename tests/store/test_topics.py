@@ -18,7 +18,7 @@ POSITIONS = st.dictionaries(
 
 
 @given(POSITIONS, st.integers(60, 500))
-def test_what_is_written_is_read_in_notes_that_are_not_too_long(positions: dict[str, int], longest: int) -> None:
+def test_written_notes_are_short_and_read_back(positions: dict[str, int], longest: int) -> None:
     notes = topics.write(positions, longest)
     assert all(0 < len(note.encode()) <= longest for note in notes)
     found: dict[str, int] = {}
@@ -39,7 +39,7 @@ def test_a_note_is_no_longer_than_postgresql_takes() -> None:
     "app/store/topics.py", "positions[topic] = max(position, positions.get(topic, 0))", "positions[topic] = position"
 )
 @given(st.lists(st.integers(0, 9)))
-def test_of_a_topic_the_highest_position_counts(heard: list[int]) -> None:
+def test_the_highest_position_of_a_topic_wins(heard: list[int]) -> None:
     positions: dict[str, int] = {}
     for position in heard:
         topics.raise_to(positions, "rooms", position)
@@ -54,19 +54,19 @@ def test_of_a_topic_the_highest_position_counts(heard: list[int]) -> None:
         *("room:1 1\n", "room:1 9999999999999999999", "room:9999999999 1", "log:1 1", "NAMES 1", "names 1;"),
     ),
 )
-def test_what_no_process_wrote_says_nothing(note: str) -> None:
+def test_unknown_notes_are_ignored(note: str) -> None:
     assert topics.read(note) == ({}, 1)
     assert topics.read(f"rooms 4,{note},room:2 5") == ({"rooms": 4, "room:2": 5}, 1)
 
 
 @given(st.text())
-def test_whatever_is_written_on_the_channel_can_be_read(note: str) -> None:
+def test_any_written_note_can_be_read(note: str) -> None:
     positions, unreadable = topics.read(note)
     assert len(positions) + unreadable <= note.count(",") + 1
     assert all(topics.split(topic)[1] >= 0 for topic in positions)
 
 
-def test_a_topic_says_what_it_is_about() -> None:
+def test_a_topic_names_its_kind_and_room() -> None:
     assert topics.split(topics.log_of(7)) == (topics.LOG_KIND, 7, "")
     assert topics.split(topics.presence_in(8)) == (topics.PRESENCE_KIND, 8, "")
     assert topics.split(topics.NAMES) == (topics.NAMES, 0, "")

@@ -24,7 +24,7 @@ def reactions(page: Response) -> list[str]:
     return [button.text for button in soup(page).select(".reaction__react")]
 
 
-def test_a_permalink_shows_a_message_among_those_around_it(settings: Settings) -> None:
+def test_a_permalink_shows_a_message_with_its_neighbours(settings: Settings) -> None:
     small = settings.model_copy(update={"page_size": 4, "messages_burst": 100})
     with TestClient(create_app(small, Clock())) as client:
         join(client)
@@ -43,11 +43,11 @@ def test_a_permalink_shows_a_message_among_those_around_it(settings: Settings) -
 
 
 @pytest.mark.parametrize("address", ["/rooms/lobby/1", "/rooms/lobby/0", f"/rooms/lobby/{10**30}", "/rooms/none/1"])
-def test_what_is_not_there_has_no_permalink(client: TestClient, address: str) -> None:
+def test_missing_messages_have_no_permalink(client: TestClient, address: str) -> None:
     assert client.get(address).status_code == 404
 
 
-def test_a_message_is_edited_and_its_author_sees_what_it_was(client: TestClient, other: TestClient) -> None:
+def test_an_author_sees_earlier_versions_of_an_edited_message(client: TestClient, other: TestClient) -> None:
     join(client, "Ann")
     join(other, "Bob")
     say(client, "helo")
@@ -102,7 +102,7 @@ def test_a_reaction_is_put_there_and_taken_back(client: TestClient, other: TestC
         ({"pick": "-1", "delete": "yes"}, 422, ""),
     ],
 )
-def test_what_cannot_be_done_is_refused_with_a_reason(
+def test_impossible_changes_are_refused_with_a_reason(
     client: TestClient, other: TestClient, form: dict[str, str], status: int, said: str
 ) -> None:
     join(client, "Ann")
@@ -114,7 +114,7 @@ def test_what_cannot_be_done_is_refused_with_a_reason(
     assert bodies(client.get("/")) == ["hello"]
 
 
-def test_who_has_no_name_changes_nothing(client: TestClient, other: TestClient) -> None:
+def test_visitors_without_a_name_change_nothing(client: TestClient, other: TestClient) -> None:
     join(client, "Ann")
     say(client, "hello")
     assert post(other, 1, react="👍").status_code == 403
@@ -129,7 +129,7 @@ def test_emoji_are_found_by_name(client: TestClient, query: str, found: str) -> 
     assert one(answer, ".emoji__one")["value"] == found
 
 
-def test_emoji_that_nobody_asked_for_are_those_that_are_used_most(client: TestClient) -> None:
+def test_an_empty_search_returns_the_most_used_emoji(client: TestClient) -> None:
     values = [button["value"] for button in soup(client.get("/emoji")).select(".emoji__one")]
     assert values[:2] == ["👍", "❤️"]
     assert len(values) == len(set(values))

@@ -12,7 +12,7 @@ texts = st.text(st.characters(codec="utf-8"))
 
 
 @given(st.dictionaries(texts, texts, max_size=MOST_FIELDS))
-def test_what_was_posted_is_read(fields: dict[str, str]) -> None:
+def test_posted_forms_are_read(fields: dict[str, str]) -> None:
     sendable = {
         name.encode("utf-8", "replace").decode(): text.encode("utf-8", "replace").decode()
         for name, text in fields.items()
@@ -62,5 +62,5 @@ def test_percent_signs_without_digits_are_an_error() -> None:
     assert read_form(b"name=" + b"%41" * 1_000) == {"name": "A" * 1_000}
 
 
-def test_the_longest_message_fits_whatever_it_is_made_of() -> None:
+def test_the_longest_message_fits_with_any_characters() -> None:
     assert len(f"message={quote(chr(0x1F600) * 4_000)}&key={'k' * 128}") < largest_form(4_000)

@@ -25,7 +25,7 @@ members = st.builds(Member, id=any_text, name=any_text, time_zone=any_text)
 
 
 @given(members)
-def test_a_cookie_says_who_somebody_is(member: Member) -> None:
+def test_a_cookie_identifies_a_member(member: Member) -> None:
     session = SIGNER.read(SIGNER.sign(member))
     assert session
     assert session.member == member
@@ -54,7 +54,7 @@ def test_a_cookie_is_due_after_a_quarter_of_its_lifetime(today: Clock) -> None:
 @pytest.mark.breaks("app/web/identity.py", "suppress(BadData, UnicodeError, TypeError)", "suppress(BadData, TypeError)")
 @given(st.text(st.characters(exclude_categories=())))
 @example("\ud800")
-def test_what_was_never_signed_is_nobody(cookie: str) -> None:
+def test_an_unsigned_cookie_is_nobody(cookie: str) -> None:
     assert SIGNER.read(cookie) is None
 
 
@@ -79,7 +79,7 @@ def test_the_signature_of_one_is_not_that_of_another() -> None:
     assert SIGNER.read(".".join((bobs.rsplit(".", 2)[0], *anns.rsplit(".", 2)[1:]))) is None
 
 
-def test_who_has_another_key_is_nobody() -> None:
+def test_a_cookie_signed_by_another_key_is_nobody() -> None:
     assert SIGNER.read(Signer(["the key of somebody else"], YEAR).sign(ANN)) is None
 
 
@@ -157,7 +157,7 @@ def test_a_new_key_signs_and_the_old_one_is_still_accepted() -> None:
 
 
 @pytest.mark.breaks("app/web/identity.py", "not by_newest or ", "")
-def test_what_an_old_key_signed_is_due() -> None:
+def test_a_cookie_signed_by_an_old_key_is_renewed() -> None:
     old, both = Signer(["old"], YEAR), Signer(["old", "new"], YEAR)
     assert is_due(both, old.sign(ANN))
     assert not is_due(both, both.sign(ANN))

@@ -53,7 +53,7 @@ ADDRESSES = ["/", "/rooms/lobby", "/?before=3", "/rooms/lobby/messages?before=3"
 @pytest.mark.usefixtures("history")
 @pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.breaks("app/web/responses.py", 'is_among(shown.etag, request.headers.get("If-None-Match", ""))', "False")
-def test_who_has_what_nobody_changed_is_told_so(client: TestClient, address: str) -> None:
+def test_an_unchanged_page_is_not_modified(client: TestClient, address: str) -> None:
     page = client.get(address)
     assert (page.status_code, page.headers["vary"]) == (200, "Cookie")
     unchanged = again(client, address, page)
@@ -67,7 +67,7 @@ def test_who_has_what_nobody_changed_is_told_so(client: TestClient, address: str
 @pytest.mark.usefixtures("history")
 @pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.breaks("app/web/security.py", 'if message["status"] != HTTPStatus.NOT_MODIFIED:', "if True:")
-def test_who_is_told_so_keeps_the_policy_that_its_nonce_is_in(client: TestClient, address: str) -> None:
+def test_a_not_modified_page_keeps_its_policy_and_nonce(client: TestClient, address: str) -> None:
     unchanged = again(client, address, client.get(address))
     assert "content-security-policy" not in unchanged.headers
 
@@ -85,7 +85,7 @@ def test_each_answer_has_a_nonce_of_its_own_and_no_other(client: TestClient) -> 
         assert found == {nonce(page)}
 
 
-def test_what_looks_like_the_place_of_a_nonce_is_text(client: TestClient, other: TestClient) -> None:
+def test_a_text_that_resembles_the_nonce_placeholder_stays_text(client: TestClient, other: TestClient) -> None:
     join(other, "<nonce>")
     say(other, "<nonce>")
     page = client.get("/")
@@ -101,7 +101,7 @@ def test_older_parts_are_a_members_too_and_by_their_zone(client: TestClient, oth
     assert again(other, address, older).status_code == 200
 
 
-def test_who_lost_their_name_is_told_so_each_time_until_they_know(client: TestClient) -> None:
+def test_a_lost_name_is_reported_until_another_is_chosen(client: TestClient) -> None:
     page = client.get("/")
     client.cookies.set("parlor_member", "nonsense")
     lost = again(client, "/", page)

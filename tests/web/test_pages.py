@@ -49,7 +49,7 @@ def test_the_lobby_is_there_from_the_start(client: TestClient) -> None:
     assert client.get("/rooms/lobby").status_code == 200
 
 
-def test_who_has_no_name_is_asked_for_one_and_reads_along(client: TestClient, other: TestClient) -> None:
+def test_visitors_without_a_name_are_asked_for_one_and_can_read(client: TestClient, other: TestClient) -> None:
     join(other)
     say(other, "hello")
     page = client.get("/")
@@ -127,7 +127,7 @@ def test_pages_answer_to_head(client: TestClient) -> None:
     assert client.head("/").status_code == 200
 
 
-def test_what_a_member_gets_is_for_one_composer_and_never_for_another(client: TestClient) -> None:
+def test_members_get_pages_with_unique_keys(client: TestClient) -> None:
     join(client)
     page, again = client.get("/"), client.get("/")
     assert page.headers["vary"] == "*" and "etag" not in page.headers
@@ -206,9 +206,7 @@ def sign_out(client: TestClient, **headers: str) -> Response:
     return client.post("/sign-out", data={"room": "lobby"}, headers=headers)
 
 
-def test_who_signs_out_is_asked_for_a_name_and_no_copy_of_the_cookie_counts(
-    client: TestClient, other: TestClient
-) -> None:
+def test_signing_out_invalidates_every_copy_of_the_cookie(client: TestClient, other: TestClient) -> None:
     join(client)
     assert one(client.get("/"), "form[action='/sign-out'] button").text == "Sign out"
     other.cookies.set(COOKIE, client.cookies[COOKIE])
@@ -226,9 +224,7 @@ def test_no_other_site_signs_anybody_out(client: TestClient) -> None:
     assert one(client.get("/"), "#composer")
 
 
-def test_while_the_store_does_not_answer_nobody_is_told_that_they_are_signed_out(
-    client: TestClient, broken_store: Callable[[], None]
-) -> None:
+def test_an_unavailable_store_signs_nobody_out(client: TestClient, broken_store: Callable[[], None]) -> None:
     join(client)
     client.get("/")
     broken_store()
@@ -257,7 +253,7 @@ def secure(app: FastAPI, client: TestClient) -> TestClient:
     return browser
 
 
-def test_under_https_the_cookie_is_this_hosts_alone(app: FastAPI, client: TestClient) -> None:
+def test_https_cookies_have_the_host_prefix(app: FastAPI, client: TestClient) -> None:
     browser = secure(app, client)
     cookie = browser.post("/name", data={"name": "Ann"}, follow_redirects=False).headers["set-cookie"]
     assert cookie.startswith(f"{HOST_COOKIE}=") and "; Secure" in cookie and "; Path=/" in cookie
@@ -266,7 +262,7 @@ def test_under_https_the_cookie_is_this_hosts_alone(app: FastAPI, client: TestCl
     assert ended.startswith(f'{HOST_COOKIE}=""') and "Max-Age=0" in ended and "; Secure" in ended
 
 
-def test_under_https_a_cookie_from_before_the_prefix_is_taken_over(app: FastAPI, client: TestClient) -> None:
+def test_https_takes_over_cookies_without_the_prefix(app: FastAPI, client: TestClient) -> None:
     join(client)
     browser = secure(app, client)
     browser.cookies.set(COOKIE, client.cookies[COOKIE])
@@ -277,7 +273,7 @@ def test_under_https_a_cookie_from_before_the_prefix_is_taken_over(app: FastAPI,
 
 
 @pytest.mark.breaks("app/web/authentication.py", "HOST_SALT)", 'self.signer and "parlor.member")')
-def test_under_https_no_neighbour_can_plant_a_cookie_of_todays(app: FastAPI, client: TestClient) -> None:
+def test_https_ignores_planted_cookies_without_the_prefix(app: FastAPI, client: TestClient) -> None:
     neighbour, victim = secure(app, client), secure(app, client)
     join(neighbour, "Eve")
     victim.cookies.set(COOKIE, neighbour.cookies[HOST_COOKIE])
@@ -310,7 +306,7 @@ def test_times_are_shown_in_the_chosen_zone(client: TestClient, other: TestClien
     assert one(client.get("/"), ".message__time").text == "23:05"
 
 
-def test_the_servers_own_zone_can_be_chosen_whatever_it_is(settings: Settings) -> None:
+def test_any_configured_time_zone_can_be_chosen(settings: Settings) -> None:
     odd = settings.model_copy(update={"time_zone": "CET"})
     with TestClient(create_app(odd, Clock())) as client:
         chosen = one(client.get("/"), "select[name=time_zone] option[selected]").text
@@ -322,7 +318,7 @@ def test_an_unknown_zone_is_refused(client: TestClient) -> None:
     assert join(client, time_zone="Mars/Olympus").status_code == 422
 
 
-def test_the_cookie_of_somebody_who_keeps_coming_is_renewed(client: TestClient, today: Clock) -> None:
+def test_a_visit_renews_the_cookie(client: TestClient, today: Clock) -> None:
     join(client)
     today.advance(days=365 / 4)
     assert "set-cookie" not in client.get("/").headers
@@ -572,7 +568,7 @@ def test_a_page_that_nobody_wrote_to_needs_no_look_at_the_store(
 
 
 @pytest.mark.breaks("app/rooms/delivering.py", "self._history.newest.reached(room_id, position)", "pass")
-def test_what_somebody_said_is_on_the_next_page(client: TestClient, other: TestClient) -> None:
+def test_the_next_page_has_the_message(client: TestClient, other: TestClient) -> None:
     join(client)
     for number in range(3):
         say(client, f"message {number}", key=f"k{number}")
@@ -598,7 +594,7 @@ def test_a_key_that_is_none_is_refused(client: TestClient, key: str) -> None:
     assert "message__body" not in client.get("/").text
 
 
-def test_what_enter_does_is_kept_in_this_browser(client: TestClient) -> None:
+def test_the_enter_choice_is_kept_in_this_browser(client: TestClient) -> None:
     for chosen, kept in (("line", "line"), ("send", "send"), ("anything", ""), ("line", "line"), ("", "")):
         answer = client.post("/name", data={"name": "Ann", "enter": chosen}, follow_redirects=False)
         assert answer.status_code == 303

@@ -162,7 +162,7 @@ def test_triggers_have_filters_for_keys_and_an_at_and_no_others() -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in templates() if path.parent.name == "frames"], ids=name_of)
-def test_what_goes_down_the_wire_says_only_where_it_belongs(path: Path) -> None:
+def test_frame_templates_have_no_instructions_but_their_target(path: Path) -> None:
     assert instructions(markup(path.read_text())) == set()
 
 
@@ -178,7 +178,7 @@ def test_an_icon_is_only_a_picture(path: Path) -> None:
         assert offences(path.read_text()) == []
 
 
-def test_static_files_are_style_sheets_icons_and_what_is_installed() -> None:
+def test_static_files_are_style_sheets_icons_and_vendored_scripts() -> None:
     assert {path.name for path in STATIC.iterdir()} <= {"css", "icons", "vendor"}
     assert {path.suffix for path in static("css")} == {".css"}
 
@@ -278,7 +278,7 @@ def test_a_frame_as_it_is_sent_is_inert(name: str) -> None:
         '{% macro m() %}<p onclick="go()">Go</p>{% endmacro %}',
     ],
 )
-def test_what_the_policy_refuses_is_found(bad: str) -> None:
+def test_refused_content_is_found(bad: str) -> None:
     assert offences(bad)
 
 
@@ -295,7 +295,7 @@ def test_what_the_policy_refuses_is_found(bad: str) -> None:
         "{% if a > b %}<p>more</p>{% endif %}",
     ],
 )
-def test_what_it_allows_is_not(good: str) -> None:
+def test_allowed_elements_are_no_offence(good: str) -> None:
     assert offences(good) == []
 
 

@@ -80,7 +80,7 @@ def test_a_form_on_another_site_changes_nothing(client: TestClient, headers: dic
 
 
 @pytest.mark.parametrize("headers", [{}, {"Origin": "http://testserver"}, {"Sec-Fetch-Site": "same-origin"}], ids=str)
-def test_our_own_forms_and_what_is_no_browser_are_welcome(client: TestClient, headers: dict[str, str]) -> None:
+def test_our_forms_and_other_clients_are_accepted(client: TestClient, headers: dict[str, str]) -> None:
     assert client.post("/name", data={"name": "Ann"}, headers=headers).status_code == 200
 
 
@@ -143,7 +143,7 @@ def test_any_name_is_ours_where_the_operator_says_so() -> None:
 @pytest.mark.breaks(
     "app/web/security.py", 'if not is_ours(Headers(scope=scope).get("host", ""), self.allowed_hosts):', "if False:"
 )
-def test_under_another_name_nothing_is_answered(app: FastAPI, client: TestClient) -> None:
+def test_an_unknown_host_name_is_refused(app: FastAPI, client: TestClient) -> None:
     """DNS rebinding: a page of `evil.test` whose name leads to us."""
     answer = client.get("/", headers={"Host": "evil.test"})
     assert answer.status_code == 421
@@ -164,7 +164,7 @@ def test_under_another_name_nothing_is_answered(app: FastAPI, client: TestClient
     "app/web/security.py", 'if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):', "if False:"
 )
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_what_a_browser_marks_as_from_elsewhere_is_refused_whatever_its_origin(client: TestClient, site: str) -> None:
+def test_cross_site_requests_are_refused_with_any_origin(client: TestClient, site: str) -> None:
     theirs = {"Origin": "http://testserver", "Sec-Fetch-Site": site}
     assert client.post("/name", data={"name": "Eve"}, headers=theirs).status_code == 403
     with pytest.raises(WebSocketDenialResponse), client.websocket_connect("/ws", headers=theirs):
@@ -269,7 +269,7 @@ def test_a_name_that_ended_with_its_time_is_asked_for_again(client: TestClient, 
     assert SESSION_ENDED not in client.get("/").text
 
 
-def test_who_never_had_a_name_is_not_told_of_one(client: TestClient) -> None:
+def test_a_visitor_without_a_cookie_gets_no_notice(client: TestClient) -> None:
     page = client.get("/")
     assert SESSION_ENDED not in page.text
     assert "set-cookie" not in page.headers
@@ -277,7 +277,7 @@ def test_who_never_had_a_name_is_not_told_of_one(client: TestClient) -> None:
 
 @given(st.text(st.characters(codec="latin-1")))
 @hypothesis_settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_page_is_shown_whatever_the_cookie(client: TestClient, text: str) -> None:
+def test_a_page_is_shown_with_any_cookie(client: TestClient, text: str) -> None:
     assert client.get("/", headers={b"cookie": f"{COOKIE}={text}".encode("latin-1")}).status_code == 200
 
 
@@ -368,7 +368,7 @@ async def test_after_a_renaming_the_old_cookie_is_nobodys(authenticator: Authent
 
 
 @pytest.mark.breaks("app/web/authentication.py", "if known and changes == self._changes:", "if known:")
-async def test_what_is_told_during_a_renaming_does_not_hold_after_it(
+async def test_a_member_looked_up_during_a_renaming_is_not_cached(
     authenticator: Authenticator, register: Register
 ) -> None:
     register.answering.clear()
@@ -472,7 +472,7 @@ def test_every_answer_has_each_of_the_headers(client: TestClient, path: str) -> 
         ({"metrics_token": "a token that nobody knows"}, "203.0.113.7", "", 403),
     ],
 )
-def test_the_figures_are_for_who_may_read_them(
+def test_metrics_are_shown_only_to_allowed_readers(
     tmp_path: Path, options: dict[str, Any], address: str, header: str, status: int
 ) -> None:
     app = create_app(Settings(data_dir=tmp_path, allowed_hosts=("testserver",), **options))

@@ -119,7 +119,7 @@ def test_an_empty_cursor_asks_for_the_newest_page(client: TestClient) -> None:
         assert frame.select("#before") and frame.select("#rooms") and frame.select("#members")
 
 
-def test_a_cursor_brings_what_came_after_it_once_and_in_order(client: TestClient, other: TestClient) -> None:
+def test_a_cursor_is_answered_with_later_messages_once_and_in_order(client: TestClient, other: TestClient) -> None:
     join(client, "Ann")
     join(other, "Bob")
     with browser(client) as ann:
@@ -296,7 +296,7 @@ def test_an_open_draft_stays_until_it_has_come_again(client: TestClient) -> None
 
 
 @pytest.mark.breaks("app/rooms/posting.py", "self._sent.note_sent(author, draft, self._now())", "pass")
-def test_what_was_typed_after_an_enter_comes_with_what_follows_even_after_a_break(client: TestClient) -> None:
+def test_text_typed_after_enter_joins_the_next_message_after_a_break(client: TestClient) -> None:
     join(client, "Ann")
     with browser(client) as ann:
         ann.resume()
@@ -310,7 +310,7 @@ def test_what_was_typed_after_an_enter_comes_with_what_follows_even_after_a_brea
     assert bodies(BeautifulSoup(client.get("/").text, "html.parser")) == ["first", "second"]
 
 
-def test_where_the_next_message_is_refused_what_belongs_to_it_stays(client: TestClient) -> None:
+def test_text_for_a_refused_message_stays(client: TestClient) -> None:
     join(client, "Ann")
     with browser(client) as ann:
         ann.send(message="first", key="a", open="yes")
@@ -357,7 +357,7 @@ def test_where_the_next_message_is_refused_what_belongs_to_it_stays(client: Test
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_what_cannot_be_is_said_to_its_sender_alone(
+def test_a_malformed_frame_is_reported_to_its_sender_alone(
     client: TestClient, other: TestClient, raw: str, sentence: str
 ) -> None:
     join(client, "Ann")
@@ -410,7 +410,7 @@ def test_a_change_is_shown_to_everybody_and_lets_go_of_the_message(client: TestC
         ({"editor": "last"}, "no message of yours"),
     ],
 )
-def test_what_cannot_be_done_with_a_message_is_said_to_one_alone(
+def test_a_refused_change_is_reported_to_its_sender_alone(
     client: TestClient, other: TestClient, fields: dict[str, str], sentence: str
 ) -> None:
     join(client, "Ann")
@@ -426,7 +426,7 @@ def test_what_cannot_be_done_with_a_message_is_said_to_one_alone(
     assert bodies(BeautifulSoup(client.get("/").text, "html.parser")) == ["hers", "still here"]
 
 
-def test_who_has_no_name_is_told_where_to_choose_one(client: TestClient, other: TestClient) -> None:
+def test_visitors_without_a_name_are_told_where_to_choose_one(client: TestClient, other: TestClient) -> None:
     join(client, "Ann")
     with browser(client) as ann, browser(other) as nobody:
         ann.say("hello")
@@ -468,7 +468,7 @@ def draft_line(browser: Browser, text: str) -> str:
     return line.text.strip()
 
 
-def test_who_writes_is_told_whom_the_text_mentions(client: TestClient, other: TestClient) -> None:
+def test_writers_are_told_about_the_mentions_of_a_draft(client: TestClient, other: TestClient) -> None:
     join(client, "Ann Lee")
     join(other, "Bob")
     with browser(client) as ann, browser(other) as bob:
@@ -495,7 +495,7 @@ def test_a_name_that_several_begin_with_is_no_mention(client: TestClient, other:
 
 
 @pytest.mark.breaks("app/rooms/changing.py", 'isinstance(change, Edit) and "@" in body', "False")
-def test_an_edit_mentions_whom_it_names(client: TestClient) -> None:
+def test_an_edit_resolves_mentions_again(client: TestClient) -> None:
     join(client, "Ann")
     with browser(client) as ann:
         ann.resume()
@@ -522,7 +522,7 @@ def test_everybody_is_mentioned_only_so_often(client: TestClient) -> None:
         assert notice(ann.say("@ann", "k3")) == ""
 
 
-def test_others_see_who_is_typing_until_the_message_comes(client: TestClient, other: TestClient) -> None:
+def test_typing_is_shown_until_the_message_arrives(client: TestClient, other: TestClient) -> None:
     join(client, "Ann")
     join(other, "Bob")
     with browser(client) as ann, browser(other) as bob:
@@ -539,14 +539,14 @@ def test_others_see_who_is_typing_until_the_message_comes(client: TestClient, ot
         assert not bob.frame_with("#typing").select("#typing span")
 
 
-def test_who_has_no_name_types_for_nobody(client: TestClient) -> None:
+def test_typing_without_a_name_is_refused(client: TestClient) -> None:
     with browser(client) as nobody:
         nobody.resume()
         nobody.send(typing="yes", message="@Ann")
         assert "Choose a name" in notice(nobody.frame())
 
 
-def test_what_was_not_rechecked_is_rechecked_when_the_page_is_back(client: TestClient) -> None:
+def test_pending_rechecks_are_sent_again_on_resume(client: TestClient) -> None:
     join(client, "Ann")
     with browser(client) as ann:
         cursor = ann.resume().select("#cursor")[0]["value"]
@@ -594,7 +594,7 @@ def test_a_name_in_a_frame_is_ignored(client: TestClient) -> None:
         assert author.text == "Ann"
 
 
-def test_who_writes_too_fast_keeps_the_text_and_others_notice_nothing(settings: Settings) -> None:
+def test_a_too_fast_writer_keeps_the_text_and_others_notice_nothing(settings: Settings) -> None:
     slow = settings.model_copy(update={"messages_burst": 1, "messages_per_second": 0.001})
     app = create_app(slow, Clock())
     with TestClient(app) as client:
@@ -627,7 +627,7 @@ def test_frames_that_come_too_fast_are_read_later_and_none_is_lost(settings: Set
 @pytest.mark.breaks("app/web/sockets.py", "if isinstance(frame, Say | Resume) and frame.left_out:", "if False:")
 @pytest.mark.breaks("app/chat/frames.py", "max(0, len(fields.message) - MOST_DRAFTS)", "0")
 @pytest.mark.parametrize("cursor", [{}, {"cursor": ""}], ids=["said", "with a cursor"])
-def test_whoever_sends_too_many_drafts_at_once_is_told(settings: Settings, cursor: dict[str, str]) -> None:
+def test_too_many_drafts_at_once_are_reported(settings: Settings, cursor: dict[str, str]) -> None:
     patient = settings.model_copy(update={"messages_burst": 100})
     with TestClient(create_app(patient, Clock())) as client:
         join(client, "Ann")
@@ -654,7 +654,7 @@ def test_a_store_that_fails_is_said_and_the_text_kept(client: TestClient, broken
 
 
 @pytest.mark.breaks("app/rooms/posting.py", "raise refused_before", "pass")
-def test_what_was_refused_at_its_enter_is_not_tried_again_by_itself(client: TestClient) -> None:
+def test_a_draft_refused_while_open_is_not_retried_by_itself(client: TestClient) -> None:
     """An open draft comes again on its own: to try it once more is for the one who wrote it."""
     join(client, "Ann")
     with browser(client) as ann:
@@ -669,7 +669,7 @@ def test_what_was_refused_at_its_enter_is_not_tried_again_by_itself(client: Test
 
 
 @pytest.mark.parametrize("others", [True, False], ids=["with others there", "alone"])
-def test_while_the_store_is_gone_a_page_is_told_and_tries_again(
+def test_an_unavailable_store_is_reported_and_the_page_retries(
     client: TestClient, broken_store: Callable[[], None], others: bool
 ) -> None:
     """Others there: the room is open, and only the resume of a page that is ahead of them needs the store."""
@@ -691,7 +691,7 @@ def test_while_the_store_is_gone_a_page_is_told_and_tries_again(
 @pytest.mark.breaks(
     "app/rooms/creating.py", "                    connection.cut(OUTDATED)\n", "                    pass\n"
 )
-def test_renaming_ends_what_is_open_and_the_new_cookie_goes_on(client: TestClient, other: TestClient) -> None:
+def test_renaming_closes_open_sockets_and_the_new_cookie_works(client: TestClient, other: TestClient) -> None:
     join(client, "Ann")
     other.cookies = client.cookies.__class__(client.cookies)
     with browser(client) as ann, browser(other) as copied:
@@ -708,7 +708,7 @@ def test_renaming_ends_what_is_open_and_the_new_cookie_goes_on(client: TestClien
         assert author.text == "Anna"
 
 
-def test_signing_out_ends_what_is_open_and_says_so(client: TestClient) -> None:
+def test_signing_out_closes_open_sockets_with_a_notice(client: TestClient) -> None:
     join(client, "Ann")
     with browser(client) as ann:
         ann.resume()
@@ -751,7 +751,7 @@ def test_a_handshake_without_https_is_none_of_a_site_with_it(client: TestClient)
 # Who is here, and where
 
 
-def test_who_comes_and_goes_is_shown(client: TestClient, other: TestClient) -> None:
+def test_arrivals_and_departures_are_shown(client: TestClient, other: TestClient) -> None:
     join(client, "Ann")
     join(other, "Bob")
     with browser(client) as ann:
@@ -807,7 +807,7 @@ def test_a_socket_to_another_address_is_not_opened(client: TestClient, address: 
         pass
 
 
-def test_one_address_opens_only_so_many_sockets(settings: Settings) -> None:
+def test_sockets_per_address_are_limited(settings: Settings) -> None:
     few = settings.model_copy(update={"connections_per_address": 2})
     with TestClient(create_app(few, Clock())) as client:
         with browser(client) as first, browser(client):
