@@ -51,7 +51,7 @@ def full(server: Server, file: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize("trouble", [locked, full])
 @pytest.mark.breaks(
-    "app/rooms/posting.py", "raise UNSTORED() from error\n        if stored.is_new", "return\n        if stored.is_new"
+    "app/rooms/posting.py", "raise UNSTORED() from error\n        if is_new", "return\n        if is_new"
 )
 def test_an_unstored_draft_stays_until_the_store_is_back(
     trouble: Trouble, own_cast: Cast, own_server: Server, tmp_path: Path

@@ -42,7 +42,9 @@ async def test_one_restart_after_the_other_loses_nothing(cluster: Cluster) -> No
 
 
 @pytest.mark.breaks(
-    "app/store/writer.py", '"\\0".join((author.id, key, body))', '"\\0".join((author.id, token_hex(4), body))'
+    "app/store/append_queries.py",
+    '"\\0".join((author.id, key, body))',
+    '"\\0".join((author.id, __import__("secrets").token_hex(4), body))',
 )
 async def test_the_same_submission_to_any_process_is_one_message(cluster: Cluster) -> None:
     check(await spread.once(cluster))

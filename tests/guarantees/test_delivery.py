@@ -25,15 +25,17 @@ async def test_repeated_drops_lose_and_double_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.breaks(
     "app/rooms/posting.py",
-    "stored = await self._store.append(room.id, member, body, draft.key, reply)",
-    "asyncio.create_task(self._store.append(room.id, member, body, draft.key, reply)); return",
+    "return (await self._store.append(room.id, member, draft.body, draft.key, reply, mentions)).is_new",
+    '__import__("asyncio").create_task(self._store.append(room.id, member, draft.body, draft.key, reply)); return True',
 )
 async def test_a_killed_server_keeps_acknowledged_messages(tmp_path: Path) -> None:
     check(await kill(tmp_path, times=3, writers=4, readers=2))
 
 
 @pytest.mark.breaks(
-    "app/store/writer.py", '"\\0".join((author.id, key, body))', '"\\0".join((author.id, token_hex(4), body))'
+    "app/store/append_queries.py",
+    '"\\0".join((author.id, key, body))',
+    '"\\0".join((author.id, __import__("secrets").token_hex(4), body))',
 )
 async def test_the_same_submission_is_one_message_whichever_way_it_comes(tmp_path: Path) -> None:
     check(await once(tmp_path))

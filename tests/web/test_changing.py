@@ -149,7 +149,7 @@ def texts_in(value: object, depth: int = 7) -> Iterator[str]:
 
 
 @pytest.mark.breaks("app/rooms/delivering.py", "self._fragments.forget(room_id, deleted)", "pass")
-@pytest.mark.breaks("app/rooms/delivering.py", "self.on_deleted(room_id)", "pass")
+@pytest.mark.breaks("app/rooms/delivering.py", "deleted)\n            self.on_deleted(room_id)", "deleted)")
 def test_nothing_of_a_deleted_message_is_kept_in_a_cache(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     caches: list[object] = []
 
