@@ -27,7 +27,7 @@ def test_the_line_goes_with_the_name_and_with_the_message(ann: Person, bob: Pers
     said = bob.page.locator("#drafts > :last-child > .draft__mentions")
     bob.composer.focus()
     bob.types("@zoe")
-    expect(said).to_have_text("@zoe is nobody here.")
+    expect(said).to_have_text("Nobody here is called @zoe.")
     bob.presses(*["Backspace"] * 3).types("ann")
     expect(said).to_have_text("Mentions Ann.")
     bob.presses(*["Backspace"] * 4).types("hello")

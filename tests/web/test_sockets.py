@@ -476,7 +476,7 @@ def test_writers_are_told_about_the_mentions_of_a_draft(client: TestClient, othe
         ann.resume()
         assert draft_line(ann, "hello @bo and @ann le") == "Mentions Bob, Ann Lee."
         assert draft_line(ann, "hello") == ""
-        assert draft_line(ann, "@Zoe, @room") == "Mentions everybody. @Zoe is nobody here."
+        assert draft_line(ann, "@Zoe, @room") == "Mentions everybody. Nobody here is called @Zoe."
         ann.say("hello @bo")
         (body,) = bob.frame_with(".message__body").select(".message__body")
         assert str(body["data-for"]) == str(body.select(".mention")[0]["data-for"]) != ""
