@@ -17,7 +17,8 @@ from app.operations.sqlite_file import locked, opened
 from app.settings import Settings
 from app.store import migrations
 from app.store.log_queries import signing_keys, totals
-from app.store.tables import metadata, removed_rooms, rooms
+from app.store.search_queries import index_all
+from app.store.tables import metadata, removed_rooms, rooms, search_index
 
 CHUNK = 500  # rows, of which each may have 80 kB: what is in memory at once
 
@@ -58,7 +59,10 @@ def fill(target: Connection, source: Connection, key: str) -> list[str]:
     for table in metadata.sorted_tables:
         if target.scalar(select(func.count()).select_from(table)):
             raise CommandError(f"There is something in the table {table.name} already. Copy into a new database.")
-    copied = [_copy_table(source, target, table) for table in metadata.sorted_tables]
+    # The search index has another form there, and is made from the messages.
+    copied = [_copy_table(source, target, table) for table in metadata.sorted_tables if table is not search_index]
+    index_all(target)
+    copied.append("The search index was built anew.")
     if key:
         signing_keys(target, key)
         copied.append("The key that signs the cookies is in the database now.")

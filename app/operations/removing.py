@@ -16,6 +16,7 @@ from app.settings import Settings
 from app.store import migrations
 from app.store.engines import Engine, open_engine
 from app.store.room_queries import close_room, erase_messages, erase_room
+from app.store.search_queries import purge
 from app.store.store import LOBBY
 from app.store.work import Work
 
@@ -55,7 +56,11 @@ async def _erase(engine: Engine, room: Room) -> int:
     erased = 0
     while count := await engine.write(_for_good(partial(erase_messages, room_id=room.id, limit=BATCH))):
         erased += count
-    return erased + await engine.write(_for_good(partial(erase_room, room_id=room.id)))
+    erased += await engine.write(_for_good(partial(erase_room, room_id=room.id)))
+    begins = True
+    while await engine.write(partial(purge, begins=begins)):
+        begins = False
+    return erased
 
 
 def _for_good(work: Work[int]) -> Work[int]:

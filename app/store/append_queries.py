@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Dialect, Insert, Update, bindparam, insert, s
 
 from app.chat.messages import Member, Mention, Message, Quote
 from app.store.message_queries import IN_ROOM, MESSAGE, moment, read
+from app.store.search_queries import document, index
 from app.store.tables import mentions, messages, rooms
 
 
@@ -64,8 +65,8 @@ _ROW = ("room_id", "position", "author_id", "author_name", "body", "created_at",
 _COMMIT = """
 WITH said AS (
     SELECT *, row_number() OVER (PARTITION BY room_id ORDER BY place) AS number
-    FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bigint[])
-        WITH ORDINALITY AS each (room_id, author_id, author_name, body, submission, reply_to, place)
+    FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bigint[], $7::text[])
+        WITH ORDINALITY AS each (room_id, author_id, author_name, body, submission, reply_to, words, place)
 ), counted AS (
     SELECT room_id, count(*) AS count FROM said GROUP BY room_id
 ), held AS (
@@ -77,11 +78,14 @@ WITH said AS (
     SELECT said.*, coalesce(position - count, 0) + number AS position FROM said LEFT JOIN advanced ON id = room_id
 ), added AS (
     INSERT INTO messages (room_id, position, author_id, author_name, body, created_at, submission, reply_to)
-    SELECT room_id, position, author_id, author_name, body, $7, submission, reply_to FROM placed
+    SELECT room_id, position, author_id, author_name, body, $8, submission, reply_to FROM placed
+), indexed AS (
+    INSERT INTO search_index (room_id, position, created_at, words)
+    SELECT room_id, position, $8, words::tsvector FROM placed
 ), mentioned AS (
     INSERT INTO mentions (room_id, position, written, member_id, member_name)
     SELECT room_id, position, written, member_id, member_name
-    FROM unnest($8::int[], $9::text[], $10::text[], $11::text[]) AS each (place, written, member_id, member_name)
+    FROM unnest($9::int[], $10::text[], $11::text[], $12::text[]) AS each (place, written, member_id, member_name)
         JOIN placed USING (place)
 ), joined AS (
     INSERT INTO memberships (room_id, member_id)
@@ -132,7 +136,10 @@ def _append_together(
     connection: Connection, by_room: Mapping[int, Mapping[bytes, Submission]], now: int
 ) -> dict[int, Committed]:
     rows = [
-        (room_id, each.author.id, each.author.name, each.body, digest, _reply_to(each.reply))
+        (
+            *(room_id, each.author.id, each.author.name, each.body, digest, _reply_to(each.reply)),
+            document(connection, room_id, each.author.id, each.body),
+        )
         for room_id, new in by_room.items()
         for digest, each in new.items()
     ]
@@ -165,6 +172,8 @@ def _append(
         for digest, message in said.items()
     ]
     connection.exec_driver_sql(_sql(_INSERT, connection.dialect), rows)
+    words = ((each, document(connection, room_id, each.author_id, each.body)) for each in said.values())
+    index(connection, [(room_id, message.position, now, found) for message, found in words])
     if mentioned := [row for message in said.values() for row in mention_rows(room_id, message)]:
         connection.execute(MENTION, mentioned)
     authors = {message.author_id for message in said.values()}

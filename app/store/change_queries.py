@@ -17,6 +17,7 @@ from app.chat.timeline import Changes
 from app.store import message_queries
 from app.store.append_queries import MENTION, advance, mention_rows
 from app.store.message_queries import milliseconds, moment
+from app.store.search_queries import reindex
 from app.store.tables import mentions, messages, reactions, versions
 
 
@@ -133,6 +134,7 @@ def _save(connection: Connection, room_id: int, pairs: Iterable[tuple[Message, M
         connection.execute(_UNREACT, removed)
     if added:
         connection.execute(insert(reactions), added)
+    reindex(connection, room_id, [after for before, after in pairs if after.body != before.body])
     _save_mentions(connection, room_id, [after for before, after in pairs if after.mentions != before.mentions])
 
 

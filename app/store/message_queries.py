@@ -158,7 +158,7 @@ def read(connection: Connection, room_id: int, rows: Sequence[Any]) -> list[Mess
 
     Those that never changed have no reactions, and those without an `@` mention nobody.
     """
-    said = [_message(row) for row in rows]
+    said = [plain(row) for row in rows]
     changed = [message.position for message in said if message.changed and not message.is_deleted]
     if changed:
         found = _reactions(connection, room_id, changed)
@@ -168,7 +168,7 @@ def read(connection: Connection, room_id: int, rows: Sequence[Any]) -> list[Mess
         said = [replace(each, mentions=meant[each.position]) if each.position in meant else each for each in said]
     if quoted := {row[8] for row in rows if row[8]}:
         originals = connection.execute(_AT, {"room": room_id, "positions": list(quoted)}).all()
-        quotes = {row[0]: quote(_message(row)) for row in originals}
+        quotes = {row[0]: quote(plain(row)) for row in originals}
         said = [replace(each, reply=quotes.get(row[8])) for each, row in zip(said, rows, strict=True)]
     return said
 
@@ -187,7 +187,8 @@ def _mentions(connection: Connection, room_id: int, positions: list[int]) -> dic
     return {position: mentions_in_order(each) for position, each in found.items()}
 
 
-def _message(row: Sequence[Any]) -> Message:
+def plain(row: Sequence[Any]) -> Message:
+    """Return the message of a row, without reactions, mentions and quote."""
     position, author_id, author_name, body, created_at, changed, edited_at, deleted_at = row[:8]
     edited = moment(edited_at) if edited_at else None
     at = moment(created_at)

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 metadata = MetaData(
     naming_convention={
@@ -167,6 +168,22 @@ mentions = Table(
     Column("member_name", Text, nullable=False),
     _message(),
 )
+
+# What is searched: the words of each message (chat/search.py), and by `id` in the order in which they were said. On
+# SQLite triggers keep the full-text table `search_words` the same, which has no text of its own.
+search_index = Table(
+    "search_index",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("room_id", Integer, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("words", Text().with_variant(TSVECTOR(), "postgresql"), nullable=False),
+    UniqueConstraint("room_id", "position"),
+    Index("ix_search_index_created_at", "created_at"),
+    _message(),
+)
+Index("ix_search_index_words", search_index.c.words, postgresql_using="gin").ddl_if("postgresql")
 
 # The members of a room: those who have written in it.
 memberships = Table(

@@ -87,8 +87,8 @@ def test_a_text_is_its_pieces_and_each_name_begins_as_was_asked(body: str) -> No
     "sorted({len(written) for written in by_written})",
 )
 def test_the_longest_name_is_found_again_in_the_text() -> None:
-    mentions = (mention("Ann"), mention("Anna Lee"))
-    assert list(split("@Ann @Anna Lee @Annabel", mentions)) == ["", mentions[0], " ", mentions[1], " @Annabel"]
+    mentions = (Mention("id0", "Anna", "Anna"), mention("Anna Lee"))
+    assert list(split("@Anna @Anna Lee @Annabel", mentions)) == ["", mentions[0], " ", mentions[1], " @Annabel"]
 
 
 def test_mentions_are_in_one_order_and_there_once() -> None:

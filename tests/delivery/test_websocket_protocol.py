@@ -439,7 +439,9 @@ BAD = bytes((0x8F, 0x80, 0, 0, 0, 0))  # there is no such kind of frame
     "if not self.transport.is_closing():\n            self.handle_parser",
     "if True:\n            self.handle_parser",
 )
-async def test_a_protocol_error_read_after_the_connection_closed_raises_nothing() -> None:
+async def test_a_protocol_error_read_after_the_connection_closed_raises_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """The transport closes when a write fails, and says so a turn later."""
     server = Paced()
     await server.shake_hands()
@@ -447,8 +449,9 @@ async def test_a_protocol_error_read_after_the_connection_closed_raises_nothing(
     server.transport.close()
     server.may_go_on.set()
     await turns()
-    assert server.frames == 1
     await server.end()
+    assert server.frames == 1
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 @pytest.mark.breaks(

@@ -84,19 +84,22 @@ def test_a_server_that_starts_later_does_not_know_a_room_that_is_half_removed(
     assert "with 1 message." in remove(settings, "tea", monkeypatch)
 
 
+@pytest.mark.breaks(
+    "app/operations/removing.py", "while await engine.write(partial(purge, begins=begins)):", "while False:"
+)
 def test_erased_messages_are_not_left_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(data_dir=tmp_path, allowed_hosts=("testserver",))
     with TestClient(create_app(settings, Clock())) as client:
         client.post("/name", data={"name": "Ann"})
         client.post("/rooms", data={"name": "Tea"})
         client.post("/rooms/tea/messages", data={"message": "a secret"})
-    assert b"a secret" in (tmp_path / "parlor.db").read_bytes()
+    assert b"secret" in (tmp_path / "parlor.db").read_bytes()
     remove(settings, "tea", monkeypatch)
     engine = create_engine(sqlite_url(tmp_path))
     with engine.connect() as connection:
         connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
     engine.dispose()
-    assert b"a secret" not in (tmp_path / "parlor.db").read_bytes()
+    assert b"secret" not in (tmp_path / "parlor.db").read_bytes()
 
 
 @pytest.mark.breaks("app/operations/removing.py", 'connection.exec_driver_sql("PRAGMA secure_delete=ON")', "pass")

@@ -491,7 +491,12 @@ async def test_a_hundred_reactions_at_once_cost_one_frame_per_batch(
         here.store.writer.on_batch = lambda size, seconds: batches.append(size)
         frames: list[str] = []
         take = reader.page.take
-        monkeypatch.setattr(reader.page, "take", lambda frame: (frames.append(frame), take(frame)))
+
+        def note(frame: str) -> None:
+            frames.append(frame)
+            take(frame)
+
+        monkeypatch.setattr(reader.page, "take", note)
         await asyncio.gather(*(here.rooms.changing.change(room, each, 1, React("👍"), "") for each in crowd))
         page = await reader.settle()
         assert sum(batches) == 100

@@ -340,11 +340,11 @@ async def test_unexpected_store_errors_are_logged_once(log: Store, ann: Member, 
 
 @pytest.mark.breaks("app/store/writer.py", "partial(append_queries.commit, ", "partial(append_queries.commit_unknown, ")
 async def test_a_new_submission_costs_no_lookup(log: Store, ann: Member, lobby: Room) -> None:
-    """A transaction, the room's row, messages, members: each statement more is paid for by every message."""
+    """A transaction, the room's row, messages, words, members: each statement more is paid for by every message."""
     with statements() as run:
         await asyncio.gather(*(log.append(lobby.id, ann, f"{n}", f"k{n}") for n in range(9)))
     # Where each would be a trip, it is one that does it all.
-    assert run in (["BEGIN", "UPDATE", "INSERT", "INSERT"], ["WITH"])
+    assert run in (["BEGIN", "UPDATE", *["INSERT"] * 3], ["WITH"])
 
 
 @contextmanager
