@@ -29,6 +29,12 @@ def utc(moment: datetime) -> str:
     return moment.isoformat()[:19] + "Z"
 
 
+def moment(value: datetime, zone: str) -> str:
+    """Return a time with its day in `zone`: `23 November 2026, 14:05`."""
+    there = value.astimezone(ZoneInfo(zone))
+    return f"{there.day} {there:%B %Y, %H:%M}"
+
+
 def day(value: date) -> str:
     """Return a date as people read it: `Monday, 23 November 2026`."""
     return f"{value:%A}, {value.day} {value:%B %Y}"
@@ -88,5 +94,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "initial": initial,
     "is_emoji_alone": is_emoji_alone,
     "is_long": is_long,
+    "moment": moment,
     "utc": utc,
 }

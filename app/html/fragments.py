@@ -14,11 +14,12 @@ from markupsafe import Markup, escape
 from app.chat import emojis, links
 from app.chat.mentions import Meant
 from app.chat.messages import EVERYBODY, Cursor, Member, Message, Quote, Room
+from app.chat.search import LONGEST_QUERY
 from app.chat.timeline import MOST_COUNTED, Entry, Gap, Page
 from app.chat.typing_members import MOST_NAMED
 from app.html.filters import FILTERS, zone_options
 from app.html.templates import Templates
-from app.html.views import Place, RoomView
+from app.html.views import Place, RoomView, SearchView
 from app.settings import Settings
 
 KEPT_CHARACTERS = 4_000_000  # of messages and pages: about 7,000 messages
@@ -46,6 +47,7 @@ class Fragments:
             "most_counted": MOST_COUNTED,
             "quick_emoji": emojis.QUICK,
             "everybody": EVERYBODY,
+            "longest_query": LONGEST_QUERY,
             "most_typing": MOST_NAMED,
         }
         self._templates = Templates(FILTERS, names, MACROS)
@@ -65,6 +67,14 @@ class Fragments:
         entered = {name: _sendable(text) for name, text in view.entered.items()}
         messages = self._page(view.page, view.zone, view.room)
         return self._render("room.html", **{**vars(view), "entered": entered, "messages": messages})
+
+    def search(self, view: SearchView) -> str:
+        """Return the search page."""
+        return self._render("search.html", **vars(view))
+
+    def results(self, view: SearchView) -> str:
+        """Return what stands on the search page below the query."""
+        return self._render("partials/results.html", **vars(view))
 
     def error(self, status: int, title: str, sentence: str, nonce: str) -> str:
         """Return an error page, with a way back."""

@@ -16,6 +16,35 @@ class Place(NamedTuple):
     key: str
 
 
+@dataclass(frozen=True)
+class Result:
+    """A message that was found, and what is shown of its text: pieces, each with whether it is a hit."""
+
+    room: Room
+    message: Message
+    pieces: Sequence[tuple[str, bool]]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a search found; `older` is the entry before which there is more, and `notice` says what was wrong."""
+
+    found: Sequence[Result] = ()
+    older: int | None = None
+    notice: str = ""
+
+
+@dataclass(frozen=True)
+class SearchView:
+    """The contents of the search page."""
+
+    query: str
+    is_ranked: bool  # the best results first, and not the newest
+    results: Results
+    zone: str
+    nonce: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class RoomView:
     """The contents of a room's page, and its viewer."""

@@ -40,6 +40,7 @@ class Delivery:
         self._open_page_size = max(settings.open_page_size, settings.page_size)
         self._trim_every = max(1, self._open_page_size // 4)  # messages
         self._deliveries: dict[Audience, asyncio.Task[None]] = {}
+        self.has_deleted = False  # words of deleted messages may still be in the search index
         self._unwatched: set[int] = set()  # rooms that changed while nobody was shown how
         self.on_deleted: Callable[[int], None] = lambda room_id: None  # called where a message of the room was deleted
 
@@ -114,6 +115,7 @@ class Delivery:
     def _forget_deleted(self, room_id: int, changes: Changes) -> None:
         """What a deleted message was must not be kept anywhere."""
         if deleted := {message.position for message in changes.changed if message.is_deleted}:
+            self.has_deleted = True
             self._fragments.forget(room_id, deleted)
             self.on_deleted(room_id)
 

@@ -25,6 +25,7 @@ from app.rooms.mentioning import Mentioning
 from app.rooms.posting import Posting
 from app.rooms.reading import History
 from app.rooms.resuming import Resumption
+from app.rooms.searching import Searching
 from app.rooms.typing_notes import TypingNotes
 from app.settings import Settings
 from app.store import topics
@@ -36,6 +37,7 @@ log = structlog.get_logger("parlor.rooms")
 TICK_SECONDS = 0.25  # how long arrivals and departures are collected before they are shown
 MEMBER_LISTS_PER_SECOND = 1000  # sent to one room at most, if it is so full that each tick would send more
 VISIT_SECONDS = 3600.0  # between two records that the present members are here
+PURGE_SECONDS = 3600.0  # between two times that the words of deleted messages are overwritten
 
 
 class Rooms:
@@ -64,6 +66,7 @@ class Rooms:
         self.directory = self.creation.directory
         self.delivery = Delivery(settings, store, hub, fragments, metrics, self.history)
         chapters = (self.directory, self.history, self.delivery)
+        self.searching = Searching(store, self.directory)
         self.resumption = Resumption(settings, store, hub, cluster, *chapters, fragments, now)
         mentioning = Mentioning(store, hub, self.limits)
         self.posting = Posting(settings, store, fragments, metrics, self.limits, mentioning, cluster.drafts, now)
@@ -95,7 +98,10 @@ class Rooms:
     async def running(self) -> AsyncIterator[None]:
         """Keep presence and heartbeats going."""
         await self.directory.refresh()
-        forever = (self._tick_forever, self._beat_forever, self._note_visits_forever, self._follow_removals_forever)
+        forever = (
+            *(self._tick_forever, self._beat_forever, self._note_visits_forever),
+            *(self._follow_removals_forever, self._purge_forever),
+        )
         tasks = [asyncio.create_task(each()) for each in forever]
         try:
             async with self.cluster.running(on_recovery=self.beat):
@@ -158,6 +164,18 @@ class Rooms:
             except Exception:
                 log.exception("not looked for removed rooms")
             await asyncio.sleep(self._settings.poll_seconds)
+
+    async def _purge_forever(self) -> None:
+        while True:
+            await asyncio.sleep(PURGE_SECONDS)
+            with suppress(StoreUnavailable):  # the next time
+                await self.purge()
+
+    async def purge(self) -> None:
+        """Overwrite the words of messages that were deleted here. Raises `StoreUnavailable`."""
+        if self.delivery.has_deleted:
+            self.delivery.has_deleted = False
+            await self._store.index.purge()
 
     async def _note_visits_forever(self) -> None:
         while True:

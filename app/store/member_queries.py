@@ -35,12 +35,17 @@ def find_members(connection: Connection, member_ids: Sequence[str]) -> dict[str,
     return {row.id: row for row in connection.execute(_MEMBERS, {"ids": member_ids})}
 
 
-def members_called(connection: Connection, room_id: int, beginnings: Collection[str], most: int) -> list[Member]:
-    """Return up to `most` members of a room whose names begin with one of these keys, the shortest names first."""
+def members_called(connection: Connection, room_id: int | None, beginnings: Collection[str], most: int) -> list[Member]:
+    """Return up to `most` members whose names begin with one of these keys, the shortest names first.
+
+    They are those of a room, or of all (None).
+    """
     key = members.c.name_key
     called = or_(*(and_(key >= beginning, key < beginning + LAST) for beginning in beginnings))
-    here = select(members).join(memberships).where(memberships.c.room_id == room_id, called)
-    rows = connection.execute(here.order_by(func.length(key), key).limit(most))
+    found = select(members).where(called)
+    if room_id is not None:
+        found = found.join(memberships).where(memberships.c.room_id == room_id)
+    rows = connection.execute(found.order_by(func.length(key), key).limit(most))
     return [Member(row.id, row.name, row.time_zone, row.session) for row in rows]
 
 

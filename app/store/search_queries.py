@@ -131,20 +131,19 @@ def _changes(connection: Connection) -> int:
 def search(connection: Connection, asked: Search, limit: int) -> list[Found]:
     """Return up to `limit` messages that answer, the newest first."""
     entry, said = search_index.c, messages.c
-    id_: ColumnElement[int]
-    query = select(entry.id, said.room_id, *MESSAGE)
-    if connection.dialect.name == "postgresql":
-        values = {"match": tsquery(asked)}
-        query = query.select_from(search_index).where(text("words @@ CAST(CAST(:match AS text) AS tsquery)"))
-        id_ = entry.id
-    else:
-        values = {"match": fts_query(asked)}
-        query = query.select_from(_WORDS.join(search_index, entry.id == _WORDS.c.rowid))
-        query = query.where(text("search_words MATCH :match"))
-        id_ = _WORDS.c.rowid
+    query = select(entry.id, said.room_id, *MESSAGE).select_from(search_index)
+    id_: ColumnElement[int] = entry.id
+    match = ""
+    if any(_groups(asked)) and connection.dialect.name == "postgresql":
+        match = tsquery(asked)
+        query = query.where(text("words @@ CAST(CAST(:match AS text) AS tsquery)"))
+    elif any(_groups(asked)):
+        match, id_ = fts_query(asked), _WORDS.c.rowid
+        query = query.join(_WORDS, entry.id == _WORDS.c.rowid).where(text("search_words MATCH :match"))
     query = query.join(messages, and_(said.room_id == entry.room_id, said.position == entry.position))
     query = query.where(*_bounds(asked, id_)).order_by(id_.desc()).limit(limit)
-    return [Found(row[0], row[1], plain(row[2:])) for row in connection.execute(query, values)]
+    rows = connection.execute(query, {"match": match} if match else {})
+    return [Found(row[0], row[1], plain(row[2:])) for row in rows]
 
 
 def _bounds(asked: Search, id_: ColumnElement[int]) -> Iterator[ColumnElement[bool]]:

@@ -27,6 +27,7 @@ from app.store.batch_loader import BatchLoader
 from app.store.change_queries import Request
 from app.store.engines import open_engine
 from app.store.errors import NameUnavailable, SessionOutdated, StoreUnavailable, TooManyRooms, unavailable
+from app.store.search_index import SearchIndex
 from app.store.shared_tables import SharedTables
 from app.store.work import Result, Work
 from app.store.writer import Stored, Writer
@@ -61,6 +62,7 @@ class Store:
         self._clock = clock
         self.writer = Writer(self._write, self._now, lock_wait)
         self.shared = SharedTables(self._read, self._write)
+        self.index = SearchIndex(self._read, self._write)
         self._lookups = BatchLoader(self._find_members)
         self.on_renamed: Callable[[int], None] = lambda renaming: None  # called with the number of each renaming
 
@@ -213,8 +215,8 @@ class Store:
     async def _find_members(self, member_ids: Sequence[str]) -> dict[str, Row[Any]]:
         return await self._read(partial(member_queries.find_members, member_ids=member_ids))
 
-    async def members_called(self, room_id: int, beginnings: Collection[str], most: int) -> list[Member]:
-        """Return up to `most` members of a room whose names begin with one of these keys, the shortest names first."""
+    async def members_called(self, room_id: int | None, beginnings: Collection[str], most: int) -> list[Member]:
+        """Return up to `most` members whose names begin with one of these keys, as `member_queries.members_called`."""
         called = partial(member_queries.members_called, room_id=room_id, beginnings=beginnings, most=most)
         return await self._read(called)
 
@@ -233,16 +235,9 @@ class Store:
         keys = {"name_key": name_key(name), "name_skeleton": skeleton(name)}
         member_id, session = (member.id, member.session) if member else (token_hex(8), 0)
         renamed = Member(member_id, name, time_zone, session)
-        save = partial(
-            member_queries.save_member,
-            member=renamed,
-            is_new=member is None,
-            keys=keys,
-            unseen_since=now - int(held_days * DAY_MS),
-            now=now,
-        )
+        save = partial(member_queries.save_member, member=renamed, is_new=member is None, keys=keys)
         try:
-            renaming = await self._write(save)
+            renaming = await self._write(partial(save, unseen_since=now - int(held_days * DAY_MS), now=now))
         except (IntegrityError, NameUnavailable) as error:
             raise await self._taken(renamed, keys) from error
         except SessionOutdated as error:

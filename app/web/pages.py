@@ -8,9 +8,11 @@ from fastapi.params import Depends as Dependency
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
-from app.chat.emojis import LONGEST_QUERY, search
+from app.chat import emojis
+from app.chat.search import LONGEST_QUERY
 from app.chat.timeline import Gap
 from app.html.fragments import HOLE, Fragments
+from app.html.views import SearchView
 from app.rooms.reading import NEWEST
 from app.rooms.rooms import Rooms
 from app.web.responses import cached_response, representation
@@ -18,6 +20,8 @@ from app.web.room_page import RoomPage
 
 MOST_EMOJI = 60  # found
 Position = Annotated[int, Query(ge=1, le=NEWEST)]
+Searched = Annotated[str, Query(max_length=LONGEST_QUERY)]
+Order = Annotated[str, Query(pattern="^(newest|best)$")]
 
 
 class Pages:
@@ -38,6 +42,8 @@ class Pages:
             "/rooms/{slug}/gap": self.gap,
             "/rooms/{slug}/{position:int}": self.message,
             "/emoji": self.emoji,
+            "/search": self.search,
+            "/search/results": self.results,
         }
         for path, answer in routes.items():
             router.add_api_route(path, answer, methods=["GET", "HEAD"])
@@ -77,6 +83,24 @@ class Pages:
         filled = self._fragments.filled(room, gap, remaining, page, cursor, zone, HOLE)
         return cached_response(request, representation(filled))
 
-    async def emoji(self, request: Request, q: Annotated[str, Query(max_length=LONGEST_QUERY)] = "") -> Response:
+    async def search(
+        self, request: Request, q: Searched = "", by: Order = "newest", before: Position | None = None
+    ) -> Response:
+        """What was said with these words, in any room."""
+        view = await self._search(request, q, by, before)
+        return cached_response(request, representation(self._fragments.search(view)))
+
+    async def results(self, request: Request, q: Searched = "", by: Order = "newest") -> Response:
+        """The results alone, while somebody types."""
+        view = await self._search(request, q, by, None)
+        return cached_response(request, representation(self._fragments.results(view)))
+
+    async def _search(self, request: Request, query: str, order: str, before: int | None) -> SearchView:
+        member = await self._page.member(request)
+        zone, is_ranked = self._page.zone_of(member), order == "best"
+        results = await self._rooms.searching.find(query, member, zone, is_ranked, before)
+        return SearchView(query, is_ranked, results, zone, HOLE)
+
+    async def emoji(self, request: Request, q: Annotated[str, Query(max_length=emojis.LONGEST_QUERY)] = "") -> Response:
         """The emoji whose names fit, for the picker."""
-        return cached_response(request, representation(self._fragments.emoji(search(q, MOST_EMOJI))))
+        return cached_response(request, representation(self._fragments.emoji(emojis.search(q, MOST_EMOJI))))

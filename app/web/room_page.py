@@ -100,9 +100,13 @@ class RoomPage:
             raise HTTPException(404)
         return room
 
+    async def member(self, request: Request) -> Member | None:
+        """Return who makes a request."""
+        return await self._authenticator.member(request)
+
     async def zone(self, request: Request) -> str:
         """Return the time zone of a request."""
-        return self.zone_of(await self._authenticator.member(request))
+        return self.zone_of(await self.member(request))
 
     def zone_of(self, member: Member | None) -> str:
         """Return the time zone of a member, or that of everybody else."""
