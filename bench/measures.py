@@ -8,18 +8,20 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from operator import sub
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
-from bench import bell, changing, machine, open_page, pages, parlor
+from bench import bell, changing, machine, open_page, pages, parlor, postgres, searching
 from bench.client import Failed, crowd, load
 from bench.postgres import Asked
 from bench.rendering import times
-from bench.servers import Competitor, Server, running
+from bench.servers import BUILD, Competitor, Server, free_ports, running
 from bench.sizes import Sizes
 
 Figures = dict[str, float]
@@ -180,6 +182,22 @@ def changed(competitor: Competitor, sizes: Sizes) -> Figures:
         **costs,
         "edit_ratio": found["edit"] / found["append"],
         "react_ratio": found["react"] / found["append"],
+    }
+
+
+def searched(competitor: Competitor, sizes: Sizes) -> Figures:
+    """What queries of all kinds take in a log of many messages, here."""
+    with TemporaryDirectory(dir=BUILD, prefix="run-") as name, ExitStack() as stack:
+        folder = Path(name)
+        url = f"sqlite:///{folder / 'parlor.db'}"
+        if competitor.shares:
+            url = stack.enter_context(postgres.running(folder / "postgres", free_ports(1))).url
+        found, stored = asyncio.run(searching.times(url, sizes.searched))
+    return {
+        "p99": found[len(found) * 99 // 100] / MILLI,
+        "median": median(found) / MILLI,
+        "worst": found[-1] / MILLI,
+        "stored": stored / MICRO,
     }
 
 

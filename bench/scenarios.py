@@ -14,6 +14,7 @@ from bench.measures import (
     rendered,
     room_page,
     rooms,
+    searched,
     shared_as_fast_as_it_goes,
     shared_at_ease,
     shared_bell,
@@ -209,6 +210,24 @@ SCENARIOS: Mapping[str, Scenario] = {
                         Column("unmarked", "the same without looking for markup", "µs"),
                     ),
                     rendered,
+                ),
+            ),
+        ),
+        Scenario(
+            "searched",
+            (
+                Case(
+                    "searched",
+                    "Searching 1,000,000 messages",
+                    ("parlor", "parlor-1"),
+                    (
+                        Column("p99", "p99", "ms"),
+                        Column("median", "median", "ms"),
+                        Column("worst", "worst", "ms"),
+                        Column("stored", "a message to store", "µs"),
+                    ),
+                    searched,
+                    tries=1,
                 ),
             ),
         ),

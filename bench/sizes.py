@@ -28,6 +28,7 @@ class Sizes:
     shared_rate: int = 50  # messages per second to those who are at several processes
     shared_seconds: int = 8  # of it, and of saying nothing: CPU time comes in hundredths of a second, of each process
     notifications: int = 1000
+    searched: int = 1_000_000  # messages
     arrivals: int = 20_000  # in a page that stays open
     rooms: int = 1000
     readers_per_room: int = 5
@@ -57,6 +58,7 @@ QUICK = Sizes(
     slow_many_seconds=12,
     shared_seconds=2,
     notifications=100,
+    searched=20_000,
     arrivals=300,
     rooms=20,
     turn_seconds=2,

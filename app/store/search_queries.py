@@ -7,7 +7,7 @@ text contains say in which room it stands and who wrote it, so that a filter is 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, TextClause, and_, bindparam, column, delete, select, table, text
+from sqlalchemy import ColumnElement, Connection, TextClause, and_, bindparam, column, delete, func, select, table, text
 
 from app.chat.messages import Message
 from app.chat.search import Term, words
@@ -47,6 +47,13 @@ INSERT INTO search_index (room_id, position, created_at, words) VALUES ($1, $2, 
 """
 _WORDS = table("search_words", column("rowid"))  # SQLite's
 _KEY = (search_index.c.room_id == bindparam("room"), search_index.c.position == bindparam("of"))
+_LAST = select(func.max(search_index.c.id))
+_ENTRY = (
+    select(search_index.c.id, search_index.c.created_at)
+    .where(search_index.c.id >= bindparam("from"))
+    .order_by(search_index.c.id)
+    .limit(1)
+)
 _DELETE = delete(search_index).where(*_KEY)
 _UPDATE = "UPDATE search_index SET words = CAST(CAST(:words AS text) AS {}) WHERE room_id = :room AND position = :of"
 
@@ -141,22 +148,34 @@ def search(connection: Connection, asked: Search, limit: int) -> list[Found]:
         match, id_ = fts_query(asked), _WORDS.c.rowid
         query = query.join(_WORDS, entry.id == _WORDS.c.rowid).where(text("search_words MATCH :match"))
     query = query.join(messages, and_(said.room_id == entry.room_id, said.position == entry.position))
-    query = query.where(*_bounds(asked, id_)).order_by(id_.desc()).limit(limit)
+    query = query.where(*_bounds(connection, asked, id_)).order_by(id_.desc()).limit(limit)
     rows = connection.execute(query, {"match": match} if match else {})
     return [Found(row[0], row[1], plain(row[2:])) for row in rows]
 
 
-def _bounds(asked: Search, id_: ColumnElement[int]) -> Iterator[ColumnElement[bool]]:
-    """Yield what limits the entries. Times are looked up as entries, which the full-text index can skip to."""
-    at = search_index.c.created_at
+def _bounds(connection: Connection, asked: Search, id_: ColumnElement[int]) -> Iterator[ColumnElement[bool]]:
+    """Yield what limits the entries. A time is looked up as an entry, which the full-text index can skip to."""
     if asked.before is not None:
         yield id_ < asked.before
     if asked.until is not None:
-        yield id_ <= select(search_index.c.id).where(at < asked.until).order_by(at.desc()).limit(1).scalar_subquery()
+        yield id_ < _entry_at(connection, asked.until)
         yield messages.c.created_at < asked.until
     if asked.since is not None:
-        yield id_ >= select(search_index.c.id).where(at >= asked.since).order_by(at).limit(1).scalar_subquery()
+        yield id_ >= _entry_at(connection, asked.since)
         yield messages.c.created_at >= asked.since
+
+
+def _entry_at(connection: Connection, at: int) -> int:
+    """Return the id of the first entry from a time on, by bisection: an index would cost at each message."""
+    low, high = 0, int(connection.scalar(_LAST) or 0) + 1
+    while low < high:
+        middle = (low + high) // 2
+        entry = connection.execute(_ENTRY, {"from": middle}).first()
+        if entry is None or entry.created_at >= at:
+            high = middle
+        else:
+            low = entry.id + 1
+    return low
 
 
 def _groups(asked: Search) -> Iterator[list[Term]]:

@@ -180,7 +180,6 @@ search_index = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("words", Text().with_variant(TSVECTOR(), "postgresql"), nullable=False),
     UniqueConstraint("room_id", "position"),
-    Index("ix_search_index_created_at", "created_at"),
     _message(),
 )
 Index("ix_search_index_words", search_index.c.words, postgresql_using="gin").ddl_if("postgresql")

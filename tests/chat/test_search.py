@@ -57,6 +57,7 @@ def test_words_have_no_spaces_and_stand_where_they_say(text: str) -> None:
         assert not any(character.isspace() or character in "'\"\\" or ord(character) < 0x30 for character in word.text)
         assert 0 <= word.start < word.end <= len(text)
         assert word.text == unicodedata.normalize("NFC", word.text)
+    assert words(text) == [word.text for word in spans(text)]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,9 @@ def test_a_query_has_terms_and_filters(text: str, expected: Query) -> None:
     assert parse_query(text) == expected
 
 
-@pytest.mark.parametrize("text", ["before:tomorrow", "after:2026-13-01", "before:29.11.2026"])
+@pytest.mark.parametrize(
+    "text", ["before:tomorrow", "after:2026-13-01", "after:9999-12-31", "before:0001-01-01", "before:29.11.2026"]
+)
 def test_a_date_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(Refused, match="2026-11-29"):
         parse_query(text)

@@ -524,8 +524,8 @@ def _path(random: Random, method: str) -> str:
     likely = POSTED if method == "POST" and random.random() < 0.8 else PATHS
     path = random.choice(likely.split()).format(slug=slug)
     if random.random() < 0.4:
-        name = random.choice(["before", "between", "before", "x", _text(random)])
-        value = random.choice([*POSITIONS, *GAPS, _text(random)])
+        name = random.choice(["before", "between", "before", "q", "q", "by", "x", _text(random)])
+        value = random.choice([*POSITIONS, *GAPS, "from:\0", "in:\ud800", "before:9999-12-31", "best", _text(random)])
         path += f"?{name}={value}"
     # Mostly such as is a path at all; what is none is for the broken ones.
     return quote(path.encode(*BYTES), safe="/?&=%.:;*@~!$'()+,-_\\")
@@ -534,6 +534,7 @@ def _path(random: Random, method: str) -> str:
 HEADERS = """Sec-Fetch-Site X-Forwarded-For X-Forwarded-Proto Accept Accept-Encoding Range If-None-Match
     If-Modified-Since Upgrade Expect HX-Request Access-Control-Request-Method"""
 PATHS = """/ /rooms /rooms/{slug} /rooms/{slug}/messages /rooms/{slug}/messages /rooms/{slug}/gap /name /name
+    /search /search /search/results
     /healthz /readyz /metrics /ws /ws/{slug} /static /static/x /static/.. /static/%2e%2e/pyproject.toml /static/..\\..
     /docs * //evil.example/ http://evil.example/ /../ /./ /rooms/../name /static/%00 /{slug}"""
 CHANGING = ["", "edit", "delete", "react", "unreact", "pick"]

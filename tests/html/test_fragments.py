@@ -18,7 +18,7 @@ from app.chat.messages import EVERYBODY, Cursor, Member, Mention, Message, Quote
 from app.chat.timeline import Entry, Gap, Page, arrange
 from app.html.filters import HUES, data_url, day, hue, initial, time_zones
 from app.html.fragments import Fragments
-from app.html.views import Place, RoomView
+from app.html.views import Place, Result, Results, RoomView, SearchView
 from app.settings import Settings
 from tests.cast import ANN, BOB, LOBBY, START, WATERCOOLER, message
 from tests.shown import shown_text
@@ -123,6 +123,26 @@ def test_a_refused_message_stays_in_the_composer(fragments: Fragments) -> None:
     assert textarea and notice
     assert textarea.text == "\n\nlong\n<thoughts>"  # browsers drop the first line end of a textarea
     assert notice.text == "Too fast."
+
+
+def search_view(query: str, results: Results) -> SearchView:
+    return SearchView(query, is_ranked=False, results=results, zone="Europe/Berlin", nonce="NONCE")
+
+
+def test_the_search_page(fragments: Fragments, snapshot: Snapshot) -> None:
+    pieces = [("…", False), ("is there <b> ", False), ("tea", True), ("?", False)]
+    found = [Result(LOBBY, message(1), pieces), Result(WATERCOOLER, message(7, author=BOB), pieces[2:])]
+    snapshot("page_search", fragments.search(search_view('tea "<b>"', Results(found, older=12))))
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "results"),
+    [("help", "", Results()), ("none", "tea", Results()), ("refused", "in:x", Results(notice="There is no “<b>”."))],
+)
+def test_searches_without_results(
+    fragments: Fragments, snapshot: Snapshot, name: str, query: str, results: Results
+) -> None:
+    snapshot(f"results_{name}", fragments.results(search_view(query, results)))
 
 
 def test_an_error_page(fragments: Fragments, snapshot: Snapshot) -> None:

@@ -1,16 +1,19 @@
 """The search index: the contract, on each engine."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from app.chat.changes import Delete, Edit
-from app.chat.messages import Member, Room
-from app.chat.search import parse_query
+from app.chat.characters import is_blank
+from app.chat.messages import Member, Room, clean
+from app.chat.search import LONGEST_QUERY, parse_query
 from app.store.change_queries import Request
 from app.store.search_queries import Search
 from app.store.store import Store
 from tests.conftest import Clock
+from tests.hostile import BODIES
 
 pytestmark = pytest.mark.anyio
 
@@ -107,3 +110,13 @@ async def test_edits_and_deletions_are_followed_at_once(log: Store, ann: Member,
     assert await found(log, "rumour") == await found(log, "secret") == await found(log, "") == []
     await log.index.purge()
     assert await found(log, "rumour") == []
+
+
+async def test_hostile_texts_are_stored_and_searched_without_an_error(log: Store, ann: Member, lobby: Room) -> None:
+    bodies = dict.fromkeys(clean(body, 4000) for body in BODIES if not is_blank(body) and len(body) <= 4000)
+    await asyncio.gather(*(log.append(lobby.id, ann, body, f"k{n}") for n, body in enumerate(bodies)))
+    for body in bodies:
+        terms = parse_query(f'"{body}').terms
+        found = await log.index.find(Search(terms), 1) if terms else []
+        # A query ends with a quote, and after so many characters.
+        assert found or not terms or '"' in body or len(body) >= LONGEST_QUERY, body

@@ -136,13 +136,13 @@ def test_a_template_has_nothing_that_the_policy_refuses(path: Path) -> None:
 
 
 def test_the_page_loads_htmx_and_its_two_extensions_and_no_other_script() -> None:
-    found = [
+    found = {
         str(element.get("src"))
         for path in templates()
         for element in elements(markup(path.read_text()))
         if element.name == "script"
-    ]
-    assert sorted(found) == sorted(SCRIPTS)
+    }
+    assert found == set(SCRIPTS)
 
 
 ENTER = "[key=='Enter'&&!shiftKey&&!isComposing&&keyCode!=229&&(ctrlKey||target.parentNode.clientLeft==0)]"
