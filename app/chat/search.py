@@ -39,7 +39,9 @@ JOINING = (0, 7, 8, 9)
 LATIN = str.maketrans(
     {"ø": "o", "đ": "d", "ł": "l", "ħ": "h", "\u0131": "i", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"}
 )
-PART = re.compile(r'(?:(?P<field>from|in|before|after):)?(?:"(?P<quoted>[^"]*)"?|(?P<bare>\S+))', re.IGNORECASE)
+PART = re.compile(
+    r'(?:(?P<field>from|in|mentions|before|after):)?(?:"(?P<quoted>[^"]*)"?|(?P<bare>\S+))', re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,12 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is searched for: all of the `terms`, by an author, in a room, before and after a day."""
+    """What is searched for: all of the `terms`, by an author, in a room, who is mentioned, before and after a day."""
 
     terms: tuple[Term, ...] = ()
     author: str = ""
     room: str = ""
+    mentioned: str = ""
     before: date | None = None
     after: date | None = None
 
@@ -116,6 +119,7 @@ def parse_query(text: str) -> Query:
         tuple(terms[:MOST_TERMS]),
         fields.get("from", ""),
         fields.get("in", ""),
+        fields.get("mentions", ""),
         _date(fields.get("before")),
         _date(fields.get("after")),
     )

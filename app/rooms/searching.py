@@ -51,7 +51,8 @@ class Searching:
         return Search(
             query.terms,
             self._room(query.room).id if query.room else None,
-            await self._authors(query.author, member) if query.author else (),
+            await self._members(query.author, member) if query.author else (),
+            await self._mentioned(query.mentioned, member) if query.mentioned else (),
             _midnight(query.after + timedelta(days=1), zone) if query.after else None,
             _midnight(query.before, zone) if query.before else None,
         )
@@ -63,7 +64,12 @@ class Searching:
                 return room
         raise Refused("no-room", f"There is no room called “{name}”.")
 
-    async def _authors(self, name: str, member: Member | None) -> list[str]:
+    async def _mentioned(self, name: str, member: Member | None) -> list[str | int]:
+        """Return a member, and the rooms where everybody is they, too."""
+        ids = await self._members(name, member)
+        return [*ids, *await self._store.rooms_of(ids)]
+
+    async def _members(self, name: str, member: Member | None) -> list[str]:
         if member and name.casefold() == ME:
             return [member.id]
         found = await self._store.members_called(None, [name_key(name)], MOST_AUTHORS)

@@ -138,7 +138,7 @@ def _append_together(
     rows = [
         (
             *(room_id, each.author.id, each.author.name, each.body, digest, _reply_to(each.reply)),
-            document(connection, room_id, each.author.id, each.body),
+            document(connection, room_id, each.author.id, each.body, each.mentions),
         )
         for room_id, new in by_room.items()
         for digest, each in new.items()
@@ -172,8 +172,13 @@ def _append(
         for digest, message in said.items()
     ]
     connection.exec_driver_sql(_sql(_INSERT, connection.dialect), rows)
-    words = ((each, document(connection, room_id, each.author_id, each.body)) for each in said.values())
-    index(connection, [(room_id, message.position, now, found) for message, found in words])
+    index(
+        connection,
+        [
+            (room_id, each.position, now, document(connection, room_id, each.author_id, each.body, each.mentions))
+            for each in said.values()
+        ],
+    )
     if mentioned := [row for message in said.values() for row in mention_rows(room_id, message)]:
         connection.execute(MENTION, mentioned)
     authors = {message.author_id for message in said.values()}

@@ -49,6 +49,12 @@ def members_called(connection: Connection, room_id: int | None, beginnings: Coll
     return [Member(row.id, row.name, row.time_zone, row.session) for row in rows]
 
 
+def rooms_of(connection: Connection, member_ids: Sequence[str]) -> list[int]:
+    """Return the ids of the rooms that any of these members belongs to."""
+    query = select(memberships.c.room_id).where(memberships.c.member_id.in_(member_ids)).distinct()
+    return list(connection.scalars(query))
+
+
 def note_visits(connection: Connection, member_ids: Sequence[str], now: int) -> None:
     """Note that these members were here `now`."""
     connection.execute(update(members).where(members.c.id.in_(member_ids)).values(seen_at=now))

@@ -1,7 +1,7 @@
 """The search index: plain functions of a connection, on either engine.
 
 SQLite has the words of a message as a text with spaces, for FTS5; PostgreSQL has them as a tsvector. Two words that no
-text contains say in which room it stands and who wrote it, so that a filter is one more word.
+text contains say in which room it stands and who wrote it, others who is mentioned: a filter is one more word.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, TextClause, and_, bindparam, column, delete, func, select, table, text
 
-from app.chat.messages import Message
+from app.chat.messages import EVERYBODY, Mention, Message
 from app.chat.search import Term, words
 from app.store.message_queries import MESSAGE, plain
-from app.store.tables import messages, search_index
+from app.store.tables import mentions, messages, search_index
 
 MARK = "\ue000"  # begins the words that are no text's
 INDEXED_AT_ONCE = 1000
@@ -20,11 +20,15 @@ MERGED_PAGES = 200  # of the full-text index, in one transaction
 
 
 class Search(NamedTuple):
-    """What is searched for: all `terms`; in one room, by one of the authors, from and up to a time, before an entry."""
+    """What is searched for: all `terms`; in a room, by authors, who is mentioned, since and until when, before an entry.
+
+    Nothing limits where a field is empty.
+    """
 
     terms: Sequence[Term]
     room_id: int | None = None
     author_ids: Sequence[str] = ()
+    mentioned: Sequence[str | int] = ()  # ids of members, and of rooms in which everybody is meant
     since: int | None = None  # milliseconds since 1970
     until: int | None = None
     before: int | None = None  # the id of an entry
@@ -47,6 +51,9 @@ INSERT INTO search_index (room_id, position, created_at, words) VALUES ($1, $2, 
 """
 _WORDS = table("search_words", column("rowid"))  # SQLite's
 _KEY = (search_index.c.room_id == bindparam("room"), search_index.c.position == bindparam("of"))
+_MENTIONS = select(
+    *(mentions.c.room_id, mentions.c.position, mentions.c.member_id, mentions.c.member_name, mentions.c.written)
+)
 _LAST = select(func.max(search_index.c.id))
 _ENTRY = (
     select(search_index.c.id, search_index.c.created_at)
@@ -58,9 +65,11 @@ _DELETE = delete(search_index).where(*_KEY)
 _UPDATE = "UPDATE search_index SET words = CAST(CAST(:words AS text) AS {}) WHERE room_id = :room AND position = :of"
 
 
-def document(connection: Connection, room_id: int, author_id: str, body: str) -> str:
+def document(connection: Connection, room_id: int, author_id: str, body: str, meant: Iterable[Mention] = ()) -> str:
     """Return the words of a message as the engine's column takes them."""
-    found = [_in_room(room_id), _by(author_id), *words(body)]
+    found = [_in_room(room_id), _by(author_id)]
+    found += [_meant(room_id if each.member_id == EVERYBODY else each.member_id) for each in meant]
+    found += words(body)
     return _vector(found) if connection.dialect.name == "postgresql" else " ".join(found)
 
 
@@ -70,6 +79,10 @@ def _in_room(room_id: int) -> str:
 
 def _by(author_id: str) -> str:
     return f"{MARK}a{author_id}"
+
+
+def _meant(who: str | int) -> str:
+    return f"{MARK}e{who}" if isinstance(who, int) else f"{MARK}m{who}"
 
 
 def _vector(found: Iterable[str]) -> str:
@@ -94,7 +107,7 @@ def reindex(connection: Connection, room_id: int, changed: Sequence[Message]) ->
         {
             "room": room_id,
             "of": message.position,
-            "words": document(connection, room_id, message.author_id, message.body),
+            "words": document(connection, room_id, message.author_id, message.body, message.mentions),
         }
         for message in changed
         if not message.is_deleted
@@ -111,10 +124,16 @@ def _update(connection: Connection) -> TextClause:
 
 def index_all(connection: Connection) -> None:
     """Index every message there is, in the order in which they were said."""
+    meant: dict[tuple[int, int], list[Mention]] = {}
+    for room_id, position, *mention in connection.execute(_MENTIONS):
+        meant.setdefault((room_id, position), []).append(Mention(*mention))
     said = select(messages.c.room_id, messages.c.position, messages.c.created_at, messages.c.author_id, messages.c.body)
     kept = said.where(messages.c.deleted_at.is_(None)).order_by(messages.c.created_at, messages.c.position)
     for rows in connection.execute(kept.execution_options(yield_per=INDEXED_AT_ONCE)).partitions():
-        index(connection, [(*row[:3], document(connection, row[0], row[3], row[4])) for row in rows])
+        index(
+            connection,
+            [(*row[:3], document(connection, row[0], row[3], row[4], meant.get((row[0], row[1]), ()))) for row in rows],
+        )
 
 
 def purge(connection: Connection, begins: bool) -> bool:
@@ -185,6 +204,8 @@ def _groups(asked: Search) -> Iterator[list[Term]]:
         yield [Term((_in_room(asked.room_id),))]
     if asked.author_ids:
         yield [Term((_by(author_id),)) for author_id in asked.author_ids]
+    if asked.mentioned:
+        yield [Term((_meant(who),)) for who in asked.mentioned]
 
 
 def fts_query(asked: Search) -> str:

@@ -220,6 +220,10 @@ class Store:
         called = partial(member_queries.members_called, room_id=room_id, beginnings=beginnings, most=most)
         return await self._read(called)
 
+    async def rooms_of(self, member_ids: Sequence[str]) -> list[int]:
+        """Return the ids of the rooms that any of these members belongs to."""
+        return await self._read(partial(member_queries.rooms_of, member_ids=member_ids))
+
     async def saw(self, member_ids: Sequence[str], wait: float | None = None) -> None:
         """Note that these members are here, which keeps their names theirs; wait as long as others, or `wait`."""
         deadline = None if wait is None else asyncio.get_running_loop().time() + wait

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.params import Depends as Dependency
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from app.chat import emojis
@@ -42,6 +42,7 @@ class Pages:
             "/rooms/{slug}/gap": self.gap,
             "/rooms/{slug}/{position:int}": self.message,
             "/emoji": self.emoji,
+            "/mentions": self.mentions,
             "/search": self.search,
             "/search/results": self.results,
         }
@@ -89,6 +90,10 @@ class Pages:
         """What was said with these words, in any room."""
         view = await self._search(request, q, by, before)
         return cached_response(request, representation(self._fragments.search(view)))
+
+    async def mentions(self) -> Response:
+        """What mentions one."""
+        return RedirectResponse("/search?q=mentions:me", 303)
 
     async def results(self, request: Request, q: Searched = "", by: Order = "newest") -> Response:
         """The results alone, while somebody types."""

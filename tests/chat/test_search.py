@@ -72,6 +72,7 @@ def test_words_have_no_spaces_and_stand_where_they_say(text: str) -> None:
         ("a", Query((Term(("a",)),))),
         ("from:ann in:lobby x1", Query((Term(("x1",), True),), "ann", "lobby")),
         ('FROM:"Ann Lee"', Query(author="Ann Lee")),
+        ("mentions:me", Query(mentioned="me")),
         ("before:2026-11-29 after:2026-01-01", Query(before=date(2026, 11, 29), after=date(2026, 1, 1))),
         ("http://x.org", Query((Term(("http", "x", "org"), True),))),
         ("from: ", Query((Term(("from",), True),))),

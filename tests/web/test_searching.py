@@ -112,6 +112,20 @@ def test_older_results_are_on_the_next_page(settings: Settings) -> None:
         assert texts(client.get(str(older["href"]))) == [f"tea {number}" for number in (4, 3, 2, 1, 0)]
 
 
+def test_mentions_of_oneself_and_of_everybody_in_ones_rooms_are_listed(talk: TestClient, other: TestClient) -> None:
+    bodies = ("hello @ann", "hello @bob", "hello @room", "@an again")
+    for number, body in enumerate(bodies):
+        other.post("/rooms/lobby/messages", data={"message": body, "key": f"m{number}"})
+    other.post("/rooms/tea-co/messages", data={"message": "@room of others", "key": "r"})  # Ann has said nothing there
+    talk.post("/rooms/lobby/messages/1", data={"edit": "tea, @ann lee?"})
+    page = talk.get("/mentions")
+    assert texts(page) == ["@an again", "hello @room", "hello @ann", "tea, @ann lee?"]
+    assert texts(search(talk, "mentions:bob")) == ["@room of others", "hello @room", "hello @bob"]
+    assert texts(search(talk, "mentions:me again")) == ["@an again"]
+    talk.post("/rooms/lobby/messages/1", data={"edit": "tea?"})
+    assert "tea?" not in texts(talk.get("/mentions"))
+
+
 def test_results_alone_come_while_one_types(talk: TestClient) -> None:
     answer = talk.get("/search/results", params={"q": "noo"})
     assert [each.get("id") for each in soup(answer).find_all(True, recursive=False)] == ["results"]
