@@ -39,9 +39,8 @@ JOINING = (0, 7, 8, 9)
 LATIN = str.maketrans(
     {"ø": "o", "đ": "d", "ł": "l", "ħ": "h", "\u0131": "i", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"}
 )
-PART = re.compile(
-    r'(?:(?P<field>from|in|mentions|before|after):)?(?:"(?P<quoted>[^"]*)"?|(?P<bare>\S+))', re.IGNORECASE
-)
+FIELDS = "from|in|mentions|before|after"
+PART = re.compile(rf'(?:(?P<field>{FIELDS}):)?(?:"(?P<quoted>[^"]*)"?|(?P<bare>\S+))', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

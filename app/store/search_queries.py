@@ -20,10 +20,7 @@ MERGED_PAGES = 200  # of the full-text index, in one transaction
 
 
 class Search(NamedTuple):
-    """What is searched for: all `terms`; in a room, by authors, who is mentioned, since and until when, before an entry.
-
-    Nothing limits where a field is empty.
-    """
+    """What is searched for: all `terms`; in a room, by authors, mentioning somebody, since and until when."""
 
     terms: Sequence[Term]
     room_id: int | None = None
