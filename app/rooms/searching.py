@@ -14,7 +14,7 @@ from app.store.search_queries import Found, Search
 from app.store.store import Store
 
 RESULTS = 30  # on a page
-RANKED = 500  # of the newest, among which the best are found
+RANKED = 200  # of the newest, among which the best are found
 MOST_AUTHORS = 20  # whose names begin with what is asked for
 ME = "me"
 
