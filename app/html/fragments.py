@@ -32,7 +32,7 @@ MACROS = {
 HOLE = Markup("<nonce>")
 KEY_HOLE, FRESH_HOLE = Markup("<key>"), Markup("<fresh>")  # and such for the keys of a draft: of this one, of the next
 ARTICLE = ' role="article"'  # in the tag of a message
-NAMES_SHOWN = 20  # of those who reacted; the others are counted
+NAMES_SHOWN = 20  # most names under a reaction; the rest is a count
 
 
 class Fragments:
@@ -244,7 +244,7 @@ class Fragments:
         return known
 
     def _contents(self, messages: Sequence[Message], zone: str, room: Room) -> list[tuple[Message, Markup]]:
-        """Return what can change in each of `messages`, cached: whoever asks for it again and again costs no more."""
+        """Return what can change in each of `messages`, cached: asking for it again costs nothing."""
         contents = []
         for message in messages:
             key = (message, zone, room.id)

@@ -1,4 +1,4 @@
-"""Changing: people edit, delete and react to what was said. Everybody is shown it as a new message is."""
+"""Changing: edits, deletions and reactions. Everybody in the room is shown them, as new messages are."""
 
 import structlog
 
