@@ -164,7 +164,7 @@ def read(connection: Connection, room_id: int, rows: Sequence[Any]) -> list[Mess
         found = _reactions(connection, room_id, changed)
         said = [replace(each, reactions=found[each.position]) if each.position in found else each for each in said]
     if marked := [message.position for message in said if "@" in message.body]:
-        meant = _mentions(connection, room_id, marked)
+        meant = mentions_of(connection, room_id, marked)
         said = [replace(each, mentions=meant[each.position]) if each.position in meant else each for each in said]
     if quoted := {row[8] for row in rows if row[8]}:
         originals = connection.execute(_AT, {"room": room_id, "positions": list(quoted)}).all()
@@ -180,7 +180,8 @@ def _reactions(connection: Connection, room_id: int, positions: list[int]) -> di
     return {position: in_order(found) for position, found in by.items()}
 
 
-def _mentions(connection: Connection, room_id: int, positions: list[int]) -> dict[int, tuple[Mention, ...]]:
+def mentions_of(connection: Connection, room_id: int, positions: list[int]) -> dict[int, tuple[Mention, ...]]:
+    """Return the mentions of the messages at these positions that have any."""
     found: dict[int, list[Mention]] = {}
     for position, *mention in connection.execute(_MENTIONS, {"room": room_id, "positions": positions}):
         found.setdefault(position, []).append(Mention(*mention))

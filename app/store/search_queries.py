@@ -11,11 +11,11 @@ from sqlalchemy import ColumnElement, Connection, TextClause, and_, bindparam, c
 
 from app.chat.messages import EVERYBODY, Mention, Message
 from app.chat.search import Term, words
-from app.store.message_queries import MESSAGE, plain
-from app.store.tables import mentions, messages, search_index
+from app.store.message_queries import MESSAGE, mentions_of, plain
+from app.store.tables import messages, search_index
 
 MARK = "\ue000"  # begins the words that are no text's
-INDEXED_AT_ONCE = 1000
+INDEXED_AT_ONCE = 200
 MERGED_PAGES = 200  # of the full-text index, in one transaction
 
 
@@ -48,9 +48,6 @@ INSERT INTO search_index (room_id, position, created_at, words) VALUES ($1, $2, 
 """
 _WORDS = table("search_words", column("rowid"))  # SQLite's
 _KEY = (search_index.c.room_id == bindparam("room"), search_index.c.position == bindparam("of"))
-_MENTIONS = select(
-    *(mentions.c.room_id, mentions.c.position, mentions.c.member_id, mentions.c.member_name, mentions.c.written)
-)
 _LAST = select(func.max(search_index.c.id))
 _ENTRY = (
     select(search_index.c.id, search_index.c.created_at)
@@ -121,16 +118,17 @@ def _update(connection: Connection) -> TextClause:
 
 def index_all(connection: Connection) -> None:
     """Index every message there is, in the order in which they were said."""
-    meant: dict[tuple[int, int], list[Mention]] = {}
-    for room_id, position, *mention in connection.execute(_MENTIONS):
-        meant.setdefault((room_id, position), []).append(Mention(*mention))
     said = select(messages.c.room_id, messages.c.position, messages.c.created_at, messages.c.author_id, messages.c.body)
     kept = said.where(messages.c.deleted_at.is_(None)).order_by(messages.c.created_at, messages.c.position)
     for rows in connection.execute(kept.execution_options(yield_per=INDEXED_AT_ONCE)).partitions():
         index(
-            connection,
-            [(*row[:3], document(connection, row[0], row[3], row[4], meant.get((row[0], row[1]), ()))) for row in rows],
+            connection, [(*row[:3], document(connection, row[0], *row[3:], _mentions(connection, row))) for row in rows]
         )
+
+
+def _mentions(connection: Connection, row: Row[Any]) -> Sequence[Mention]:
+    found = mentions_of(connection, row.room_id, [row.position]) if "@" in row.body else {}
+    return found.get(row.position, ())
 
 
 def purge(connection: Connection, begins: bool) -> bool:

@@ -22,7 +22,7 @@ def test_an_edit_is_seen_by_both_and_stays(ann: Person, bob: Person) -> None:
     bob.reloads().sees("hello", "the next one")
 
 
-@pytest.mark.engines
+@pytest.mark.engines(soak=True)
 def test_after_an_edit_one_goes_on_writing(ann: Person, bob: Person) -> None:
     ann.says("helo")
     ann.writes("half a sen").edits("helo", "hello")

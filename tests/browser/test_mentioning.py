@@ -46,7 +46,7 @@ def test_a_mention_of_everybody_stands_out_for_everybody(ann: Person, bob: Perso
         assert ground(person, "@room, now") != ground(person, "lunch")
 
 
-@pytest.mark.engines
+@pytest.mark.engines(soak=True)
 def test_typing_is_shown_to_others_and_not_to_oneself(ann: Person, bob: Person) -> None:
     ann.composer.focus()
     ann.types("hel")

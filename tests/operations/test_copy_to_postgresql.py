@@ -36,10 +36,13 @@ def data(tmp_path: Path) -> Path:
 
 
 def rows(url: str) -> dict[str, list[Any]]:
-    """Return all that is stored, table by table."""
+    """Return all that is stored, table by table; of the search index, whose form is the engine's own, which messages."""
 
     def read(connection: Connection) -> dict[str, list[Any]]:
-        found = {table: connection.execute(select(table)) for table in tables.metadata.sorted_tables}
+        index = tables.search_index.c
+        columns: dict[Any, Any] = {each: each.c for each in tables.metadata.sorted_tables}
+        columns[tables.search_index] = (index.room_id, index.position, index.created_at)
+        found = {table: connection.execute(select(*shown)) for table, shown in columns.items()}
         return {table.name: sorted(map(tuple, result), key=repr) for table, result in found.items()}
 
     return alone(url, read)
