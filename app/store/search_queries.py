@@ -121,14 +121,14 @@ def index_all(connection: Connection) -> None:
     said = select(messages.c.room_id, messages.c.position, messages.c.created_at, messages.c.author_id, messages.c.body)
     kept = said.where(messages.c.deleted_at.is_(None)).order_by(messages.c.created_at, messages.c.position)
     for rows in connection.execute(kept.execution_options(yield_per=INDEXED_AT_ONCE)).partitions():
-        index(
-            connection, [(*row[:3], document(connection, row[0], *row[3:], _mentions(connection, row))) for row in rows]
-        )
+        index(connection, [_entry(connection, *row) for row in rows])
 
 
-def _mentions(connection: Connection, row: Row[Any]) -> Sequence[Mention]:
-    found = mentions_of(connection, row.room_id, [row.position]) if "@" in row.body else {}
-    return found.get(row.position, ())
+def _entry(
+    connection: Connection, room_id: int, position: int, at: int, author_id: str, body: str
+) -> tuple[int, int, int, str]:
+    meant = mentions_of(connection, room_id, [position]) if "@" in body else {}
+    return room_id, position, at, document(connection, room_id, author_id, body, meant.get(position, ()))
 
 
 def purge(connection: Connection, begins: bool) -> bool:

@@ -36,7 +36,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def rows(url: str) -> dict[str, list[Any]]:
-    """Return all that is stored, table by table; of the search index, whose form is the engine's own, which messages."""
+    """Return all that is stored, table by table; of the search index only which messages: its form is the engine's."""
 
     def read(connection: Connection) -> dict[str, list[Any]]:
         index = tables.search_index.c
