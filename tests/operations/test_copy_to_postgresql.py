@@ -19,7 +19,7 @@ from app.main import create_app
 from app.operations import copy_to_postgresql
 from app.operations.commands import alone
 from app.settings import Settings
-from app.store import migrations, tables
+from app.store import migrations, search_queries, tables
 from app.store.store import Store, utc_now
 from app.web.keys import read_keys
 from tests.normalise import normalise
@@ -246,6 +246,7 @@ def test_copying_needs_a_source_database(data: Path, postgres_url: str) -> None:
 @pytest.mark.breaks("app/operations/copy_to_postgresql.py", "yield_per=CHUNK", "yield_per=1_000_000")
 def test_memory_does_not_grow_with_the_log(data: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copy_to_postgresql, "CHUNK", 20)
+    monkeypatch.setattr(search_queries, "INDEXED_AT_ONCE", 20)
     size, number = 20_000, 1000
     talk(sqlite_url(data), [str(each) * (size // len(str(each))) for each in range(number)])
     tracemalloc.start()
