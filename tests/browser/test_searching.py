@@ -5,7 +5,7 @@ import pytest
 from tests.browser.cast import Person, expect
 
 
-@pytest.mark.engines
+@pytest.mark.engines(soak=True)
 def test_results_come_while_one_types_and_lead_to_the_message(ann: Person, bob: Person, room: str) -> None:
     ann.says("Tea at the market?", "重跑gen-itgc后")
     bob.reads("重跑gen-itgc后")
