@@ -32,7 +32,7 @@ install-dev: $(DEV) ## Install what checks and tests need, too
 
 test: install-dev ## Run the tests (ARGS="-k name" is passed to pytest)
 	@scripts/install-test-tools $(BIN)/python
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 soak: install-dev ## Try the guarantees at full size, for up to half an hour (ARGS="drops kill" tries these, ARGS=cluster several processes)
 	@scripts/install-test-tools $(BIN)/python
