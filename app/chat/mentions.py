@@ -1,6 +1,6 @@
 """Mentions: `@` and the name of a member, or its beginning if only one name begins so.
 
-Plain functions of texts and members. Whoever stores a text resolves its mentions once; `split` finds them again in it.
+Plain functions of texts and members. Mentions are resolved once, when a text is stored; `split` finds them again.
 """
 
 import re

@@ -73,7 +73,7 @@ class Audience:
             if message.edited_at or message.is_deleted:
                 self._requote(message)
         if changes.new:
-            self.typing_due = 0.0  # nobody types what is there already
+            self.typing_due = 0.0  # a new message removes its author's name at once
         for message in changes.new:
             if len(self.tail) == self.tail.maxlen and self.tail[0].changed:
                 self._keep_changed(self.tail[0])

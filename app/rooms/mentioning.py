@@ -1,4 +1,4 @@
-"""Mentioning: whom a text means, among the members of its room and those who are in it now."""
+"""Mentioning: resolves mentions among the members of a room and the people present in it."""
 
 from collections.abc import Sequence
 
@@ -48,5 +48,5 @@ class Mentioning:
 
 
 def mentions_everybody(found: Sequence[Mention]) -> bool:
-    """Whether all of a room are among those who are meant."""
+    """Whether `@room` is among the mentions."""
     return any(mention.member_id == EVERYBODY for mention in found)

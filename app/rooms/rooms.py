@@ -174,8 +174,12 @@ class Rooms:
     async def purge(self) -> None:
         """Overwrite the words of messages that were deleted here. Raises `StoreUnavailable`."""
         if self.delivery.has_deleted:
-            self.delivery.has_deleted = False
-            await self._store.index.purge()
+            self.delivery.has_deleted = False  # before, so that a deletion meanwhile is not forgotten
+            try:
+                await self._store.index.purge()
+            except StoreUnavailable:
+                self.delivery.has_deleted = True
+                raise
 
     async def _note_visits_forever(self) -> None:
         while True:

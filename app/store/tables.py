@@ -184,7 +184,7 @@ search_index = Table(
 )
 Index("ix_search_index_words", search_index.c.words, postgresql_using="gin").ddl_if("postgresql")
 
-# The members of a room: those who have written in it.
+# The members of a room: a member joins it by writing.
 memberships = Table(
     "memberships",
     metadata,

@@ -87,7 +87,7 @@ class Pages:
     async def search(
         self, request: Request, q: Searched = "", by: Order = "newest", before: Position | None = None
     ) -> Response:
-        """What was said with these words, in any room."""
+        """The search page, with results from all rooms."""
         view = await self._search(request, q, by, before)
         return cached_response(request, representation(self._fragments.search(view)))
 
